@@ -1,0 +1,37 @@
+"""Render Formula-Driven Supervised Learning datasets to WebDataset shards.
+
+The four public functions are the ones the commands use: :func:`load_recipe`, :func:`render`,
+:func:`generate` and :func:`open_dataset`. They are imported on first use, so that importing the
+package (or asking for ``fdsl-gen --help``) does not import numba.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fdsl_gen.dataset import Dataset as Dataset
+    from fdsl_gen.dataset import open_dataset as open_dataset
+    from fdsl_gen.generate import generate as generate
+    from fdsl_gen.recipe import Recipe as Recipe
+    from fdsl_gen.recipe import load_recipe as load_recipe
+    from fdsl_gen.samples import render as render
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Dataset": "fdsl_gen.dataset",
+    "Recipe": "fdsl_gen.recipe",
+    "generate": "fdsl_gen.generate",
+    "load_recipe": "fdsl_gen.recipe",
+    "open_dataset": "fdsl_gen.dataset",
+    "render": "fdsl_gen.samples",
+}
+
+__all__ = ["Dataset", "Recipe", "generate", "load_recipe", "open_dataset", "render"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fdsl_gen' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

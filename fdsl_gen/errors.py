@@ -1,0 +1,51 @@
+"""Every failure a user can meet, with the exit code that the commands return for it."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the commands."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    SHARDS_FAILED = 3
+    MISMATCH = 4
+    WALLTIME = 75
+    INTERRUPTED = 130
+
+
+class FdslError(Exception):
+    """Base of all errors that are one clear sentence to the user."""
+
+    exit_code = Exit.UNEXPECTED
+
+
+class UsageError(FdslError, ValueError):
+    """Input that cannot be right: an option, a recipe, a folder."""
+
+    exit_code = Exit.USAGE
+
+
+class RenderError(FdslError):
+    """An image that these settings cannot give."""
+
+    exit_code = Exit.USAGE
+
+
+class ShardsFailed(FdslError):
+    """Some shards could not be written; what was finished stays."""
+
+    exit_code = Exit.SHARDS_FAILED
+
+
+class Mismatch(FdslError):
+    """Bytes or pixels on disk are not what the manifest or the recipe says."""
+
+    exit_code = Exit.MISMATCH
+
+
+class Stopped(FdslError):
+    """A signal announced the end of the allotted time."""
+
+    exit_code = Exit.WALLTIME

@@ -1,0 +1,1 @@
+"""Numbers behind pictures: maps, contours, cameras. No pixels."""

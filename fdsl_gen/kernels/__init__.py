@@ -1,0 +1,1 @@
+"""Compiled loops: arrays in, a preallocated array last, nothing else."""

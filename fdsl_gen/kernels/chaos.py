@@ -1,0 +1,126 @@
+"""The chaos game in 2-D, for several systems side by side.
+
+Shapes: T steps, N maps, L lanes (systems that follow the same map sequence). The loops over lanes
+are what the compiler turns into vector code: a trajectory of 100,000 points takes 0.10 ms a lane
+with 64 lanes and 0.22 ms with 8 (AVX-512), so callers draw many images at a time.
+
+Coefficients a..f of a map: x' = a x + b y + e, y' = c x + d y + f, stored in the order a b c d e f.
+"""
+
+import numpy as np
+
+from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.kernels.rng import unit, word
+
+_LOST = 100  # points dropped before the first NaN, as in the released FractalDB code
+
+
+@kernel
+def choose_maps(uniform_T, cumulative_N, maps_T):
+    """First map j with u <= p_1 + ... + p_j for every step; the last map if there is none."""
+    last = cumulative_N.shape[0] - 1
+    for t in range(uniform_T.shape[0]):
+        j = 0
+        while j < last and uniform_T[t] > cumulative_N[j]:
+            j += 1
+        maps_T[t] = j
+
+
+@kernel
+def draw_uniforms(key_2, uniform_T):
+    """The stream of a key as real numbers in [0, 1)."""
+    for t in range(uniform_T.shape[0]):
+        uniform_T[t] = unit(word(key_2, np.uint64(t)))
+
+
+@kernel
+def follow(maps_T, affine_N6L, point_2L, bounds_4L):
+    """Move every lane's point along the maps and widen its bounds (low x, high x, low y, high y).
+
+    A NaN widens nothing.
+    """
+    x = point_2L[0]
+    y = point_2L[1]
+    low_x = bounds_4L[0]
+    high_x = bounds_4L[1]
+    low_y = bounds_4L[2]
+    high_y = bounds_4L[3]
+    for t in range(maps_T.shape[0]):
+        affine = affine_N6L[maps_T[t]]
+        for lane in range(x.shape[0]):
+            u = affine[0, lane] * x[lane] + affine[1, lane] * y[lane] + affine[4, lane]
+            v = affine[2, lane] * x[lane] + affine[3, lane] * y[lane] + affine[5, lane]
+            x[lane] = u
+            y[lane] = v
+            low_x[lane] = u if u < low_x[lane] else low_x[lane]
+            high_x[lane] = u if u > high_x[lane] else high_x[lane]
+            low_y[lane] = v if v < low_y[lane] else low_y[lane]
+            high_y[lane] = v if v > high_y[lane] else high_y[lane]
+
+
+@kernel
+def follow_diverging(maps_T, affine_N6, bounds_4):
+    """Bounds of a trajectory whose x becomes NaN, and how many of its points are kept.
+
+    The points kept are those more than 100 steps before the first NaN.
+    """
+    first = maps_T.shape[0] + 1  # index of the first point with NaN; point 0 is the origin
+    x = 0.0
+    y = 0.0
+    for t in range(maps_T.shape[0]):
+        affine = affine_N6[maps_T[t]]
+        u = affine[0] * x + affine[1] * y + affine[4]
+        y = affine[2] * x + affine[3] * y + affine[5]
+        x = u
+        if x != x:
+            first = t + 1
+            break
+    kept = max(first - _LOST, 0)
+    bounds_4[:] = 0.0
+    x = 0.0
+    y = 0.0
+    for t in range(kept - 1):
+        affine = affine_N6[maps_T[t]]
+        u = affine[0] * x + affine[1] * y + affine[4]
+        y = affine[2] * x + affine[3] * y + affine[5]
+        x = u
+        bounds_4[0] = min(bounds_4[0], x)
+        bounds_4[1] = max(bounds_4[1], x)
+        bounds_4[2] = min(bounds_4[2], y)
+        bounds_4[3] = max(bounds_4[3], y)
+    return kept
+
+
+@kernel
+def to_pixels(maps_T, affine_N6L, point_2L, window_4L, side_pad, pixel_TL):
+    """Pixels of T points of every lane, beginning with the point where the lane stands.
+
+    Args:
+        maps_T: the map that leads on from each of the points, uint8.
+        affine_N6L: coefficients.
+        point_2L: where the lanes stand; moved T steps.
+        window_4L: low x, extent x, low y, extent y. Extents may be infinite, not 0.
+        side_pad: width of the drawn area and of the border, pixels, float64 (2,).
+        pixel_TL: row << 16 | column, int32; a coordinate that is not a number gives 0.
+    """
+    x = point_2L[0]
+    y = point_2L[1]
+    low_x = window_4L[0]
+    extent_x = window_4L[1]
+    low_y = window_4L[2]
+    extent_y = window_4L[3]
+    side = side_pad[0]
+    pad = side_pad[1]
+    for t in range(maps_T.shape[0]):
+        affine = affine_N6L[maps_T[t]]
+        pixel = pixel_TL[t]
+        for lane in range(x.shape[0]):
+            column = (x[lane] - low_x[lane]) / extent_x[lane] * side + pad
+            row = (y[lane] - low_y[lane]) / extent_y[lane] * side + pad
+            column = column if column == column else 0.0
+            row = row if row == row else 0.0
+            pixel[lane] = (np.int32(row) << 16) | np.int32(column)
+            u = affine[0, lane] * x[lane] + affine[1, lane] * y[lane] + affine[4, lane]
+            v = affine[2, lane] * x[lane] + affine[3, lane] * y[lane] + affine[5, lane]
+            x[lane] = u
+            y[lane] = v

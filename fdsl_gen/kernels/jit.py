@@ -1,0 +1,59 @@
+"""The one decorator of kernels, and where their machine code is kept."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numba
+from llvmlite import binding
+
+
+def _fingerprint() -> str:
+    """Changes with the CPU, numba and the text of any kernel.
+
+    numba itself looks only at the file a function stands in, and would go on using an old copy of a
+    helper that was inlined from another file.
+    """
+    digest = sha256(f"{numba.__version__} {binding.get_host_cpu_name()}".encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def cache_folder() -> Path | None:
+    """The first writable of: the user's cache folder, the temporary folder; None if neither is."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    owner = f"fdsl-{os.getuid()}"
+    for base in (Path(home) / "fdsl", Path(tempfile.gettempdir()) / owner):
+        folder = base / f"kernels-{_fingerprint()}"
+        if _writable(folder):
+            return folder
+    return None
+
+
+_FOLDER = cache_folder()
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop on its first call and keep the machine code for later processes.
+
+    No fastmath, no parallel=True: what these loops compute is promised to the bit. The GIL is
+    released, so that a progress line or a heartbeat can run beside a long loop.
+    """
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_FOLDER or "")
+    try:
+        return numba.njit(cache=_FOLDER is not None, nogil=True, error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before

@@ -1,0 +1,73 @@
+"""Contact sheets: what a dataset looks like, before or after it is made."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from fdsl_gen.layout import SampleId
+from fdsl_gen.recipe import Recipe
+from fdsl_gen.samples import jobs_of
+
+TILE = 192  # pixels
+_CAPTION = 18
+_GAP = 6
+_PAPER = (24, 24, 28)
+_INK = (225, 225, 225)
+
+
+def contact_sheet(
+    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int, tile: int = TILE
+) -> Image.Image:
+    """Images in rows, each over its caption.
+
+    Args:
+        images: uint8 (H, W) or (H, W, 3), of any size.
+        captions: one for each.
+        columns: images in a row.
+        tile: side of an image on the sheet, pixels.
+    """
+    rows = -(-len(images) // columns)
+    step_x, step_y = tile + _GAP, tile + _CAPTION + _GAP
+    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(12)
+    for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left = _GAP + (k % columns) * step_x
+        top = _GAP + (k // columns) * step_y
+        picture = Image.fromarray(image).convert("RGB")
+        sheet.paste(picture.resize((tile, tile), Image.Resampling.BOX), (left, top))
+        pen.text((left + 2, top + tile + 2), caption, fill=_INK, font=font)
+    return sheet
+
+
+def preview_samples(recipe: Recipe, num_categories: int, num_instances: int) -> list[SampleId]:
+    """The first instances of the first categories of a dataset."""
+    return [
+        SampleId(c, i)
+        for c in range(min(num_categories, recipe.num_categories))
+        for i in range(min(num_instances, recipe.num_instances))
+    ]
+
+
+def preview_png(recipe: Recipe, num_categories: int | None = None, columns: int = 6) -> bytes:
+    """A contact sheet as PNG bytes.
+
+    One-instance sets show 24 categories; others show a category in each row.
+
+    Args:
+        recipe: what to draw.
+        num_categories: how many categories to show.
+        columns: images in a row.
+    """
+    single = recipe.num_instances == 1
+    count = num_categories or (4 * columns if single else 6)
+    samples = preview_samples(recipe, count, 1 if single else columns)
+    images = [drawn.image for drawn in recipe.variant.render(jobs_of(recipe, samples))]
+    captions = [f"{s.category}" if single else f"{s.category} / {s.instance}" for s in samples]
+    width = columns if single else min(columns, recipe.num_instances)
+    buffer = io.BytesIO()
+    contact_sheet(images, captions, min(width, len(images))).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,127 @@
+"""Files that are either whole or not there, in a local folder.
+
+Everything is written under a temporary name in its own folder, flushed to the disk and then given
+its final name. The temporary name tells host and process, so that what a killed process left can
+be found: ``.{final name}.{host}.{pid}.tmp``.
+"""
+
+import os
+import socket
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+_HOST = socket.gethostname().replace(".", "-")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.tmp")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]:
+    """A temporary file with the joined parts; its path, sha256 and size."""
+    temporary = _temporary(path)
+    hashed = sha256()
+    size = 0
+    try:
+        with temporary.open("wb") as file:
+            for part in parts:
+                hashed.update(part)
+                file.write(part)
+                size += len(part)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary, hashed.hexdigest(), size
+
+
+def write_new(path: Path, parts: Iterable[bytes]) -> tuple[str, int]:
+    """Write a file that must not exist yet.
+
+    Returns:
+        Its sha256 and its size in bytes.
+
+    Raises:
+        FileExistsError: if the final name is taken, whoever took it; nothing was replaced.
+        OSError: if the file cannot be written; nothing is left of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, hexdigest, size = _write_temporary(path, parts)
+    try:
+        try:
+            os.link(temporary, path)  # unlike a rename, fails if the name is taken
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if path.exists():
+                raise FileExistsError(path) from None
+            os.rename(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return hexdigest, size
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a small file, replacing what stands there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, _, _ = _write_temporary(path, [data])
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, 64 hexadecimal digits."""
+    hashed = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sweep(folder: Path, names: Iterable[str] | None = None) -> int:
+    """Remove temporary files that nobody is writing any more.
+
+    Args:
+        folder: where to look (not below it).
+        names: final names whose temporary files may go, if their process on this host is dead.
+            None: all of them, those of other hosts too; for when every writer is known to be done.
+
+    Returns:
+        How many were removed.
+    """
+    wanted = None if names is None else set(names)
+    removed = 0
+    for path in folder.glob(".*.tmp"):
+        parts = path.name[1:].rsplit(".", 3)
+        if len(parts) != 4 or not parts[2].isdigit():
+            continue
+        name, host, pid, _ = parts
+        ours = host == _HOST
+        if wanted is not None and (name not in wanted or not ours):
+            continue
+        if ours and _is_alive(int(pid)):
+            continue
+        path.unlink(missing_ok=True)
+        removed += 1
+    return removed

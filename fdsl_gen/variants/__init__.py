@@ -1,0 +1,21 @@
+"""The kinds of dataset: a static table, so that listing them imports neither them nor numba."""
+
+from importlib import import_module
+
+from fdsl_gen.errors import UsageError
+from fdsl_gen.schema import nearest
+from fdsl_gen.variants.base import Variant
+
+# kind -> (module, class)
+_KINDS = {
+    "fractal-1": ("fractal1", "Fractal1"),
+}
+
+
+def variant_class(kind: object, path: str) -> type[Variant]:
+    """The settings class of a kind; UsageError that names ``path`` if there is none."""
+    if kind not in _KINDS:
+        raise UsageError(f"{path}: unknown kind {kind!r}{nearest(str(kind), _KINDS)}")
+    module, name = _KINDS[str(kind)]
+    found: type[Variant] = getattr(import_module(f"fdsl_gen.variants.{module}"), name)
+    return found

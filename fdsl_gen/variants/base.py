@@ -1,0 +1,112 @@
+"""What a kind of dataset promises to the rest of the generator."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.seeding import Key
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageSpec:
+    """What all images of a dataset have in common.
+
+    Attributes:
+        height, width: pixels.
+        channels: 1 (grey) or 3 (RGB).
+        levels: the grey levels that occur, where they are few; None where any may.
+    """
+
+    height: int
+    width: int
+    channels: int = 1
+    levels: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A label and the key of the parameters behind it; kinds add fields of their own."""
+
+    index: int
+    key: Key
+
+
+class Job(NamedTuple):
+    """One image to draw."""
+
+    category: Any  # what Variant.category returned
+    instance: int
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A drawn image.
+
+    Attributes:
+        image: uint8 (H, W) or (H, W, 3), C-contiguous.
+        mask: uint8 (H, W) of category indices, for segmentation sets.
+        labels: categories in the image, for multi-label sets.
+        parameters: the numbers behind the image, flat, the same names for all images of a kind.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None = None
+    labels: tuple[int, ...] | None = None
+    parameters: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+class Variant(Protocol):
+    """A kind of dataset: a frozen keyword-only dataclass.
+
+    Its fields are the recipe's ``variant:`` block and options of the command. They, ``REVISION``
+    and the dataset seed are all that pixels depend on, besides (category, instance).
+
+    Attributes:
+        KIND: name in recipes.
+        REVISION: raised when pixels change on purpose.
+        CITATION: BibTeX of the paper that defined the dataset.
+    """
+
+    KIND: ClassVar[str]
+    REVISION: ClassVar[int]
+    CITATION: ClassVar[str]
+
+    @property
+    def image(self) -> ImageSpec:
+        """Shape and levels of every image."""
+        ...
+
+    @property
+    def max_instances(self) -> int | None:
+        """How many instances a category has; None if they never end."""
+        ...
+
+    @property
+    def nominal_bytes(self) -> int:
+        """Rough bytes of one encoded sample, for shard counts and the check of free space."""
+        ...
+
+    def category(self, index: int, key: Key) -> Any:
+        """The parameters of category ``index``; equal for equal arguments, whatever else is asked.
+
+        Args:
+            index: label, from 0.
+            key: key of the role ``category`` at this index; ``key.other`` makes further ones.
+        """
+        ...
+
+    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
+        """Images of ``jobs``, in their order. Pixels do not depend on how jobs are batched."""
+        ...
+
+    def unit(self, instance: int) -> int:
+        """Instances of a category with the same unit share work and stand together in shards."""
+        ...
+
+    def shared(self, seed: int) -> Mapping[str, Any]:
+        """What all categories have in common, as JSON to be kept beside the dataset."""
+        ...

@@ -1,0 +1,128 @@
+"""Pictures of 2-D chaos games, many at a time: what the planar fractal datasets share.
+
+The rules are those of the released FractalDB generator (Kataoka et al., "Pre-training without
+Natural Images", IJCV 2022, section 3.1), on which 1p-frac and OFDB build.
+Shapes: L pictures drawn side by side, N maps, P points, T of them in a block.
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.kernels import chaos, raster
+
+Draw = Literal["patch", "fill", "point"]
+
+VALUE = 127  # grey of a drawn pixel
+PAD = 6  # border, pixels
+_BLOCK = 1022  # points between two visits of a canvas, a multiple of raster.MASKS_PER_WORD
+_SHARED_SEED = 100  # the released code reseeds NumPy's legacy generator with it for every image
+
+
+@lru_cache(maxsize=4)
+def _shared_uniforms(num_points: int) -> NDArray[np.float64]:
+    # RandomState is frozen by NumPy's policy, and this sequence is part of the published datasets.
+    return np.random.RandomState(_SHARED_SEED).random_sample(num_points)
+
+
+def _sequence(
+    uniform_T: NDArray[np.float64], cumulative_N: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    maps_T = np.zeros(len(uniform_T), np.uint8)
+    chaos.choose_maps(uniform_T[:-1], cumulative_N, maps_T)
+    return maps_T
+
+
+@lru_cache(maxsize=8)
+def _shared_sequence(num_points: int, cumulative: bytes) -> NDArray[np.uint8]:
+    return _sequence(_shared_uniforms(num_points), np.frombuffer(cumulative))
+
+
+def shared_sequence(num_points: int, cumulative_N: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The map sequence that all published images share, uint8 (P,); the last entry is not used."""
+    return _shared_sequence(num_points, cumulative_N.tobytes())
+
+
+def fresh_sequence(
+    num_points: int, cumulative_N: NDArray[np.float64], key: NDArray[np.uint64]
+) -> NDArray[np.uint8]:
+    """A map sequence of its own, uint8 (P,); the last entry is not used."""
+    uniform_T = np.empty(num_points)
+    chaos.draw_uniforms(key, uniform_T)
+    return _sequence(uniform_T, cumulative_N)
+
+
+def _windows(
+    maps_T: NDArray[np.uint8], affine_N6L: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What each trajectory is rescaled by, float64 (4, L), and how many points are kept."""
+    lanes = affine_N6L.shape[2]
+    point_2L = np.zeros((2, lanes))
+    bounds_4L = np.zeros((4, lanes))
+    chaos.follow(maps_T[:-1], affine_N6L, point_2L, bounds_4L)
+    kept_L = np.full(lanes, len(maps_T))
+    for lane in np.flatnonzero(np.isnan(point_2L[0])).tolist():
+        bounds_4 = np.empty(4)
+        kept_L[lane] = chaos.follow_diverging(maps_T[:-1], affine_N6L[:, :, lane].copy(), bounds_4)
+        bounds_4L[:, lane] = bounds_4
+    with np.errstate(over="ignore"):
+        extent_2L = bounds_4L[1::2] - bounds_4L[::2]
+    extent_2L[extent_2L == 0.0] = 1.0  # an axis of zero extent lies on the border line (ours)
+    # The trajectory begins at the origin, so the lower bounds are never above 0.
+    window_4L = np.stack([bounds_4L[0], extent_2L[0], bounds_4L[2], extent_2L[1]])
+    return window_4L, kept_L
+
+
+def draw(
+    affine_LN6: NDArray[np.float64],
+    maps_T: NDArray[np.uint8],
+    side: int,
+    mode: Draw,
+    mask_keys: NDArray[np.uint64],
+) -> NDArray[np.uint64]:
+    """Draw L systems that follow one map sequence.
+
+    Args:
+        affine_LN6: coefficients.
+        maps_T: map sequence, uint8 (P,).
+        side: of the square image, pixels.
+        mode: what is drawn at a point.
+        mask_keys: keys of the patch masks, uint64 (L, 2); used by ``patch`` only.
+
+    Returns:
+        Bit images (see ``kernels/raster.py``), not flipped yet, uint64 (L, side * words).
+    """
+    lanes = len(affine_LN6)
+    affine_N6L = np.ascontiguousarray(np.moveaxis(affine_LN6, 0, 2))
+    window_4L, kept_L = _windows(maps_T, affine_N6L)
+    words = np.uint64(raster.canvas_words(side))
+    canvases = np.zeros((lanes, side * int(words)), np.uint64)
+    point_2L = np.zeros((2, lanes))
+    side_pad = np.array([side - 2.0 * PAD, PAD])
+    pixel_TL = np.empty((_BLOCK, lanes), np.int32)
+    for start in range(0, int(kept_L.max()), _BLOCK):
+        block_T = maps_T[start : start + _BLOCK]
+        chaos.to_pixels(block_T, affine_N6L, point_2L, window_4L, side_pad, pixel_TL)
+        here_L = np.clip(kept_L - start, 0, len(block_T))
+        if mode == "patch":
+            raster.stamp_patches(pixel_TL, here_L, start, mask_keys, words, canvases)
+        elif mode == "fill":
+            raster.stamp_blocks(pixel_TL, here_L, words, canvases)
+        else:
+            raster.set_points(pixel_TL, here_L, words, canvases)
+    return canvases
+
+
+def filling_rates(canvases: NDArray[np.uint64], side: int) -> NDArray[np.float64]:
+    """Lit pixels / all pixels of bit images, float64 (L,)."""
+    lit: NDArray[np.int64] = np.bitwise_count(canvases).sum(axis=1, dtype=np.int64)
+    return lit / (side * side)
+
+
+def to_image(canvas: NDArray[np.uint64], side: int) -> NDArray[np.uint8]:
+    """A bit image as grey levels 0 and 127, flipped top-bottom, uint8 (side, side)."""
+    rows = canvas.astype("<u8", copy=False).view(np.uint8).reshape(side, -1)
+    lit = np.unpackbits(rows, axis=1, count=side, bitorder="little")
+    return np.ascontiguousarray(lit[::-1]) * np.uint8(VALUE)

@@ -8,7 +8,19 @@ from fdsl_gen import __version__
 from fdsl_gen.manifest import Manifest
 from fdsl_gen.recipe import Recipe
 
+_TASKS = {
+    "single": "image-classification",
+    "multi": "image-classification",
+    "segmentation": "image-segmentation",
+}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+_LABELS = {
+    "single": "a `.cls` with the label as a number",
+    "multi": "a `.json` with the list `labels` of the categories in it",
+    "segmentation": "a `.mask.png` whose grey levels are categories, 0 the background",
+}
 
 
 def timm_info(manifest: Manifest) -> dict[str, Any]:
@@ -25,10 +37,12 @@ def timm_info(manifest: Manifest) -> dict[str, Any]:
 
 
 def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
-    features: list[dict[str, Any]] = [
-        {"name": "png", "dtype": {"image": {"mode": "RGB"}}},
-        {"name": "cls", "dtype": "int64"},
-    ]
+    label = {
+        "single": {"name": "cls", "dtype": "int64"},
+        "multi": {"name": "json", "struct": [{"name": "labels", "sequence": "int64"}]},
+        "segmentation": {"name": "mask.png", "dtype": {"image": {"mode": "L"}}},
+    }[manifest.task]
+    features = [{"name": "png", "dtype": {"image": {"mode": "RGB"}}}, label]
     splits = [
         {"name": name, "num_examples": split.num_samples} for name, split in manifest.splits.items()
     ]
@@ -37,7 +51,7 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     size = next((text for limit, text in _SIZES if total < limit), "n>1M")
     front: dict[str, Any] = {
         "license": recipe.license,
-        "task_categories": ["image-classification"],
+        "task_categories": [_TASKS[manifest.task]],
         "tags": ["formula-driven-supervised-learning", "synthetic", "webdataset"],
         "size_categories": [size],
         "configs": [{"config_name": "default", "data_files": files}],
@@ -65,7 +79,7 @@ def card(recipe: Recipe, manifest: Manifest) -> str:
 {total:,} images of {image.width}x{image.height} pixels in {manifest.num_classes:,} categories,
 drawn from formulas: no photograph was used. {shards} WebDataset shards, {size / 1e6:.1f} MB.
 
-Every sample is a `.png` and a `.cls` with the category as a number. Open it with
+Every sample is a `.png` and {_LABELS[manifest.task]}. Open it with
 
 ```python
 import webdataset

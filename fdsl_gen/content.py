@@ -16,7 +16,7 @@ MODULUS = 2**128
 
 def sample_digest(
     key: str,
-    label: bytes,
+    labels: tuple[int, ...],
     image: NDArray[np.uint8],
     mask: NDArray[np.uint8] | None = None,
 ) -> int:
@@ -24,14 +24,14 @@ def sample_digest(
 
     Args:
         key: name of the sample in its shard.
-        label: what the label member holds; empty for segmentation sets.
+        labels: one, several, or none for segmentation sets.
         image: uint8 (H, W) or (H, W, 3).
         mask: uint8 (H, W), for segmentation sets.
     """
     state = xxhash.xxh3_128()
-    for text in (key.encode(), label):
-        state.update(struct.pack("<Q", len(text)))
-        state.update(text)
+    text = key.encode()
+    state.update(struct.pack("<Q", len(text)) + text)
+    state.update(struct.pack(f"<Q{len(labels)}Q", len(labels), *labels))
     for array in (image, mask):
         shape = () if array is None else array.shape
         state.update(struct.pack(f"<Q{len(shape)}Q", len(shape), *shape))

@@ -1,5 +1,6 @@
 """Reading a finished dataset: any sample by its key."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,14 +20,46 @@ class Sample:
     """A stored sample.
 
     Attributes:
-        key: its name, ``{category:05d}_{instance:05d}``.
+        key: its name, ``{category:05d}_{instance:05d}`` or, in scene sets, ``{image:08d}``.
         image: uint8 (H, W) for grey sets, whatever their encoding, else (H, W, 3).
-        label: category.
+        labels: one, or several in multi-label sets, or none where there is a mask.
+        mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
     """
 
     key: str
     image: NDArray[np.uint8]
-    label: int
+    labels: tuple[int, ...]
+    mask: NDArray[np.uint8] | None = None
+
+    @property
+    def label(self) -> int:
+        """The label of a sample that has one."""
+        (label,) = self.labels
+        return label
+
+
+def decode_sample(key: str, members: Mapping[str, bytes], channels: int) -> Sample:
+    """A sample from the contents of its members.
+
+    Args:
+        key: its name.
+        members: by ending: ``png``, and ``cls``, ``json`` or ``mask.png``.
+        channels: of the set; a grey set stored as RGB comes back grey.
+
+    Raises:
+        ValueError: if a member is missing or damaged.
+    """
+    if "png" not in members:
+        raise ValueError("it has no image")
+    image = png.decode(members["png"])
+    if channels == 1 and image.ndim == 3:
+        image = image[:, :, 0].copy()
+    if "mask.png" in members:
+        return Sample(key, image, (), png.decode(members["mask.png"]))
+    if "cls" in members:
+        return Sample(key, image, (int(members["cls"]),))
+    labels = json.loads(members.get("json", b"{}")).get("labels", ())
+    return Sample(key, image, tuple(labels))
 
 
 def load_index(folder: Path, shard: ShardEntry, members: tuple[str, ...]) -> NDArray[np.void]:
@@ -104,13 +137,9 @@ class Dataset(Mapping[str, Sample]):
         with (self.folder / shard.file).open("rb") as file:
             members = read_members(file.fileno(), row, self.manifest.members)
         try:
-            image = png.decode(members["png"])
-            label = int(members["cls"])
+            return decode_sample(key, members, self.manifest.image.channels)
         except ValueError as error:
             raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
-        if self.manifest.image.channels == 1 and image.ndim == 3:
-            image = image[:, :, 0].copy()
-        return Sample(key, image, label)
 
 
 def open_dataset(path: str | Path) -> Dataset:

@@ -39,8 +39,8 @@ def build_manifest(folder: Folder) -> Manifest:
         identity=recipe.identity,
         recipe_digest=recipe.recipe_digest,
         content_digest=content.as_text(total),
-        task="single",
-        num_classes=recipe.num_categories,
+        task=recipe.variant.TASK,
+        num_classes=recipe.num_classes,
         image=ImageEntry(
             height=image.height, width=image.width, channels=image.channels, levels=image.levels
         ),

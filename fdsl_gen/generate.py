@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fdsl_gen import content, shards, store
+from fdsl_gen.dataset import decode_sample
 from fdsl_gen.engine import Engine, Failure, Observer, Silent
 from fdsl_gen.engine.local import LocalEngine
 from fdsl_gen.engine.serial import SerialEngine
@@ -19,7 +20,7 @@ from fdsl_gen.folder import Folder, claim
 from fdsl_gen.layout import SampleId, Shard, samples_of
 from fdsl_gen.manifest import Manifest, ShardEntry
 from fdsl_gen.recipe import Recipe
-from fdsl_gen.samples import decode, digest, encode, jobs_of, label_of, members_of, render
+from fdsl_gen.samples import digest, encode, jobs_of, members_of
 from fdsl_gen.shards import Encoded
 
 Report = Callable[[int], None]
@@ -43,7 +44,7 @@ def render_shard(
     total = blank = 0
     drawn = recipe.variant.render(jobs_of(recipe, ordered))
     for k, sample, rendered in zip(order, ordered, drawn, strict=True):
-        total += digest(sample, rendered)
+        total += digest(recipe, sample, rendered)
         blank += not np.any(rendered.image)
         encoded[k] = encode(recipe, sample, rendered)
         report(1)
@@ -87,15 +88,17 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
 def _adopt(folder: Folder, shard: Shard, samples: list[SampleId]) -> ShardEntry:
     """Mark a shard that is there without a marker: its writer was killed between the two."""
     tar = folder.tar(shard)
+    recipe = folder.recipe
+    channels = recipe.variant.image.channels
     total = blank = 0
     try:
         for sample, found in zip(samples, shards.read_samples(tar), strict=True):
-            if found.key != sample.key or dict(found.members)["cls"] != label_of(sample):
+            if found.key != sample.key:
                 raise ValueError(f"it holds {found.key} where {sample.key} belongs")
-            rendered = decode(folder.recipe, found)
-            total += digest(sample, rendered)
-            blank += not np.any(rendered.image)
-        index = shards.scan_index(tar, members_of(folder.recipe))
+            stored = decode_sample(found.key, dict(found.members), channels)
+            total += content.sample_digest(found.key, stored.labels, stored.image, stored.mask)
+            blank += not np.any(stored.image)
+        index = shards.scan_index(tar, members_of(recipe))
     except (ValueError, KeyError) as error:
         raise FdslError(
             f"{tar.name} is there but not what belongs there ({error}); delete it"
@@ -182,8 +185,7 @@ def generate(
     engine: Engine = SerialEngine() if count == 1 else LocalEngine(count)
     if missing:
         # Finds what all categories share and compiles every kernel once, before there are workers.
-        first = samples_of(recipe, missing[0])[0]
-        render(recipe, first.category, first.instance)
+        list(recipe.variant.render(jobs_of(recipe, samples_of(recipe, missing[0])[:1])))
     try:
         failures = engine.run(partial(generate_shard, folder), missing, watch)
     finally:

@@ -2,7 +2,8 @@
 
 The order of a split is made of rounds. In round j a keyed permutation of the categories gives the
 j-th *unit* of each; a unit is a run of instances that share work (variants/base.py). Shard s of S
-holds positions ``[s n / S, (s + 1) n / S)`` of that sequence, in a keyed permutation.
+holds positions ``[s n / S, (s + 1) n / S)`` of that sequence, in a keyed permutation. Scene sets
+stand in the order of their images.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ Split = Literal["train", "validation"]
 
 
 class SampleId(NamedTuple):
-    """Identity of an image within a dataset."""
+    """Identity of an image within a dataset; ``category`` is -1 in scene sets."""
 
     category: int
     instance: int
@@ -25,7 +26,15 @@ class SampleId(NamedTuple):
     @property
     def key(self) -> str:
         """Name of the sample in a shard."""
+        if self.category < 0:
+            return f"{self.instance:08d}"
         return f"{self.category:05d}_{self.instance:05d}"
+
+    @classmethod
+    def from_key(cls, key: str) -> "SampleId":
+        """The inverse of :attr:`key`."""
+        category, _, instance = key.rpartition("_")
+        return cls(int(category) if category else -1, int(instance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +62,9 @@ class Shard:
 
 
 def instances_of(recipe: Recipe, split: Split) -> range:
-    """Instances of every category that belong to ``split``: the last ones validate."""
-    border = recipe.num_instances - recipe.validation_instances
-    return range(border) if split == "train" else range(border, recipe.num_instances)
+    """Instances of every category (or images) that belong to ``split``: the last ones validate."""
+    border = recipe.run_length - recipe.validation_instances
+    return range(border) if split == "train" else range(border, recipe.run_length)
 
 
 def num_shards_of(recipe: Recipe, split: Split) -> int:
@@ -64,14 +73,14 @@ def num_shards_of(recipe: Recipe, split: Split) -> int:
         return recipe.num_shards
     held_out = len(instances_of(recipe, split))
     share = -(-recipe.num_shards * held_out // len(instances_of(recipe, "train")))
-    return min(share, recipe.num_categories * held_out)
+    return min(share, recipe.num_runs * held_out)
 
 
 def shards_of(recipe: Recipe) -> list[Shard]:
     """All shards of a dataset, training first."""
     shards = []
     for split in ("train", "validation"):
-        total = recipe.num_categories * len(instances_of(recipe, split))
+        total = recipe.num_runs * len(instances_of(recipe, split))
         count = num_shards_of(recipe, split)
         for s in range(count):
             shards.append(Shard(split, s, s * total // count, (s + 1) * total // count))
@@ -103,6 +112,9 @@ def _positions(recipe: Recipe, shard: Shard) -> Iterator[SampleId]:
 
 def samples_of(recipe: Recipe, shard: Shard) -> list[SampleId]:
     """Samples of a shard in the order in which they stand in the file."""
+    if recipe.variant.SCENE:
+        first = instances_of(recipe, shard.split).start
+        return [SampleId(-1, first + i) for i in range(shard.start, shard.stop)]
     samples = list(_positions(recipe, shard))
     indices = (num_shards_of(recipe, shard.split), shard.index)
     key = Key(recipe.seed, f"{shard.split} shard", indices)

@@ -45,6 +45,8 @@ def contact_sheet(
 
 def preview_samples(recipe: Recipe, num_categories: int, num_instances: int) -> list[SampleId]:
     """The first instances of the first categories of a dataset."""
+    if recipe.variant.SCENE:
+        return [SampleId(-1, i) for i in range(min(num_categories, recipe.num_images))]
     return [
         SampleId(c, i)
         for c in range(min(num_categories, recipe.num_categories))
@@ -66,7 +68,7 @@ def preview_png(recipe: Recipe, num_categories: int | None = None, columns: int 
     count = num_categories or (4 * columns if single else 6)
     samples = preview_samples(recipe, count, 1 if single else columns)
     images = [drawn.image for drawn in recipe.variant.render(jobs_of(recipe, samples))]
-    captions = [f"{s.category}" if single else f"{s.category} / {s.instance}" for s in samples]
+    captions = [s.key.replace("_", " / ") for s in samples]
     width = columns if single else min(columns, recipe.num_instances)
     buffer = io.BytesIO()
     contact_sheet(images, captions, min(width, len(images))).save(buffer, "PNG", optimize=True)

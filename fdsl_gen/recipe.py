@@ -19,7 +19,7 @@ MAX_SHARD_BYTES = 128_000_000
 _MANY = 10_000_000
 
 # Overrides of these make a recipe's own shard count meaningless.
-_COUNTS = {"num_categories", "num_instances", "validation_instances"}
+_COUNTS = {"num_categories", "num_instances", "num_images", "validation_instances"}
 
 
 def _auto_shards(num_samples: int, sample_bytes: int) -> int:
@@ -41,8 +41,11 @@ class Recipe:
     schema: int = setting(SCHEMA, doc="version of this format", low=1)
     seed: int = setting(0, doc="dataset seed", low=0, high=MAX_SEED - 1)
     num_instances: int = setting(1, doc="images per category", low=1, high=_MANY)
+    num_images: int = setting(
+        0, doc="images of a scene set, instead of instances", low=0, high=1000 * _MANY
+    )
     validation_instances: int = setting(
-        0, doc="how many of them, the last ones, form a validation split", low=0
+        0, doc="how many instances (or images), the last ones, form a validation split", low=0
     )
     encoding: Encoding = setting("gray8", doc="PNG encoding")
     metadata: bool = setting(False, doc="write a .json with the parameters of every image")
@@ -58,9 +61,14 @@ class Recipe:
                 f"num_instances: a category of {self.variant.KIND} has {most}"
                 f" with these settings, not {self.num_instances}"
             )
-        if self.validation_instances >= self.num_instances and self.validation_instances > 0:
+        if (self.num_images > 0) != self.variant.SCENE:
+            what = "needs" if self.variant.SCENE else "has no"
+            raise UsageError(f"num_images: {self.variant.KIND} {what} a number of images")
+        if self.variant.SCENE and self.num_instances > 1:
+            raise UsageError("num_instances: a scene set has num_images instead")
+        if self.validation_instances >= self.run_length and self.validation_instances > 0:
             raise UsageError(
-                f"validation_instances: must be less than num_instances ({self.num_instances}),"
+                f"validation_instances: must be less than the {self.run_length} there are,"
                 f" not {self.validation_instances}"
             )
         if self.num_shards == 0:
@@ -78,14 +86,29 @@ class Recipe:
             raise UsageError("encoding: coloured images need rgb8")
 
     @property
+    def run_length(self) -> int:
+        """Instances of a category, or images of a scene set: what splits divide."""
+        return self.num_images or self.num_instances
+
+    @property
+    def num_runs(self) -> int:
+        """Categories, or 1 for a scene set: how often a run stands in the dataset."""
+        return 1 if self.variant.SCENE else self.num_categories
+
+    @property
     def num_train_samples(self) -> int:
         """Images in the training split."""
-        return self.num_categories * (self.num_instances - self.validation_instances)
+        return self.num_runs * (self.run_length - self.validation_instances)
 
     @property
     def num_samples(self) -> int:
         """Images in all splits."""
-        return self.num_categories * self.num_instances
+        return self.num_runs * self.run_length
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are 0 .. num_classes - 1; in masks, 0 is the background."""
+        return self.num_categories + (self.variant.TASK == "segmentation")
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
         """The recipe as it would stand in YAML; ``defaults`` says whether to keep defaults."""
@@ -96,19 +119,26 @@ class Recipe:
     @property
     def identity(self) -> str:
         """Digest of all that pixels and labels depend on, besides (category, instance)."""
-        return schema.digest(
-            {
-                "kind": self.variant.KIND,
-                "revision": self.variant.REVISION,
-                "seed": self.seed,
-                "settings": schema.to_dict(self.variant, defaults=False),
-            }
-        )
+        parts = {
+            "kind": self.variant.KIND,
+            "revision": self.variant.REVISION,
+            "seed": self.seed,
+            "settings": schema.to_dict(self.variant, defaults=False),
+        }
+        if self.variant.uses_num_categories:
+            parts["num_categories"] = self.num_categories
+        return schema.digest(parts)
 
     @property
     def recipe_digest(self) -> str:
         """Digest of the identity and of all that the bytes on disk depend on besides it."""
-        files = ("num_categories", "num_instances", "validation_instances", "num_shards")
+        files = (
+            "num_categories",
+            "num_instances",
+            "num_images",
+            "validation_instances",
+            "num_shards",
+        )
         values = {name: getattr(self, name) for name in (*files, "encoding", "metadata")}
         return schema.digest(values | {"identity": self.identity, "schema": self.schema})
 

@@ -15,66 +15,81 @@ from fdsl_gen.variants.base import Job, Rendered
 
 def jobs_of(recipe: Recipe, samples: Iterable[SampleId]) -> Iterator[Job]:
     """What the variant is asked to draw for these samples."""
+    seed, count = recipe.seed, recipe.num_categories
     categories: dict[int, Any] = {}
     for c, i in samples:
+        if recipe.variant.SCENE:
+            yield Job(None, i, Key(seed, "image", (i,)), count)
+            continue
         if c not in categories:
-            categories[c] = recipe.variant.category(c, Key(recipe.seed, "category", (c,)))
-        yield Job(categories[c], i, Key(recipe.seed, "instance", (c, i)))
+            categories[c] = recipe.variant.category(c, Key(seed, "category", (c,)))
+        yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
 
 
-def render(recipe: Recipe, category: int, instance: int = 0) -> Rendered:
+def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
     """Draw one image of a dataset, exactly as it stands in the dataset.
 
     Args:
         recipe: from :func:`load_recipe`.
-        category: 0 <= category; may be beyond the recipe's number of categories.
-        instance: 0 <= instance, less than what the variant has.
+        category: 0 <= category, may be beyond the recipe's number of categories; None for scene
+            sets.
+        instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
 
     Raises:
         UsageError: if there is no such image.
     """
     most = recipe.variant.max_instances
-    if category < 0 or instance < 0 or (most is not None and instance >= most):
+    scene = recipe.variant.SCENE
+    if (category is None) != scene:
+        raise UsageError(f"{recipe.name} {'is' if scene else 'is not'} a scene set")
+    c = -1 if category is None else category
+    if (c < 0 and not scene) or instance < 0 or (most is not None and instance >= most):
         raise UsageError(f"{recipe.name} has no image ({category}, {instance})")
-    (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(category, instance)]))
+    (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
     return rendered
-
-
-def label_of(sample: SampleId) -> bytes:
-    """Content of the ``.cls`` member."""
-    return str(sample.category).encode()
 
 
 def members_of(recipe: Recipe) -> tuple[str, ...]:
     """Endings of the members of every sample, in order."""
-    return ("png", "cls", "json") if recipe.metadata else ("png", "cls")
+    own = {"single": ("cls",), "multi": ("json",), "segmentation": ("mask.png",)}
+    members = ("png", *own[recipe.variant.TASK])
+    return members if "json" in members or not recipe.metadata else (*members, "json")
+
+
+def labels_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> tuple[int, ...]:
+    """The sample's labels: one, several, or none where there is a mask."""
+    if recipe.variant.TASK == "single" and rendered.labels is None:
+        return (sample.category,)
+    return rendered.labels or ()
+
+
+def digest(recipe: Recipe, sample: SampleId, rendered: Rendered) -> int:
+    """The sample's content digest."""
+    labels = labels_of(recipe, sample, rendered)
+    return content.sample_digest(sample.key, labels, rendered.image, rendered.mask)
 
 
 def encode(recipe: Recipe, sample: SampleId, rendered: Rendered) -> Encoded:
     """A sample as it stands in a shard."""
     levels = recipe.variant.image.levels
     white = levels[-1] if levels else 255
-    picture = png.encode(rendered.image, recipe.encoding, white)
-    members = [("png", picture), ("cls", label_of(sample))]
+    found = {"png": png.encode(rendered.image, recipe.encoding, white)}
+    if recipe.variant.TASK == "single":
+        found["cls"] = str(labels_of(recipe, sample, rendered)[0]).encode()
+    if rendered.mask is not None:
+        found["mask.png"] = png.encode(rendered.mask, "gray8")
+    members = members_of(recipe)
+    if "json" in members:
+        found["json"] = _facts(recipe, sample, rendered)
+    return Encoded(sample.key, tuple((ending, found[ending]) for ending in members))
+
+
+def _facts(recipe: Recipe, sample: SampleId, rendered: Rendered) -> bytes:
+    facts: dict[str, Any] = {}
+    if recipe.variant.TASK == "multi":
+        facts["labels"] = rendered.labels
     if recipe.metadata:
-        facts = {"category": sample.category, "instance": sample.instance, "seed": str(recipe.seed)}
-        text = json.dumps(facts | dict(rendered.parameters), allow_nan=False)
-        members.append(("json", text.encode()))
-    return Encoded(sample.key, tuple(members))
-
-
-def digest(sample: SampleId, rendered: Rendered) -> int:
-    """The sample's content digest."""
-    return content.sample_digest(sample.key, label_of(sample), rendered.image, rendered.mask)
-
-
-def decode(recipe: Recipe, encoded: Encoded) -> Rendered:
-    """The image of a sample that stands in a shard of this recipe, as it was rendered.
-
-    Raises:
-        ValueError: if its PNG is damaged.
-    """
-    pixels = png.decode(dict(encoded.members)["png"])
-    if recipe.variant.image.channels == 1 and pixels.ndim == 3:
-        pixels = pixels[:, :, 0].copy()
-    return Rendered(pixels)
+        if not recipe.variant.SCENE:
+            facts["category"] = sample.category
+        facts |= {"instance": sample.instance, "seed": str(recipe.seed), **rendered.parameters}
+    return json.dumps(facts, allow_nan=False).encode()

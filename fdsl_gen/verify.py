@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fdsl_gen import shards, store
 from fdsl_gen.dataset import load_index, open_dataset
@@ -12,7 +13,7 @@ from fdsl_gen.folder import open_folder
 from fdsl_gen.layout import SampleId, shards_of
 from fdsl_gen.manifest import Manifest, ShardEntry, read_manifest
 from fdsl_gen.recipe import recipe_from_dict
-from fdsl_gen.samples import jobs_of
+from fdsl_gen.samples import jobs_of, labels_of
 from fdsl_gen.seeding import Key, permutation
 
 
@@ -74,7 +75,7 @@ def check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[st
         )
     keys = sorted(dataset)
     picked = permutation(Key(recipe.seed, "verify"), len(keys))[:count]
-    samples = sorted(SampleId(*map(int, keys[k].split("_"))) for k in picked)
+    samples = sorted(SampleId.from_key(keys[k]) for k in picked)
     problems = []
     for sample, drawn in zip(samples, recipe.variant.render(jobs_of(recipe, samples)), strict=True):
         seen(1)
@@ -83,12 +84,20 @@ def check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[st
         except Mismatch as error:
             problems.append(str(error))
             continue
-        if stored.label != sample.category:
-            problems.append(f"sample {sample.key} has the label {stored.label}")
+        if stored.labels != labels_of(recipe, sample, drawn):
+            problems.append(f"sample {sample.key} has the wrong labels {list(stored.labels)}")
+        elif not _same(stored.mask, drawn.mask):
+            problems.append(f"the mask of sample {sample.key} differs")
         elif not np.array_equal(stored.image, drawn.image):
             differing = np.count_nonzero(stored.image != drawn.image)
             problems.append(f"sample {sample.key} differs in {differing:,} pixels")
     return problems
+
+
+def _same(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def status(path: Path) -> tuple[int, int, list[str]]:

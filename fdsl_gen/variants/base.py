@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.seeding import Key
+
+Task = Literal["single", "multi", "segmentation"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +37,19 @@ class Category:
 
 
 class Job(NamedTuple):
-    """One image to draw."""
+    """One image to draw.
 
-    category: Any  # what Variant.category returned
+    Attributes:
+        category: what ``Variant.category`` returned; None in scene sets, whose images hold several.
+        instance: its number within the category, or within the scene set.
+        key: of the role ``instance`` (category, instance) or ``image`` (number).
+        num_categories: of the dataset; only for kinds that say ``uses_num_categories``.
+    """
+
+    category: Any
     instance: int
     key: Key
+    num_categories: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,8 @@ class Rendered:
     Attributes:
         image: uint8 (H, W) or (H, W, 3), C-contiguous.
         mask: uint8 (H, W) of category indices, for segmentation sets.
-        labels: categories in the image, for multi-label sets.
+        labels: categories in the image, for multi-label sets; in sets of one label, the label if
+            it is not the category.
         parameters: the numbers behind the image, flat, the same names for all images of a kind.
     """
 
@@ -69,11 +80,20 @@ class Variant(Protocol):
         KIND: name in recipes.
         REVISION: raised when pixels change on purpose.
         CITATION: BibTeX of the paper that defined the dataset.
+        SCENE: whether an image holds several categories and belongs to none.
+        TASK: what the labels are: one, several, or a mask.
     """
 
     KIND: ClassVar[str]
     REVISION: ClassVar[int]
     CITATION: ClassVar[str]
+    SCENE: ClassVar[bool]
+    TASK: ClassVar[Task]
+
+    @property
+    def uses_num_categories(self) -> bool:
+        """Whether pixels or labels depend on the number of categories, as in scene sets."""
+        ...
 
     @property
     def image(self) -> ImageSpec:

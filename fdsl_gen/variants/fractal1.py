@@ -25,7 +25,7 @@ from fdsl_gen.geometry import ifs
 from fdsl_gen.schema import setting
 from fdsl_gen.seeding import Key
 from fdsl_gen.variants import trajectories
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
 
 NUM_PROBES = 100
 PROBES_NEEDED = 50
@@ -63,6 +63,8 @@ class Fractal1:
     """Settings of 1p-frac."""
 
     KIND: ClassVar[str] = "fractal-1"
+    SCENE: ClassVar[bool] = False
+    TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = """\
 @inproceedings{nakamura2024scaling,
@@ -108,6 +110,10 @@ class Fractal1:
     def _sigma_range(self) -> tuple[float, float]:
         low, high = self.sigma_factor - self.sigma_spread, self.sigma_factor + self.sigma_spread
         return ifs.sigma_range(low, high, self.num_maps)
+
+    @property
+    def uses_num_categories(self) -> bool:
+        return False
 
     @property
     def image(self) -> ImageSpec:

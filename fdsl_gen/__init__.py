@@ -8,9 +8,9 @@ package (or asking for ``fdsl-gen --help``) does not import numba.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fdsl_gen.build import generate as generate
     from fdsl_gen.dataset import Dataset as Dataset
     from fdsl_gen.dataset import open_dataset as open_dataset
-    from fdsl_gen.generate import generate as generate
     from fdsl_gen.recipe import Recipe as Recipe
     from fdsl_gen.recipe import load_recipe as load_recipe
     from fdsl_gen.samples import render as render
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Dataset": "fdsl_gen.dataset",
     "Recipe": "fdsl_gen.recipe",
-    "generate": "fdsl_gen.generate",
+    "generate": "fdsl_gen.build",
     "load_recipe": "fdsl_gen.recipe",
     "open_dataset": "fdsl_gen.dataset",
     "render": "fdsl_gen.samples",

@@ -42,7 +42,8 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
         "multi": {"name": "json", "struct": [{"name": "labels", "sequence": "int64"}]},
         "segmentation": {"name": "mask.png", "dtype": {"image": {"mode": "L"}}},
     }[manifest.task]
-    features = [{"name": "png", "dtype": {"image": {"mode": "RGB"}}}, label]
+    names = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
+    features = [*names, {"name": "png", "dtype": {"image": {"mode": "RGB"}}}, label]
     splits = [
         {"name": name, "num_examples": split.num_samples} for name, split in manifest.splits.items()
     ]

@@ -73,7 +73,7 @@ def _generate_command(name: str) -> click.Command:
 def _generate(
     name: str, out: Path | None, workers: int | None, overwrite: bool, dry_run: bool, **values: Any
 ) -> None:
-    from fdsl_gen.generate import estimated_bytes, generate
+    from fdsl_gen.build import estimated_bytes, generate
     from fdsl_gen.layout import shards_of
     from fdsl_gen.options import load_with
     from fdsl_gen.progress import Progress
@@ -136,7 +136,7 @@ def _pass_on(
 @cli.command("list")
 def list_recipes() -> None:
     """List the datasets: name, images, size and a line on each."""
-    from fdsl_gen.generate import estimated_bytes
+    from fdsl_gen.build import estimated_bytes
     from fdsl_gen.recipe import load_recipe
 
     folder = schema.recipe_folder()
@@ -303,6 +303,9 @@ def main() -> NoReturn:
     except click.ClickException as error:
         click.echo(f"fdsl-gen: {error.format_message()}", err=True)
         code = error.exit_code
+    except Stopped as stop:
+        click.echo(f"fdsl-gen: {stop}", err=True)
+        code = stop.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("fdsl-gen: interrupted; the same command goes on from here", err=True)
         code = Exit.INTERRUPTED

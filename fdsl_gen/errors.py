@@ -45,7 +45,7 @@ class Mismatch(FdslError):
     exit_code = Exit.MISMATCH
 
 
-class Stopped(FdslError):
-    """A signal announced the end of the allotted time."""
+class Stopped(BaseException):
+    """A signal announced the end of the allotted time; passes through like KeyboardInterrupt."""
 
     exit_code = Exit.WALLTIME

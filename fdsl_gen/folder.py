@@ -130,10 +130,10 @@ def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, not a folder")
     try:
-        if overwrite and path.is_dir():
-            _empty(path)
         path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
+        if overwrite:
+            _empty(path)
         owner = {
             "recipe": recipe.to_dict(),
             "identity": recipe.identity,

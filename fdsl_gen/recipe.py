@@ -62,8 +62,8 @@ class Recipe:
                 f" with these settings, not {self.num_instances}"
             )
         if (self.num_images > 0) != self.variant.SCENE:
-            what = "needs" if self.variant.SCENE else "has no"
-            raise UsageError(f"num_images: {self.variant.KIND} {what} a number of images")
+            what = "needs a" if self.variant.SCENE else "has no"
+            raise UsageError(f"num_images: {self.variant.KIND} {what} number of images")
         if self.variant.SCENE and self.num_instances > 1:
             raise UsageError("num_instances: a scene set has num_images instead")
         if self.validation_instances >= self.run_length and self.validation_instances > 0:

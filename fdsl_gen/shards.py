@@ -33,8 +33,7 @@ def _header(name: str, size: int) -> bytes:
         raise ValueError(f"member name too long for USTAR: {name}")
     numbers = [b"0000644", b"0000000", b"0000000", b"%011o" % size, b"%011o" % 0]  # mode ... mtime
     fixed = b"".join(number + b"\0" for number in numbers)
-    kind = b"0" + bytes(100) + b"ustar\0" + b"00"
-    tail = kind + bytes(64) + (b"0000000" + b"\0") * 2 + bytes(167)
+    tail = b"0" + bytes(100) + b"ustar\0" + b"00" + bytes(247)
     head = encoded.ljust(100, b"\0") + fixed
     checksum = sum(head) + sum(tail) + 8 * ord(" ")
     return head + b"%06o\0 " % checksum + tail
@@ -80,6 +79,20 @@ def index_bytes(index: NDArray[np.void]) -> bytes:
     return buffer.getvalue()
 
 
+def _entries(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The members of a tar file; ValueError if it is damaged or cut anywhere."""
+    end = 0
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for info in tar:
+                end = info.offset_data + info.size + -info.size % _BLOCK
+                yield tar, info
+    except (tarfile.TarError, OSError) as error:
+        raise ValueError(f"{path.name} is not a readable tar file: {error}") from None
+    if path.stat().st_size < end + 2 * _BLOCK:  # an archive ends with two empty blocks
+        raise ValueError(f"{path.name} is cut short")
+
+
 def read_samples(path: Path) -> Iterator[Encoded]:
     """The samples of a tar file, in order.
 
@@ -88,27 +101,18 @@ def read_samples(path: Path) -> Iterator[Encoded]:
     """
     key = ""
     members: list[tuple[str, bytes]] = []
-    ended = False
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                name, _, ending = info.name.partition(".")
-                file = tar.extractfile(info)
-                content = file.read() if file else b""
-                if len(content) != info.size:
-                    raise ValueError(f"{path.name} is cut short in {info.name}")
-                if members and name != key:
-                    yield Encoded(key, tuple(members))
-                    members = []
-                key = name
-                members.append((ending, content))
-        with path.open("rb") as raw:
-            raw.seek(-2 * _BLOCK, io.SEEK_END)
-            ended = not any(raw.read())
-    except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"{path.name} is not a readable tar file: {error}") from None
-    if not ended:
-        raise ValueError(f"{path.name} is cut short: the end of the archive is missing")
+    for tar, info in _entries(path):
+        name, _, ending = info.name.partition(".")
+        try:
+            file = tar.extractfile(info)
+            content = file.read() if file else b""
+        except tarfile.TarError:
+            raise ValueError(f"{path.name} is cut short in {info.name}") from None
+        if members and name != key:
+            yield Encoded(key, tuple(members))
+            members = []
+        key = name
+        members.append((ending, content))
     if members:
         yield Encoded(key, tuple(members))
 
@@ -121,13 +125,9 @@ def scan_index(path: Path, members: Iterable[str]) -> NDArray[np.void]:
     """
     wanted = list(members)
     flat: list[tuple[str, str, int, int]] = []
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                key, _, ending = info.name.partition(".")
-                flat.append((key, ending, info.offset_data, info.size))
-    except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"{path.name} is not a readable tar file: {error}") from None
+    for _, info in _entries(path):
+        key, _, ending = info.name.partition(".")
+        flat.append((key, ending, info.offset_data, info.size))
     rows = []
     for first in range(0, len(flat), len(wanted)):
         group = flat[first : first + len(wanted)]

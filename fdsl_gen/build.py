@@ -196,7 +196,7 @@ def generate(
 
 
 def _describe(folder: Folder, failures: list[Failure[Shard]]) -> str:
-    names = [f"{folder.stem(failure.task)}.tar" for failure in failures]
+    names = sorted(f"{folder.stem(failure.task)}.tar" for failure in failures)
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     reasons = list(dict.fromkeys(failure.reason for failure in failures))
     return f"{len(failures)} shards were not written ({shown}): {'; '.join(reasons[:3])}"

@@ -1,0 +1,57 @@
+# Every target works from a fresh clone: it makes .venv once and installs what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= shards/
+RECIPE ?=
+OUTPUT ?= runs/pretrain
+CKPT ?= runs/pretrain/export
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup shards pretrain finetune test check bench golden clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/base.done: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/all.done: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[train,s3,dask,dev]"
+	@touch $@ $(VENV)/base.done
+
+setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clusters, tests
+
+shards: $(VENV)/base.done  ## render fractal-1 into DATA (shards/)
+	$(BIN)/fdsl-gen fractal-1 --out $(DATA) $(ARGS)
+
+pretrain: $(VENV)/all.done  ## pre-train on DATA [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain]
+	$(BIN)/fdsl-train pretrain --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+
+finetune: OUTPUT = runs/finetune
+finetune: $(VENV)/all.done  ## fine-tune CKPT on DATA, an image folder or shards
+	$(BIN)/fdsl-train finetune --checkpoint $(CKPT) --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+
+test: $(VENV)/all.done  ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/all.done  ## lint, types and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q $(ARGS)
+
+bench: $(VENV)/all.done  ## measure rendering, images a second and core
+	$(BIN)/python -m bench $(ARGS)
+
+golden: $(VENV)/all.done  ## rewrite the pinned digests after pixels changed on purpose
+	$(BIN)/python -m tests.golden $(ARGS)
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,48 @@
+"""Shared helpers: small datasets, and the command as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from fdsl_gen import generate, load_recipe
+
+# The first call of a kernel compiles it, so times of single examples say nothing.
+hypothesis.settings.register_profile("fdsl", deadline=None)
+hypothesis.settings.load_profile("fdsl")
+
+SMALL = {"image_size": 64, "num_points": 3000, "num_categories": 40, "filling_rate": 0.03}
+
+
+@pytest.fixture
+def small():
+    """Makes a small fractal-1 recipe; keyword arguments override."""
+
+    def make(**overrides):
+        return load_recipe("fractal-1", **(SMALL | overrides))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory) -> Path:
+    """A finished small dataset; tests must not change it."""
+    out = tmp_path_factory.mktemp("dataset") / "small"
+    generate(load_recipe("fractal-1", **SMALL), out, workers=1)
+    return out
+
+
+def options(settings: dict) -> list[str]:
+    """Settings as command line options."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+
+
+def fdsl_gen(*args: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess:
+    """Run ``fdsl-gen`` in a process of its own."""
+    command = [sys.executable, "-m", "fdsl_gen.cli", *map(str, args)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env=os.environ | env, timeout=300
+    )

@@ -1,0 +1,41 @@
+"""Which samples are pinned, and their digests now."""
+
+from pathlib import Path
+
+from fdsl_gen import load_recipe, schema
+from fdsl_gen.content import as_text
+from fdsl_gen.layout import SampleId
+from fdsl_gen.recipe import Recipe
+from fdsl_gen.samples import digest, jobs_of
+
+NAMES = schema.recipe_names(schema.recipe_folder())
+DIGESTS = Path(__file__).with_name("digests.json")
+PICTURE = Path(__file__).with_name("goldens.png")
+
+
+def golden_recipe(name: str) -> Recipe:
+    """The recipe as published, at its full size."""
+    return load_recipe(name)
+
+
+def pinned(recipe: Recipe) -> list[SampleId]:
+    """Three samples from the beginning, the middle and the end."""
+    if recipe.variant.SCENE:
+        return [SampleId(-1, i) for i in (0, recipe.num_images // 2, recipe.num_images - 1)]
+    last_category, last = recipe.num_categories - 1, recipe.num_instances - 1
+    return [
+        SampleId(0, 0),
+        SampleId(last_category // 2, last // 2),
+        SampleId(last_category, last),
+    ]
+
+
+def golden_digests(recipe: Recipe) -> dict[str, str]:
+    """Digest of each pinned sample, by key; the revision says when they changed last."""
+    samples = pinned(recipe)
+    drawn = recipe.variant.render(jobs_of(recipe, samples))
+    found = {
+        sample.key: as_text(digest(recipe, sample, one))
+        for sample, one in zip(samples, drawn, strict=True)
+    }
+    return found | {"revision": str(recipe.variant.REVISION)}

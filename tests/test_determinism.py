@@ -1,0 +1,162 @@
+"""The promise: pixels depend on identity and (category, instance) alone."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fdsl_gen import generate, load_recipe, open_dataset, render, schema
+from fdsl_gen.engine.serial import SerialEngine
+from fdsl_gen.layout import SampleId
+from fdsl_gen.samples import digest, jobs_of
+from tests.conftest import SMALL
+
+NAMES = schema.recipe_names(schema.recipe_folder())
+
+
+def tars(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.glob("*.tar"))}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("num_shards", [1, 8])
+def test_workers_and_shards(small, small_folder, tmp_path, workers, num_shards):
+    out = tmp_path / "out"
+    manifest = generate(small(num_shards=num_shards), out, workers=workers)
+    assert manifest.content_digest == open_dataset(small_folder).manifest.content_digest
+    assert len(tars(out)) == num_shards
+    if num_shards == 8:
+        assert tars(out) == tars(small_folder)
+        for name in ("manifest.json", "README.md", "_info.json", "preview.png"):
+            assert (out / name).read_bytes() == (small_folder / name).read_bytes()
+
+
+def test_reverse_order(small, small_folder, tmp_path, monkeypatch):
+    forward = SerialEngine.run
+
+    def backward(self, function, tasks, watch):
+        return forward(self, function, tasks[::-1], watch)
+
+    monkeypatch.setattr(SerialEngine, "run", backward)
+    generate(small(), tmp_path / "out", workers=1)
+    assert tars(tmp_path / "out") == tars(small_folder)
+
+
+@pytest.mark.parametrize(
+    "change", [{"encoding": "rgb8"}, {"encoding": "compact"}, {"metadata": True}]
+)
+def test_encoding_and_metadata(small, small_folder, tmp_path, change):
+    manifest = generate(small(**change), tmp_path / "out", workers=1)
+    assert manifest.content_digest == open_dataset(small_folder).manifest.content_digest
+
+
+def test_a_prefix_of_the_categories_is_the_smaller_dataset(tmp_path):
+    """The first 100 of 1,000 categories, sample by sample."""
+    settings = {"image_size": 64, "num_points": 2000, "filling_rate": 0.03}
+    generate(load_recipe("fractal-1", **settings), tmp_path / "large", workers=2)
+    generate(
+        load_recipe("fractal-1", num_categories=100, **settings), tmp_path / "small", workers=1
+    )
+    large, small = open_dataset(tmp_path / "large"), open_dataset(tmp_path / "small")
+    assert (len(large), len(small)) == (1000, 100)
+    assert set(small) == {f"{c:05d}_00000" for c in range(100)}
+    for key in small:
+        assert np.array_equal(small[key].image, large[key].image)
+        assert small[key].labels == large[key].labels == (int(key[:5]),)
+
+
+def tiny(name):
+    """A recipe of any kind, small enough for hundreds of images in a test."""
+    recipe = load_recipe(name)
+    fields = recipe.variant.__dataclass_fields__
+    size = {"image_size": 64, "num_points": 1500, "filling_rate": 0.02}
+    return load_recipe(name, **{key: value for key, value in size.items() if key in fields})
+
+
+def some_samples(recipe) -> list[SampleId]:
+    if recipe.variant.SCENE:
+        return [SampleId(-1, i) for i in (0, 1, 5, 11, 12)]
+    last = recipe.num_instances - 1
+    instances = sorted({0, min(1, last), min(7, last), last})
+    categories = range(min(3, recipe.num_categories))
+    return [SampleId(c, i) for c in categories for i in instances]
+
+
+def digests(recipe, samples) -> dict[SampleId, int]:
+    drawn = recipe.variant.render(jobs_of(recipe, samples))
+    return {s: digest(recipe, s, one) for s, one in zip(samples, drawn, strict=True)}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def batch(request):
+    recipe = tiny(request.param)
+    samples = some_samples(recipe)
+    return recipe, samples, digests(recipe, samples)
+
+
+@given(data=st.data())
+@settings(max_examples=8)
+def test_pixels_do_not_depend_on_how_jobs_are_batched(batch, data):
+    recipe, samples, together = batch
+    order = data.draw(st.permutations(samples))
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(len(order) - 1, 1)), max_size=3)))
+    parts = [order[a:b] for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    found = dict(chain.from_iterable(digests(recipe, part).items() for part in parts if part))
+    assert found == together
+
+
+def test_images_are_what_the_variant_says(batch):
+    recipe, samples, together = batch
+    spec = recipe.variant.image
+    shape = (spec.height, spec.width) + ((3,) if spec.channels == 3 else ())
+    for rendered in recipe.variant.render(jobs_of(recipe, samples)):
+        assert rendered.image.dtype == np.uint8
+        assert rendered.image.flags.c_contiguous
+        assert rendered.image.shape == shape
+        if spec.levels is not None:
+            assert set(np.unique(rendered.image)) <= set(spec.levels)
+        json.dumps(dict(rendered.parameters), allow_nan=False)
+    assert len(set(together.values())) == len(together), "two samples have the same content"
+
+
+def test_render_gives_what_is_stored(small, small_folder):
+    dataset = open_dataset(small_folder)
+    for c in (0, 3, 39):
+        assert np.array_equal(render(small(), c).image, dataset[f"{c:05d}_00000"].image)
+
+
+SCRIPT = """
+import sys
+from tests.test_determinism import digests, some_samples
+from fdsl_gen import load_recipe
+name, settings = sys.argv[1], eval(sys.argv[2])
+recipe = load_recipe(name, **settings)
+print(sorted(digests(recipe, some_samples(recipe)).items()))
+"""
+NO_JIT = {"fractal-1": {"image_size": 32, "num_points": 300, "filling_rate": 0.02}}
+
+
+@pytest.mark.parametrize("name", NO_JIT)
+@pytest.mark.parametrize("change", [{}, {"draw": "fill"}, {"map_sequence": "per_instance"}])
+def test_jit_off_equals_jit_on(name, change):
+    def run(disabled):
+        environment = os.environ | {"NUMBA_DISABLE_JIT": disabled, "PYTHONWARNINGS": "error"}
+        command = [sys.executable, "-c", SCRIPT, name, repr(NO_JIT[name] | change)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    on, off = run("0"), run("1")
+    assert on.returncode == 0, on.stderr
+    assert off.returncode == 0, off.stderr
+    assert on.stdout == off.stdout
+    assert "SampleId" in on.stdout
+
+
+def test_small_settings_are_the_ones_of_the_fixture(small_folder):
+    recipe = open_dataset(small_folder).manifest.recipe
+    assert recipe["variant"]["image_size"] == SMALL["image_size"]

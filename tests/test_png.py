@@ -1,0 +1,79 @@
+"""PNG files: any decoder reads them, and the short way back equals Pillow."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from fdsl_gen import png
+
+grey = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+colour = arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)))
+
+
+def by_pillow(data: bytes, mode: str) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return np.asarray(image.convert(mode))
+
+
+@given(grey)
+def test_gray8(image):
+    data = png.encode(image, "gray8")
+    assert np.array_equal(by_pillow(data, "L"), image)
+    assert np.array_equal(png.decode(data), image)
+
+
+@given(colour)
+def test_rgb8(image):
+    data = png.encode(image, "rgb8")
+    assert np.array_equal(by_pillow(data, "RGB"), image)
+    assert np.array_equal(png.decode(data), image)
+
+
+@given(grey)
+def test_rgb8_of_a_grey_image(image):
+    data = png.encode(image, "rgb8")
+    assert np.array_equal(by_pillow(data, "RGB"), np.repeat(image[:, :, None], 3, axis=2))
+
+
+@given(grey, st.integers(1, 255))
+def test_compact(image, white):
+    two = (image > 100) * np.uint8(white)
+    data = png.encode(two, "compact", white)
+    assert np.array_equal(by_pillow(data, "L"), two)
+    assert np.array_equal(by_pillow(data, "RGB")[:, :, 2], two)
+    assert np.array_equal(png.decode(data), two)
+
+
+@given(grey)
+def test_files_of_others_are_decoded_too(image):
+    for mode, options in (("L", {}), ("L", {"compress_level": 9}), ("1", {})):
+        buffer = io.BytesIO()
+        Image.fromarray(image).convert(mode).save(buffer, "PNG", **options)
+        expected = np.asarray(Image.fromarray(image).convert(mode).convert("L"))
+        assert np.array_equal(png.decode(buffer.getvalue()), expected)
+
+
+def test_what_an_encoding_cannot_hold_is_refused():
+    with pytest.raises(ValueError, match="levels 0 and 127"):
+        png.encode(np.arange(9, dtype=np.uint8).reshape(3, 3), "compact", 127)
+    for encoding in ("gray8", "compact"):
+        with pytest.raises(ValueError, match="grey images"):
+            png.encode(np.zeros((3, 3, 3), np.uint8), encoding)
+
+
+def test_every_damaged_byte_and_every_cut_is_noticed():
+    image = (np.arange(30 * 31) % 7 * 30).astype(np.uint8).reshape(30, 31)
+    data = png.encode(image, "gray8")
+    for at in range(len(data)):
+        with pytest.raises(ValueError):
+            png.decode(data[:at])
+        damaged = bytearray(data)
+        damaged[at] ^= 1
+        with pytest.raises(ValueError):
+            png.decode(bytes(damaged))

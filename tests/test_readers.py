@@ -1,0 +1,128 @@
+"""Other people's readers open the folder unchanged and see every label and the true grey values."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdsl_gen import generate, open_dataset
+
+# 2026-11: webdataset 1.0 leaves the shards it read to the garbage collector to close.
+leaves_files_open = pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+
+@pytest.fixture(scope="module", params=["gray8", "rgb8", "compact"])
+def folder(request, tmp_path_factory):
+    from fdsl_gen import load_recipe
+    from tests.conftest import SMALL
+
+    out = tmp_path_factory.mktemp("readers") / request.param
+    generate(load_recipe("fractal-1", **SMALL, encoding=request.param), out, workers=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def truth(folder):
+    dataset = open_dataset(folder)
+    assert len(dataset) == 40
+    images = {sample.label: sample.image for sample in dataset.values()}
+    assert {int(v) for image in images.values() for v in np.unique(image)} == {0, 127}
+    return images
+
+
+def test_tarfile(folder, truth):
+    seen = {}
+    for path in sorted(folder.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            names = tar.getnames()
+            assert names == [f"{n[:11]}.{e}" for n in names[::2] for e in ("png", "cls")]
+            for name in names[::2]:
+                label = int(tar.extractfile(f"{name[:11]}.cls").read())
+                with Image.open(io.BytesIO(tar.extractfile(name).read())) as image:
+                    seen[label] = np.asarray(image.convert("L"))
+                assert name.startswith(f"{label:05d}_00000")
+    assert seen.keys() == truth.keys() == set(range(40))
+    assert all(np.array_equal(seen[c], truth[c]) for c in truth)
+
+
+@leaves_files_open
+def test_webdataset(folder, truth):
+    import webdataset
+
+    urls = sorted(str(path) for path in folder.glob("*.tar"))
+    dataset = webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8").to_tuple("png", "cls")
+    seen = {int(label): image for image, label in dataset}
+    assert seen.keys() == truth.keys()
+    for c, image in truth.items():
+        assert np.array_equal(seen[c], np.repeat(image[:, :, None], 3, axis=2))
+
+
+@leaves_files_open
+def test_timm_wds(folder, truth):
+    from timm.data import create_dataset
+
+    dataset = create_dataset("wds/", root=str(folder), split="train", is_training=False)
+    assert len(dataset) == 40
+    seen = {int(label): np.asarray(image) for image, label in dataset}
+    assert seen.keys() == truth.keys()
+    for c, image in truth.items():
+        assert np.array_equal(seen[c], np.repeat(image[:, :, None], 3, axis=2))
+
+
+@leaves_files_open
+def test_hugging_face_datasets(folder, truth, tmp_path):
+    import datasets
+    from torchvision.transforms import ToTensor
+
+    dataset = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert set(dataset) == {"train"}
+    assert dataset["train"].num_rows == 40
+    seen = {}
+    for row in dataset["train"]:
+        tensor = ToTensor()(row["png"])
+        assert tensor.shape == (3, 64, 64)
+        seen[row["cls"]] = (tensor.numpy() * 255).round().astype(np.uint8)
+        assert row["__key__"] == f"{row['cls']:05d}_00000"
+    assert seen.keys() == truth.keys()
+    for c, image in truth.items():
+        assert np.array_equal(seen[c], np.repeat(image[None], 3, axis=0))
+
+
+@leaves_files_open
+def test_hugging_face_datasets_with_metadata(small, tmp_path):
+    import datasets
+
+    generate(small(metadata=True), tmp_path / "set", workers=1)
+    dataset = datasets.load_dataset(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache"))
+    rows = {row["cls"]: row["json"] for row in dataset["train"]}
+    assert len(rows) == 40
+    assert all(facts["category"] == c for c, facts in rows.items())
+    assert all(isinstance(facts["map0_a"], float) for facts in rows.values())
+    assert {facts["seed"] for facts in rows.values()} == {"15"}
+
+
+def test_export(folder, truth, tmp_path):
+    from tests.conftest import fdsl_gen
+
+    done = fdsl_gen("export", folder, "--imagefolder", tmp_path / "tree")
+    assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "tree").glob("train/*/*.png"))
+    assert len(files) == 40
+    for path in files:
+        c = int(path.parent.name)
+        assert path.name == f"{c:05d}_00000.png"
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image.convert("L")), truth[c])
+    files[0].unlink()
+    assert fdsl_gen("export", folder, "--imagefolder", tmp_path / "tree").returncode == 0
+    assert files[0].exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x").touch()
+    refused = fdsl_gen("export", folder, "--imagefolder", tmp_path / "other")
+    assert refused.returncode == 2
+    assert "is not empty" in refused.stderr

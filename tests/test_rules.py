@@ -1,0 +1,134 @@
+"""Rules of the project that a test can check."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted([*(ROOT / "fdsl_gen").rglob("*.py"), *(ROOT / "fdsl_train").rglob("*.py")])
+PIXELS = [
+    path
+    for folder in ("kernels", "geometry", "variants")
+    for path in sorted((ROOT / "fdsl_gen" / folder).glob("*.py"))
+]
+# The trainer reads datasets; it does not render them.
+TRAINER_MAY_USE = {"errors", "manifest", "schema", "seeding", "shards", "store", "png", "dataset"}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def code_of(path: Path) -> str:
+    """The source without comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            node.value.value = ""
+    return ast.unparse(tree)
+
+
+def test_generator_never_imports_torch_or_the_trainer():
+    for path in (ROOT / "fdsl_gen").rglob("*.py"):
+        for name in imports(path):
+            assert name.split(".")[0] not in {"torch", "timm", "torchvision", "fdsl_train"}, path
+
+
+def test_trainer_imports_only_the_reading_side_of_the_generator():
+    for path in (ROOT / "fdsl_train").rglob("*.py"):
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "fdsl_gen" and len(parts) > 1 and parts[1] != "__version__":
+                assert parts[1] in TRAINER_MAY_USE, f"{path.name} imports {name}"
+
+
+def test_kernels_and_geometry_know_nothing_of_files_and_commands():
+    for path in PIXELS:
+        for name in imports(path):
+            assert name.split(".")[0] not in {"click", "tqdm", "multiprocess"}, path
+    for path in (ROOT / "fdsl_gen" / "kernels").glob("*.py"):
+        for name in imports(path):
+            if name.startswith("fdsl_gen"):
+                allowed = name.startswith("fdsl_gen.kernels") or name.startswith("fdsl_gen.seeding")
+                assert allowed or name == "fdsl_gen", path
+
+
+FORBIDDEN = {
+    r"fastmath|parallel=True": "what is promised to the bit may not be reordered",
+    r"np\.random\.(?!RandomState\(_SHARED_SEED\))": "draws come from keys",
+    r"\b(?:np|math)\.(?:sin|cos|tan|exp|log\d*|power|hypot|atan2|arctan2)\(": "libm differs",
+    r"np\.(?:dot|matmul|einsum|linalg)|\.dot\(|(?<=\w) @ (?=\w)": "BLAS differs",
+    r"np\.(?:sum|mean|std|var)\(|\.mean\(|\.std\(": "the order of NumPy's sums differs",
+    r"default_rng|\brandom\.random": "draws come from keys",
+}
+
+
+@pytest.mark.parametrize("path", PIXELS, ids=lambda p: p.name)
+def test_pixels_use_only_exact_arithmetic(path):
+    source = code_of(path)
+    for pattern, why in FORBIDDEN.items():
+        found = re.search(pattern, source)
+        assert not found, f"{path.name}: {found.group()}: {why}"
+
+
+def test_compiled_kernels_contain_no_fused_multiply_add():
+    """A fused multiply-add rounds once where the definition rounds twice."""
+    import numpy as np
+
+    from fdsl_gen.kernels import chaos, elementary
+    from fdsl_gen.samples import render
+    from tests.test_determinism import tiny
+
+    render(tiny("fractal-1"), 0)
+    elementary.sin(np.float64(1.0))
+    for function in (chaos.follow, chaos.to_pixels, elementary.sin):
+        listings = function.inspect_asm().values()
+        assert listings
+        for listing in listings:
+            assert "vfmadd" not in listing
+            assert "vfmsub" not in listing
+            assert "vfnmadd" not in listing
+
+
+def test_nothing_prints():
+    for path in SOURCES:
+        assert not re.search(r"(?<![\w.])print\(", code_of(path)), path
+
+
+def test_files_stay_small():
+    for path in SOURCES:
+        assert len(path.read_text().splitlines()) <= 450, path
+
+
+def test_text_files_name_no_path_of_a_machine():
+    for pattern in ("**/*.py", "**/*.md", "recipes/**/*.yaml", "Makefile", ".ci/run"):
+        for path in ROOT.glob(pattern):
+            if ".venv" in path.parts or path == Path(__file__):
+                continue
+            assert not re.search(r"/(?:work|root|home)/\w", path.read_text()), path
+
+
+def test_every_public_function_has_a_docstring():
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_changelog_tells_the_version():
+    import fdsl_gen
+
+    assert f"## {fdsl_gen.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f'version = "{fdsl_gen.__version__}"' in (ROOT / "pyproject.toml").read_text()

@@ -1,0 +1,136 @@
+"""Tar bytes, indexes and digests."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fdsl_gen import content, shards, store
+from fdsl_gen.shards import Encoded
+
+contents = st.binary(max_size=1500)
+samples = st.lists(st.tuples(contents, contents), min_size=1, max_size=6).map(
+    lambda pairs: [
+        Encoded(f"{k:05d}_00000", (("png", a), ("cls", b))) for k, (a, b) in enumerate(pairs)
+    ]
+)
+
+
+@given(samples)
+def test_tar_equals_the_standard_library(group):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in group:
+            for ending, data in sample.members:
+                info = tarfile.TarInfo(f"{sample.key}.{ending}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    assert b"".join(shards.tar_parts(group)) == buffer.getvalue()
+
+
+@given(samples)
+def test_index_points_at_the_bytes(group):
+    data = b"".join(shards.tar_parts(group))
+    index = shards.index_of(group, ("png", "cls"))
+    for row, sample in zip(index, group, strict=True):
+        assert row["key"].decode() == sample.key
+        for ending, stored in sample.members:
+            start = int(row[f"{ending}_offset"])
+            assert data[start : start + int(row[f"{ending}_size"])] == stored
+    assert np.array_equal(np.load(io.BytesIO(shards.index_bytes(index))), index)
+
+
+@pytest.fixture
+def tar(tmp_path):
+    group = [Encoded(f"{k:05d}_00000", (("png", b"x" * 700), ("cls", b"7"))) for k in range(5)]
+    path = tmp_path / "a.tar"
+    store.write_new(path, shards.tar_parts(group))
+    return path, group
+
+
+def test_reading_back(tar):
+    path, group = tar
+    assert list(shards.read_samples(path)) == group
+    scanned = shards.scan_index(path, ("png", "cls"))
+    assert np.array_equal(scanned, shards.index_of(group, ("png", "cls")))
+
+
+def test_every_cut_is_noticed(tar):
+    path, _ = tar
+    data = path.read_bytes()
+    useful = 5 * (512 + 1024 + 512 + 512) + 1024
+    for size in [*range(0, useful, 97), useful - 1]:
+        path.write_bytes(data[:size])
+        with pytest.raises(ValueError):
+            list(shards.read_samples(path))
+
+
+def test_digest_depends_on_everything_but_order():
+    image = np.zeros((4, 6), np.uint8)
+    base = content.sample_digest("k", (1,), image)
+    other = image.copy()
+    other[3, 5] = 1
+    variants = [
+        content.sample_digest("l", (1,), image),
+        content.sample_digest("k", (2,), image),
+        content.sample_digest("k", (1, 1), image),
+        content.sample_digest("k", (1,), image.reshape(6, 4)),
+        content.sample_digest("k", (1,), image, image),
+        content.sample_digest("k", (1,), other),
+    ]
+    assert len({base, *variants}) == 7
+    assert content.as_text(base + variants[0]) == content.as_text(variants[0] + base)
+    assert content.as_text(2**128 + 5) == f"{5:032x}"
+
+
+def test_a_file_is_never_replaced(tmp_path):
+    path = tmp_path / "x"
+    digest, size = store.write_new(path, [b"one"])
+    assert (store.file_sha256(path), 3) == (digest, size)
+    with pytest.raises(FileExistsError):
+        store.write_new(path, [b"two"])
+    assert path.read_bytes() == b"one"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    def parts():
+        yield b"one"
+        raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        store.write_new(tmp_path / "x", parts())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_respect_the_umask(tmp_path):
+    import os
+
+    before = os.umask(0o027)
+    try:
+        store.write_new(tmp_path / "x", [b"one"])
+        store.write(tmp_path / "y", b"two")
+    finally:
+        os.umask(before)
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o640}
+
+
+def test_sweep_takes_only_what_is_dead(tmp_path):
+    import os
+
+    host = store._HOST
+    dead, alive, elsewhere, other = (
+        f".a.tar.{host}.999999999.tmp",
+        f".a.tar.{host}.{os.getpid()}.tmp",
+        ".a.tar.elsewhere.1.tmp",
+        f".b.tar.{host}.999999999.tmp",
+    )
+    for name in (dead, alive, elsewhere, other, ".notes.tmp", "a.tar"):
+        (tmp_path / name).touch()
+    assert store.sweep(tmp_path, ["a.tar"]) == 1
+    assert not (tmp_path / dead).exists()
+    assert store.sweep(tmp_path) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {alive, ".notes.tmp", "a.tar"}

@@ -1,0 +1,70 @@
+"""Where the time of an image goes: category, render, encode, digest, write."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fdsl_gen import shards, store
+from fdsl_gen.layout import SampleId
+from fdsl_gen.recipe import Recipe
+from fdsl_gen.samples import digest, encode, jobs_of
+from fdsl_gen.seeding import Key
+
+RUNS = 5
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that a call takes, and what it returns."""
+    began = time.perf_counter()
+    value = function()
+    return time.perf_counter() - began, value
+
+
+def bench_samples(recipe: Recipe, count: int) -> list[SampleId]:
+    """``count`` samples, all instances of a category before the next, as shards render them."""
+    if recipe.variant.SCENE:
+        return [SampleId(-1, i) for i in range(min(count, recipe.num_images))]
+    per = min(recipe.num_instances, count)
+    unit = recipe.variant.unit
+    instances = sorted(range(recipe.num_instances), key=lambda i: (unit(i), i))[:per]
+    return [SampleId(c, i) for c in range(-(-count // per)) for i in instances][:count]
+
+
+def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, float]:
+    """Seconds of each stage; categories are moved on by ``first``, so that no run repeats another."""
+    moved = [SampleId(c + first if c >= 0 else c, i) for c, i in samples]
+    categories = sorted({c for c, _ in moved if c >= 0})
+    key = [Key(recipe.seed, "category", (c,)) for c in categories]
+    spent, _ = timed(
+        lambda: [recipe.variant.category(c, k) for c, k in zip(categories, key, strict=True)]
+    )
+    seconds = {"category": spent}
+    jobs = list(jobs_of(recipe, moved))
+    seconds["render"], drawn = timed(lambda: list(recipe.variant.render(jobs)))
+    pairs = list(zip(moved, drawn, strict=True))
+    seconds["encode"], encoded = timed(lambda: [encode(recipe, s, one) for s, one in pairs])
+    seconds["digest"], _ = timed(lambda: [digest(recipe, s, one) for s, one in pairs])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.tar"
+        seconds["write"], written = timed(lambda: store.write_new(path, shards.tar_parts(encoded)))
+    seconds["bytes"] = written[1] / len(moved)
+    attempts = [one.parameters.get("attempts", 1) for one in drawn]
+    seconds["attempts"] = sum(map(float, attempts)) / len(attempts)
+    return seconds
+
+
+def stage_row(recipe: Recipe, count: int) -> dict[str, float]:
+    """Medians over runs: milliseconds an image by stage, bytes and attempts an image, images/s."""
+    samples = bench_samples(recipe, count)
+    one_run(recipe, samples[:8], 0)  # compiles
+    categories = len({c for c, _ in samples})
+    runs = [one_run(recipe, samples, run * categories) for run in range(RUNS)]
+    row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    stages = ("category", "render", "encode", "digest", "write")
+    rates = [len(samples) / sum(run[name] for name in stages) for run in runs]
+    for name in stages:
+        row[name] *= 1e3 / len(samples)
+    return row | {"rate": statistics.median(rates)}

@@ -1,0 +1,152 @@
+"""A small dataset folder, as ``fdsl_gen`` would write it, and ways to run the command."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fdsl_gen import content, png, shards
+from fdsl_gen.manifest import META, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.seeding import Key, permutation
+from fdsl_gen.store import write, write_new
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDE = 64
+
+# A model and a length that train in seconds; tests add what they are about.
+TINY = {
+    "purpose": "pretrain",
+    "device": "cpu",
+    "threads": 1,
+    "model": "vit_tiny_patch16_224",
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 2,
+    "num_heads": 2,
+    "drop_path": 0.1,
+    "steps": 12,
+    "global_batch_size": 16,
+    "lr": 1.0e-3,
+    "warmup_steps": 2,
+    "mixup": 0.8,
+    "cutmix": 1.0,
+    "aa": "rand-m9-mstd0.5-inc1",
+    "hflip": 0.5,
+    "vflip": 0.5,
+    "reprob": 0.5,
+    "workers": 0,
+    "log_every": 1,
+    "checkpoint_every": 4,
+}
+
+
+def pattern(label: int, instance: int) -> NDArray[np.uint8]:
+    """A grey image, uint8 (64, 64): coarse blocks drawn by the label, plus a little noise."""
+    blocks = np.random.default_rng([1, label]).random((8, 8)) > 0.5
+    noise = np.random.default_rng([2, label, instance]).random((SIDE, SIDE))
+    return (blocks.repeat(8, 0).repeat(8, 1) * 200 + noise * 40).astype(np.uint8)
+
+
+def encoded(label: int, instance: int) -> shards.Encoded:
+    """A sample as it stands in a shard."""
+    image = png.encode(pattern(label, instance), "gray8")
+    members = (("png", image), ("cls", str(label).encode()))
+    return shards.Encoded(f"{label:05d}_{instance:05d}", members)
+
+
+def build_dataset(
+    folder: Path,
+    *,
+    num_classes: int = 8,
+    num_instances: int = 4,
+    num_shards: int = 3,
+    validation: bool = False,
+    train_recipe: str | None = None,
+    edit: Callable[[list[shards.Encoded]], list[shards.Encoded]] = lambda samples: samples,
+) -> Path:
+    """Write a dataset of patterns; ``edit`` changes the samples of the first training shard."""
+    splits = {}
+    wanted = {"train": range(num_instances)}
+    if validation:
+        wanted["validation"] = range(num_instances, num_instances + 2)
+    for split, instances in wanted.items():
+        pairs = [(label, i) for i in instances for label in range(num_classes)]
+        pairs = [pairs[i] for i in permutation(Key(0, split), len(pairs))]
+        entries = []
+        for s, part in enumerate(np.array_split(np.array(pairs), num_shards)):
+            samples = [encoded(int(label), int(i)) for label, i in part]
+            if split == "train" and s == 0:
+                samples = edit(samples)
+            stem = f"patterns-{split}-{s:06d}"
+            sha256, size = write_new(folder / f"{stem}.tar", shards.tar_parts(samples))
+            index = shards.index_of(samples, ("png", "cls"))
+            write(folder / META / "index" / f"{stem}.npy", shards.index_bytes(index))
+            digest = sum(
+                content.sample_digest(x.key, x.members[1][1], pattern(*map(int, x.key.split("_"))))
+                for x in samples
+            )
+            entries.append(
+                ShardEntry(
+                    file=f"{stem}.tar",
+                    samples=len(samples),
+                    bytes=size,
+                    sha256=sha256,
+                    content_digest=content.as_text(digest),
+                )
+            )
+        splits[split] = SplitEntry(num_samples=len(pairs), shards=tuple(entries))
+    manifest = Manifest(
+        format=1,
+        recipe={"name": "patterns"} | ({"train_recipe": train_recipe} if train_recipe else {}),
+        identity="0" * 64,
+        recipe_digest="0" * 64,
+        content_digest="0" * 32,
+        task="single",
+        num_classes=num_classes,
+        image=ImageEntry(height=SIDE, width=SIDE, channels=1, levels=None),
+        members=("png", "cls"),
+        splits=splits,
+    )
+    write(folder / "manifest.json", manifest.to_json())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 patterns of 8 classes in 3 shards; do not change it."""
+    return build_dataset(tmp_path_factory.mktemp("data") / "patterns")
+
+
+def write_recipe(path: Path, **changes: Any) -> Path:
+    """A recipe file: the tiny settings with changes; None takes a setting out."""
+    lines = [f"{key}: {value}" for key, value in (TINY | changes).items() if value is not None]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def environment() -> dict[str, str]:
+    """For a process that runs this checkout."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line of ``fdsl-train`` in a process of its own."""
+    return [sys.executable, "-m", "fdsl_train.cli", *map(str, arguments)]
+
+
+def start(*arguments: str | Path) -> "subprocess.Popen[str]":
+    """Start ``fdsl-train`` as a process."""
+    return subprocess.Popen(
+        command(*arguments),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -1,0 +1,104 @@
+"""Recipes: what they may say, and how flags change them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TINY, write_recipe
+
+from fdsl_gen.errors import UsageError
+from fdsl_train.config import describe_recipes, differences, load_config, training_recipes
+from fdsl_train.options import overrides_of
+from fdsl_train.output import write_args
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"epochs": 3}, "tiny.steps: give exactly one of steps and epochs"),
+        ({"steps": None}, "tiny.steps: give exactly one of steps and epochs"),
+        ({"warmup_epochs": 1}, "tiny.warmup_steps: give warmup_steps or warmup_epochs, not both"),
+        ({"model": None}, "tiny.model: is missing; pre-training needs it"),
+        ({"lr": None}, "tiny.lr: is missing"),
+        ({"lr": 0}, "tiny.lr: must be greater than 0, not 0"),
+        ({"lr": 1e-6}, "tiny.min_lr: 1e-05 is above the peak learning rate, which is 1e-06"),
+        ({"scale": [1.0]}, "tiny.scale: must be 2 numbers, not (1.0,)"),
+        ({"scale": [1.0, 0.5]}, "tiny.scale: the first number must not exceed the second"),
+        ({"mean": [0.5]}, "tiny.mean: must be 3 numbers, not (0.5,)"),
+        ({"global_batch_size": 15}, "tiny.global_batch_size: must be even with mixup or cutmix"),
+        ({"aa": "v0"}, "tiny.aa: must look like rand-m9-mstd0.5-inc1, not 'v0'"),
+        ({"opt": "adam"}, "tiny.opt: must be one of adamw, sgd, not 'adam'"),
+        ({"weigth_decay": 0.1}, "tiny.weigth_decay: unknown key; did you mean 'weight_decay'?"),
+        ({"purpose": "finetune"}, "the recipe 'tiny' is for fdsl-train finetune, not pretrain"),
+    ],
+)
+def test_what_a_recipe_may_not_say(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    path = write_recipe(tmp_path / "tiny.yaml", **changes)
+    with pytest.raises(UsageError) as caught:
+        load_config(str(path), "pretrain", {})
+    assert str(caught.value).startswith(sentence)
+
+
+def test_flags_override_and_take_back_their_rivals(tmp_path: Path) -> None:
+    path = str(write_recipe(tmp_path / "tiny.yaml"))
+    config = load_config(path, "pretrain", {"epochs": 2.0, "warmup_epochs": 0.5, "lr": 0.1})
+    assert (config.steps, config.epochs, config.warmup_steps) == (None, 2.0, None)
+    resolved = config.resolve(100)
+    assert resolved.steps == 13  # 200 images in batches of 16, rounded up
+    assert resolved.warmup_steps == 4  # 50 images
+    assert resolved.lr == 0.1
+
+
+def test_a_warm_up_must_be_shorter_than_the_run(tmp_path: Path) -> None:
+    config = load_config(str(write_recipe(tmp_path / "t.yaml")), "pretrain", {"warmup_steps": 12})
+    with pytest.raises(UsageError, match="12 steps must be shorter than the run of 12 steps"):
+        config.resolve(100)
+
+
+def test_flags_are_read_by_the_type_of_their_setting() -> None:
+    given = {"lr": "1e-3", "steps": "7", "scale": "0.1,1", "aa": "none", "amp": False, "std": None}
+    assert overrides_of(given) == {
+        "lr": 1e-3,
+        "steps": 7,
+        "scale": (0.1, 1.0),
+        "aa": None,
+        "amp": False,
+    }
+    assert overrides_of({"batch_size": "8"}) == {"global_batch_size": 8}
+    with pytest.raises(UsageError, match=r"--lr: must be a number, not 'fast'"):
+        overrides_of({"lr": "fast"})
+    with pytest.raises(UsageError, match="not both"):
+        overrides_of({"batch_size": "8", "global_batch_size": "8"})
+
+
+def test_the_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
+    config = load_config(str(write_recipe(tmp_path / "tiny.yaml")), "pretrain", {}).resolve(64)
+    write_args(tmp_path, config, "somewhere")
+    again = load_config(str(tmp_path / "args.yaml"), "pretrain", {}).resolve(64)
+    assert again == config
+
+
+def test_only_what_changes_no_result_may_change_on_resume() -> None:
+    then = {"lr": 1.0, "workers": 1, "steps": 5}
+    assert differences({"lr": 1.0, "workers": 8, "steps": 5}, then) == []
+    assert differences({"lr": 2.0, "workers": 1, "steps": 6}, then) == [
+        "lr is 2.0, was 1.0",
+        "steps is 6, was 5",
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(training_recipes().glob("*.yaml")), ids=lambda p: p.stem)
+def test_published_recipes(path: Path) -> None:
+    purpose = "finetune" if "finetune" in path.stem else "pretrain"
+    config = load_config(path.stem, purpose, {})
+    assert config.steps_for(1, 64) >= 1
+    text = path.read_text()
+    assert text.startswith(f"# {path.stem}: ")
+    for word in ("Paper", "Command: fdsl-train", "xpected time"):
+        assert word in text, word
+    described = dict(describe_recipes())
+    assert len(described[path.stem]) > 20
+
+
+def test_every_setting_of_the_tests_exists() -> None:
+    assert TINY.keys() <= set(load_config("cpu_smoke", "pretrain", {}).to_dict())

@@ -1,0 +1,172 @@
+"""Whatever is wrong, the user gets one sentence and the exit code for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from conftest import build_dataset, write_recipe
+
+from fdsl_gen.shards import Encoded
+from fdsl_train.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A dataset that may be spoilt."""
+    return build_dataset(tmp_path / "data")
+
+
+def pretrain(recipe: Path | str, data: Path, output: Path, *more: str) -> Result:
+    arguments = ["pretrain", "--recipe", recipe, "--data", data, "--output", output, *more]
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_refused(result: Result, sentence: str, code: int = 2) -> None:
+    assert result.exit_code == code, (result.output, result.exception)
+    said = result.stderr.strip().splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith("fdsl-train: ")
+    assert sentence in said[0], said[0]
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-512])
+
+
+def in_use(path: Path) -> None:
+    path.mkdir()
+    (path / "thesis.tex").write_text("...")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda d: (d / "manifest.json").unlink(), "has no manifest.json"),
+        (lambda d: (d / "patterns-train-000001.tar").unlink(), "000001.tar: is missing"),
+        (lambda d: cut(d / "patterns-train-000002.tar"), "bytes, the manifest says"),
+        (lambda d: flip(d / "patterns-train-000000.tar", 700), "000000.tar, sample"),
+        (lambda d: (d / "manifest.json").write_text("{"), "cannot read"),
+    ],
+    ids=["no manifest", "no shard", "short shard", "flipped byte", "broken manifest"],
+)
+def test_spoilt_datasets(
+    folder: Path, tmp_path: Path, spoil: Callable[[Path], Any], sentence: str
+) -> None:
+    spoil(folder)
+    recipe = write_recipe(tmp_path / "r.yaml")
+    assert_refused(pretrain(recipe, folder, tmp_path / "out"), sentence)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize(
+    ("label", "sentence"),
+    [
+        (b"8", "the label 8 is not below the number of classes, 8"),
+        (b"-1", "the label b'-1' is not an integer from 0 on"),
+        (b"cat", "the label b'cat' is not an integer"),
+    ],
+)
+def test_impossible_labels(tmp_path: Path, label: bytes, sentence: str, workers: str) -> None:
+    def spoil(samples: list[Encoded]) -> list[Encoded]:
+        image = samples[2].members[0]
+        samples[2] = Encoded("00003_00007", (image, ("cls", label)))
+        return samples
+
+    folder = build_dataset(tmp_path / "data", edit=spoil)
+    result = pretrain(
+        write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out", "--workers", workers
+    )
+    assert_refused(result, sentence)
+    assert "patterns-train-000000.tar, sample 00003_00007" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--lr", "-1"), "--lr: must be greater than 0, not -1"),
+        (("--lr", "nan"), "--lr: must be finite"),
+        (("--steps", "0"), "--steps: must be at least 1, not 0"),
+        (("--steps", "1.5"), "--steps: must be an integer, not 1.5"),
+        (("--epochs", "0"), "--epochs: must be greater than 0"),
+        (("--steps", "3", "--epochs", "3"), "give exactly one of steps and epochs"),
+        (("--batch-size", "0"), "--global-batch-size: must be at least 1"),
+        (("--model", "vit_tyni_patch16_224"), "timm has no model 'vit_tyni_patch16_224'; did you"),
+        (("--model", "resnet18"), "resnet18 cannot be built with"),
+        (("--embed-dim", "33"), "cannot be built with"),
+        (("--aa", "rand-m9-what"), "aa: must look like rand-m9-mstd0.5-inc1, not 'rand-m9-what'"),
+        (("--warmup-steps", "50"), "must be shorter than the run"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_impossible_settings(
+    dataset: Path, tmp_path: Path, flags: tuple[str, ...], sentence: str
+) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml")
+    assert_refused(pretrain(recipe, dataset, tmp_path / "out", *flags), sentence)
+    assert not (tmp_path / "out").exists()
+
+
+def test_recipes_that_are_none(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert_refused(pretrain("cpu_smok", dataset, out), "no recipe named 'cpu_smok'; did you mean")
+    assert_refused(pretrain(tmp_path / "no.yaml", dataset, out), "cannot read")
+    unknown = write_recipe(tmp_path / "r.yaml", learning_rate=1)
+    assert_refused(pretrain(unknown, dataset, out), "r.learning_rate: unknown key")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    assert_refused(pretrain(tmp_path / "list.yaml", dataset, out), "must be a mapping")
+    arguments = ["pretrain", "--data", str(dataset), "--output", str(out)]
+    assert_refused(CliRunner().invoke(main, arguments), "names no training recipe")
+
+
+def test_folders_that_are_none(dataset: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml")
+    out = tmp_path / "out"
+    assert_refused(pretrain(recipe, tmp_path / "nothing", out), "no such folder")
+    assert_refused(pretrain(recipe, recipe, out), "is a file; --data takes the folder")
+    assert_refused(pretrain(recipe, dataset, recipe), "cannot make the output folder")
+    assert_refused(pretrain(recipe, dataset, recipe / "below"), "cannot make the output folder")
+    in_use(out)
+    assert_refused(pretrain(recipe, dataset, out), "is not empty and not a run of fdsl-train")
+    assert_refused(
+        pretrain(recipe, dataset, out, "--resume", "auto"), "not empty and not a run of fdsl-train"
+    )
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_a_checkpoint_that_is_none(dataset: Path, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "args.yaml").write_text("")
+    for content in (b"", b"not a checkpoint", b"PK\x03\x04 cut"):
+        (out / "last.pth.tar").write_bytes(content)
+        result = pretrain(recipe, dataset, out, "--resume", "auto")
+        assert_refused(result, "is not a checkpoint, or it is damaged")
+    torch.save({"weights": torch.zeros(2)}, out / "last.pth.tar")
+    result = pretrain(recipe, dataset, out, "--resume", "auto")
+    assert_refused(result, "is not a checkpoint made by this version")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_recipe_for_a_gpu_names_the_one_for_the_cpu(dataset: Path, tmp_path: Path) -> None:
+    result = pretrain("one-instance-1k", dataset, tmp_path / "out")
+    assert_refused(result, "use --recipe cpu_smoke (with make: RECIPE=cpu_smoke), or insist with")
+    recipe = write_recipe(tmp_path / "r.yaml", device="auto", steps=3, warmup_steps=0)
+    insisted = pretrain(recipe, dataset, tmp_path / "out", "--device", "cpu")
+    assert insisted.exit_code == 0, insisted.output
+
+
+def test_other_kinds_of_labels(folder: Path, tmp_path: Path) -> None:
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"single"', '"segmentation"'))
+    result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
+    assert_refused(result, "is a segmentation dataset; training reads sets with one label")

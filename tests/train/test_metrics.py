@@ -1,0 +1,93 @@
+"""Accuracy from counts, means, and log files that can be cut."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from fdsl_train import checkpoint
+from fdsl_train.metrics import Accuracy, Log, Means
+
+
+def test_accuracy_counts_over_batches_of_any_size() -> None:
+    accuracy = Accuracy()
+    logits = torch.eye(10)
+    accuracy.add(logits, torch.arange(10))  # all right
+    accuracy.add(
+        torch.tensor([[9.0, 8, 7, 6, 5, 4, 3, 2, 1, 0]]).repeat(2, 1), torch.tensor([4, 5])
+    )
+    assert accuracy.percent() == {
+        "val_top1": pytest.approx(100 * 10 / 12),
+        "val_top5": pytest.approx(100 * 11 / 12),
+    }
+
+
+def test_fewer_than_five_classes() -> None:
+    accuracy = Accuracy()
+    accuracy.add(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    assert accuracy.percent() == {"val_top1": 50.0, "val_top5": 100.0}
+
+
+def test_means_survive_a_checkpoint() -> None:
+    whole, first, second = Means(), Means(), Means()
+    values = [0.1, 0.7, 1e-9]
+    for value in values:
+        whole.add({"loss": torch.tensor(value)})
+    first.add({"loss": torch.tensor(values[0])})
+    second.restore(first.state())
+    for value in values[1:]:
+        second.add({"loss": torch.tensor(value)})
+    assert second.take() == whole.take()
+    assert whole.take() == {}
+    assert whole.is_finite()
+    whole.add({"loss": torch.tensor(float("nan"))})
+    assert not whole.is_finite()
+
+
+def test_logs_can_be_cut(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for step in (1, 2, 3):
+        log.line({"step": step, "loss": 0.5})
+        log.row({"step": step, "loss": 0.1})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4')
+    with (tmp_path / "summary.csv").open("a") as file:
+        file.write("4")
+    log.rewind(2)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+    log.row({"step": 3, "loss": 0.1})
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    log.rewind(0)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""
+    assert not (tmp_path / "summary.csv").exists()
+
+
+def test_a_checkpoint_refuses_what_others_cannot_load(tmp_path: Path) -> None:
+    saved = {"a": (1, 2.0, "x"), "b": {"c": torch.ones(2)}}
+    checkpoint.save(tmp_path / "x.pth.tar", saved)
+    loaded = checkpoint.load(tmp_path / "x.pth.tar")
+    assert loaded["a"] == [1, 2.0, "x"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pth.tar"]
+    for value in (tmp_path, torch.ones(1).numpy()[0], {1, 2}):
+        with pytest.raises(TypeError):
+            checkpoint.plain({"deep": [value]})
+
+
+def test_a_failed_write_keeps_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.pth.tar"
+    checkpoint.save(path, {"step": 1})
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.save(path, {"step": 2})
+    assert checkpoint.load(path)["step"] == 1
+    assert [found.name for found in tmp_path.iterdir()] == ["x.pth.tar"]

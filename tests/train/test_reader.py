@@ -1,0 +1,81 @@
+"""Samples come out as they went in, with and without an index."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import build_dataset, pattern
+
+from fdsl_gen.errors import UsageError
+from fdsl_gen.manifest import META
+from fdsl_train.data.reader import ShardSource, build_index, read_dataset
+from fdsl_train.data.source import num_samples
+
+
+def open_split(folder: Path, split: str = "train") -> ShardSource:
+    return ShardSource(folder, read_dataset(folder), split)
+
+
+def contents(source: ShardSource) -> dict[int, list[bytes]]:
+    """Images by label."""
+    found: dict[int, list[bytes]] = {}
+    for shard, size in enumerate(source.shard_sizes):
+        for row in range(size):
+            sample = source.take(shard, row)
+            found.setdefault(sample.label, []).append(sample.image.tobytes())
+    return found
+
+
+def test_every_sample_is_read(dataset: Path) -> None:
+    source = open_split(dataset)
+    assert num_samples(source) == 32
+    found = contents(source)
+    for label in range(8):
+        expected = {pattern(label, instance).tobytes() for instance in range(4)}
+        assert set(found[label]) == expected
+
+
+def test_a_missing_index_is_built(dataset: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    shutil.rmtree(copy / META / "index")
+    assert contents(open_split(copy)) == contents(open_split(dataset))
+    name = "patterns-train-000001"
+    stored = np.load(dataset / META / "index" / f"{name}.npy")
+    assert np.array_equal(build_index(dataset / f"{name}.tar", ("png", "cls")), stored)
+
+
+def test_a_source_can_be_sent_to_another_process(dataset: Path) -> None:
+    source = open_split(dataset)
+    before = source.take(0, 0)
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.take(0, 0).image.tobytes() == before.image.tobytes()
+
+
+def test_more_shards_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fdsl_train.data.reader._OPEN_SHARDS", 2)
+    source = open_split(build_dataset(tmp_path / "d", num_shards=5))
+    assert contents(source) == contents(source)
+    assert len(source._open) == 2
+
+
+def test_the_digest_tells_other_data(dataset: Path, tmp_path: Path) -> None:
+    digest = open_split(dataset).digest
+    assert open_split(build_dataset(tmp_path / "same")).digest == digest
+    assert open_split(build_dataset(tmp_path / "cut", num_shards=2)).digest != digest
+    assert open_split(build_dataset(tmp_path / "more", num_instances=5)).digest != digest
+
+
+def test_an_index_of_another_tar_is_refused(tmp_path: Path) -> None:
+    folder = build_dataset(tmp_path / "d")
+    index = folder / META / "index" / "patterns-train-000000.npy"
+    np.save(index, np.load(index)[:-1])
+    with pytest.raises(UsageError, match="does not fit the manifest"):
+        open_split(folder).take(0, 0)
+
+
+def test_a_split_that_is_not_there(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="no validation split; it has train"):
+        open_split(dataset, "validation")

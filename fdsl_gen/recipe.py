@@ -123,7 +123,7 @@ class Recipe:
             "kind": self.variant.KIND,
             "revision": self.variant.REVISION,
             "seed": self.seed,
-            "settings": schema.to_dict(self.variant, defaults=False),
+            "settings": schema.to_dict(self.variant, defaults=False, identity=True),
         }
         if self.variant.uses_num_categories:
             parts["num_categories"] = self.num_categories

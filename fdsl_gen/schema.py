@@ -50,6 +50,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     above: bool = False,
+    identity: bool = True,
 ) -> Any:
     """A dataclass field with its meaning and unit, and the bounds of its value.
 
@@ -60,9 +61,12 @@ def setting(
         low: least value allowed; with ``above``, the value must be greater than it.
         high: greatest value allowed.
         above: whether ``low`` itself is refused.
+        identity: whether pixels depend on it; not so for the path of an input file, whose digest
+            is a field of its own.
     """
     bounds = Bounds(low=low, high=high, above=above)
-    return dataclasses.field(default=default, metadata={"doc": doc, "bounds": bounds})
+    facts = {"doc": doc, "bounds": bounds, "identity": identity}
+    return dataclasses.field(default=default, metadata=facts)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -169,12 +173,20 @@ def from_dict(cls: type[T], data: Any, path: str, **ready: Any) -> T:
         raise UsageError(f"{path}.{error}") from None
 
 
-def to_dict(settings: Any, *, defaults: bool) -> dict[str, Any]:
-    """The fields of a settings instance; ``defaults`` says whether to keep those at default."""
+def to_dict(settings: Any, *, defaults: bool, identity: bool = False) -> dict[str, Any]:
+    """The fields of a settings instance.
+
+    Args:
+        settings: instance of a settings class.
+        defaults: whether to keep fields at their default.
+        identity: whether to keep only fields that pixels depend on.
+    """
     kept = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if not defaults and value == field.default:
+            continue
+        if identity and not field.metadata.get("identity", True):
             continue
         kept[field.name] = _plain(value, defaults)
     return kept

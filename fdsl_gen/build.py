@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fdsl_gen import content, shards, store
+from fdsl_gen.categories import find_categories, missing_blocks
 from fdsl_gen.dataset import decode_sample
 from fdsl_gen.engine import Engine, Failure, Observer, Silent
 from fdsl_gen.engine.local import LocalEngine
@@ -27,12 +28,18 @@ Report = Callable[[int], None]
 
 
 def render_shard(
-    recipe: Recipe, samples: list[SampleId], report: Report
+    recipe: Recipe, samples: list[SampleId], cache: Path, report: Report
 ) -> tuple[list[Encoded], int, int]:
     """Draw and encode samples.
 
     Images are drawn in the order of (category, unit), so that those which share work come together,
     and returned in the order of ``samples``.
+
+    Args:
+        recipe: of the dataset.
+        samples: of the shard.
+        cache: folder of categories that were found before.
+        report: told of every image.
 
     Returns:
         The samples, the sum of their digests, and how many images are blank.
@@ -42,7 +49,7 @@ def render_shard(
     ordered = [samples[k] for k in order]
     encoded: list[Encoded | None] = [None] * len(samples)
     total = blank = 0
-    drawn = recipe.variant.render(jobs_of(recipe, ordered))
+    drawn = recipe.variant.render(jobs_of(recipe, ordered, cache))
     for k, sample, rendered in zip(order, ordered, drawn, strict=True):
         total += digest(recipe, sample, rendered)
         blank += not np.any(rendered.image)
@@ -64,7 +71,7 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
     samples = samples_of(recipe, shard)
     tar = folder.tar(shard)
     if not tar.exists():
-        encoded, total, blank = render_shard(recipe, samples, report)
+        encoded, total, blank = render_shard(recipe, samples, folder.categories, report)
         try:
             sha256, size = store.write_new(tar, shards.tar_parts(encoded))
         except FileExistsError:  # another process finished it meanwhile
@@ -148,6 +155,29 @@ def default_workers() -> int:
     return count
 
 
+def engine_for(workers: int | None, tasks: int) -> Engine:
+    """A plain loop for one worker or one task, else local processes."""
+    count = min(workers or default_workers(), max(tasks, 1))
+    return SerialEngine() if count == 1 else LocalEngine(count)
+
+
+def find_all(
+    recipe: Recipe, cache: Path, workers: int | None = None, observer: Observer | None = None
+) -> None:
+    """Search the categories of a recipe into a cache folder; what is there already is kept.
+
+    Raises:
+        ShardsFailed: if some could not be found.
+    """
+    watch = observer or Silent()
+    engine = engine_for(workers, len(missing_blocks(recipe, cache)))
+    failures = find_categories(recipe, cache, engine, watch)
+    if failures:
+        raise ShardsFailed(
+            f"{len(failures)} blocks of categories were not found: {failures[0].reason}"
+        )
+
+
 def generate(
     recipe: Recipe,
     out: str | Path,
@@ -177,15 +207,17 @@ def generate(
     missing = folder.missing()
     folder.sweep(missing)
     _check_space(folder, missing)
+    engine = engine_for(workers, len(missing))
+    if missing and recipe.variant.SEARCHED:
+        find_all(recipe, folder.categories, workers, watch)
     watch.begin(
         images=sum(shard.num_samples for shard in missing),
         done=recipe.num_samples - sum(shard.num_samples for shard in missing),
     )
-    count = min(workers or default_workers(), max(len(missing), 1))
-    engine: Engine = SerialEngine() if count == 1 else LocalEngine(count)
     if missing:
         # Finds what all categories share and compiles every kernel once, before there are workers.
-        list(recipe.variant.render(jobs_of(recipe, samples_of(recipe, missing[0])[:1])))
+        first = samples_of(recipe, missing[0])[:1]
+        list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))
     try:
         failures = engine.run(partial(generate_shard, folder), missing, watch)
     finally:

@@ -201,6 +201,66 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     _pass_on(ctx, command, recipe, options)
 
 
+@cli.command(context_settings=_PASS_ON)
+@click.argument("recipe")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Search the categories of a recipe; print them as CSV, or show them in a picture."""
+    from fdsl_gen.options import recipe_options
+
+    params: list[click.Parameter] = [
+        click.Option(["--out"], type=_PATH, help="folder of the dataset to be; keeps the search"),
+        click.Option(["--table"], type=_PATH, help="write the CSV to this file"),
+        click.Option(["--picture"], type=_PATH, help="write a PNG with one image of each"),
+        click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
+        *recipe_options(recipe),
+    ]
+
+    def callback(**values: Any) -> None:
+        _categories(recipe, **values)
+
+    command = click.Command("categories", params=params, callback=callback, help=categories.help)
+    _pass_on(ctx, command, recipe, options)
+
+
+def _categories(
+    name: str,
+    out: Path | None,
+    table: Path | None,
+    picture: Path | None,
+    workers: int | None,
+    **values: Any,
+) -> None:
+    import tempfile
+
+    from fdsl_gen import store
+    from fdsl_gen.build import find_all
+    from fdsl_gen.categories import Categories, as_csv
+    from fdsl_gen.folder import claim
+    from fdsl_gen.options import load_with
+    from fdsl_gen.preview import categories_png
+    from fdsl_gen.progress import Progress
+
+    recipe = load_with(name, values)
+    if not recipe.variant.SEARCHED:
+        raise UsageError(f"the categories of {recipe.name} are drawn directly, not searched for")
+    with tempfile.TemporaryDirectory() as temporary, Progress("category") as progress:
+        cache = claim(out, recipe).categories if out else Path(temporary)
+        find_all(recipe, cache, workers, progress)
+        found = Categories(recipe, cache)
+        text = as_csv(found[c] for c in range(recipe.num_categories))
+        try:
+            if table is not None:
+                store.write(table, text.encode())
+            if picture is not None:
+                store.write(picture, categories_png(recipe, cache))
+        except OSError as error:
+            raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    written = [str(path) for path in (out, table, picture) if path is not None]
+    click.echo("\n".join(written) if written else text, nl=bool(written))
+
+
 @cli.command()
 @click.argument("folder", type=_PATH)
 def status(folder: Path) -> None:

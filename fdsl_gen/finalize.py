@@ -49,6 +49,7 @@ def build_manifest(folder: Folder) -> Manifest:
             name: SplitEntry(num_samples=sum(e.samples for e in split), shards=tuple(split))
             for name, split in entries.items()
         },
+        pick_one_of=recipe.pick_one_of,
     )
 
 

@@ -8,6 +8,7 @@ Layout::
     __meta__/markers/{shard}.json                          one for each finished shard
     __meta__/index/{shard}.npy                             byte ranges (shards.py)
     __meta__/categories/shared.json                        what all categories have in common
+    __meta__/categories/block-{number:06d}.npz             categories that were searched for
 """
 
 import json
@@ -39,8 +40,12 @@ class Folder:
         return self.path / META
 
     @property
+    def categories(self) -> Path:
+        return self.meta / "categories"
+
+    @property
     def shared(self) -> Path:
-        return self.meta / "categories" / "shared.json"
+        return self.categories / "shared.json"
 
     def stem(self, shard: Shard) -> str:
         return shard.stem(self.recipe.name)
@@ -193,7 +198,8 @@ def _empty(path: Path) -> None:
     doomed = [path / name for name in ROOT_FILES]
     for shard in shards_of(folder.recipe):
         doomed += [folder.tar(shard), folder.index(shard), folder.marker(shard)]
-    for file in (*doomed, folder.shared, _owner_path(path)):
+    blocks = folder.categories.glob("block-*.npz")
+    for file in (*doomed, *blocks, folder.shared, _owner_path(path)):
         file.unlink(missing_ok=True)
     for name in ("markers", "index", "categories"):
         _remove_if_empty(folder.meta / name)

@@ -60,6 +60,8 @@ class Manifest:
         image: shape of every image.
         members: endings of the members of every sample, in order.
         splits: by name.
+        pick_one_of: so many neighbouring instances of a category count as one sample of which
+            training takes another at each visit.
     """
 
     format: int
@@ -72,6 +74,7 @@ class Manifest:
     image: ImageEntry
     members: tuple[str, ...]
     splits: dict[str, SplitEntry]
+    pick_one_of: int = 1
 
     def to_json(self) -> bytes:
         """The file's content."""
@@ -97,7 +100,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise UsageError(f"cannot read {path}: {error}") from None
     names = list(Manifest.__dataclass_fields__)
     schema.check_keys(data, names, MANIFEST)
-    missing = [name for name in names if name not in data]
+    missing = [name for name in names if name not in data and name != "pick_one_of"]
     if missing:
         raise UsageError(f"{path}: '{missing[0]}' is missing")
     if data["format"] != FORMAT:

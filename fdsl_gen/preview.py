@@ -1,7 +1,9 @@
 """Contact sheets: what a dataset looks like, before or after it is made."""
 
 import io
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,4 +74,15 @@ def preview_png(recipe: Recipe, num_categories: int | None = None, columns: int 
     width = columns if single else min(columns, recipe.num_instances)
     buffer = io.BytesIO()
     contact_sheet(images, captions, min(width, len(images))).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def categories_png(recipe: Recipe, cache: Path) -> bytes:
+    """One image of every category, up to 1,000 of them, small, as PNG bytes."""
+    samples = [SampleId(c, 0) for c in range(min(1000, recipe.num_categories))]
+    images = [drawn.image for drawn in recipe.variant.render(jobs_of(recipe, samples, cache))]
+    columns = min(len(images), max(6, math.isqrt(2 * len(images))))
+    buffer = io.BytesIO()
+    sheet = contact_sheet(images, [str(s.category) for s in samples], columns, tile=72)
+    sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

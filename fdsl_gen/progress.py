@@ -37,7 +37,10 @@ class Progress:
         return self._made
 
     def begin(self, *, images: int, done: int) -> None:
-        self._total = images
+        if self._bar is not None:  # of the stage before
+            self._bar.close()
+            self._bar = None
+        self._total, self._made = images, 0
         self._began = self._lined = time.monotonic()
         if done:
             self.note(f"{done:,} {self._unit} were done before, {images:,} are left")

@@ -47,6 +47,9 @@ class Recipe:
     validation_instances: int = setting(
         0, doc="how many instances (or images), the last ones, form a validation split", low=0
     )
+    pick_one_of: int = setting(
+        1, doc="training takes one of so many neighbouring instances at each visit", low=1
+    )
     encoding: Encoding = setting("gray8", doc="PNG encoding")
     metadata: bool = setting(False, doc="write a .json with the parameters of every image")
     train_recipe: str | None = setting(None, doc="training recipe that fits the dataset")
@@ -66,10 +69,19 @@ class Recipe:
             raise UsageError(f"num_images: {self.variant.KIND} {what} number of images")
         if self.variant.SCENE and self.num_instances > 1:
             raise UsageError("num_instances: a scene set has num_images instead")
+        if self.variant.TASK == "segmentation" and self.num_categories > 255:
+            raise UsageError(
+                f"num_categories: masks tell at most 255 apart, not {self.num_categories}"
+            )
         if self.validation_instances >= self.run_length and self.validation_instances > 0:
             raise UsageError(
                 f"validation_instances: must be less than the {self.run_length} there are,"
                 f" not {self.validation_instances}"
+            )
+        if self.run_length % self.pick_one_of or self.validation_instances % self.pick_one_of:
+            raise UsageError(
+                f"pick_one_of: must divide the {self.run_length} instances of every split,"
+                f" not {self.pick_one_of}"
             )
         if self.num_shards == 0:
             shards = _auto_shards(self.num_train_samples, self.variant.nominal_bytes)
@@ -139,7 +151,9 @@ class Recipe:
             "validation_instances",
             "num_shards",
         )
-        values = {name: getattr(self, name) for name in (*files, "encoding", "metadata")}
+        values = {
+            name: getattr(self, name) for name in (*files, "encoding", "metadata", "pick_one_of")
+        }
         return schema.digest(values | {"identity": self.identity, "schema": self.schema})
 
 

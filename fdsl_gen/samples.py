@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from fdsl_gen import content, png
+from fdsl_gen.categories import Categories
 from fdsl_gen.errors import UsageError
 from fdsl_gen.layout import SampleId
 from fdsl_gen.recipe import Recipe
@@ -13,17 +15,23 @@ from fdsl_gen.shards import Encoded
 from fdsl_gen.variants.base import Job, Rendered
 
 
-def jobs_of(recipe: Recipe, samples: Iterable[SampleId]) -> Iterator[Job]:
-    """What the variant is asked to draw for these samples."""
+def jobs_of(
+    recipe: Recipe, samples: Iterable[SampleId], cache: Path | None = None
+) -> Iterator[Job]:
+    """What the variant is asked to draw for these samples.
+
+    Args:
+        recipe: of the dataset.
+        samples: in any order.
+        cache: folder of categories that were found before.
+    """
     seed, count = recipe.seed, recipe.num_categories
-    categories: dict[int, Any] = {}
+    categories = Categories(recipe, cache)
     for c, i in samples:
         if recipe.variant.SCENE:
             yield Job(None, i, Key(seed, "image", (i,)), count)
-            continue
-        if c not in categories:
-            categories[c] = recipe.variant.category(c, Key(seed, "category", (c,)))
-        yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
+        else:
+            yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
 
 
 def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:

@@ -11,7 +11,7 @@ from fdsl_gen.dataset import load_index, open_dataset
 from fdsl_gen.errors import Mismatch, UsageError
 from fdsl_gen.folder import open_folder
 from fdsl_gen.layout import SampleId, shards_of
-from fdsl_gen.manifest import Manifest, ShardEntry, read_manifest
+from fdsl_gen.manifest import META, Manifest, ShardEntry, read_manifest
 from fdsl_gen.recipe import recipe_from_dict
 from fdsl_gen.samples import jobs_of, labels_of
 from fdsl_gen.seeding import Key, permutation
@@ -76,8 +76,11 @@ def check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[st
     keys = sorted(dataset)
     picked = permutation(Key(recipe.seed, "verify"), len(keys))[:count]
     samples = sorted(SampleId.from_key(keys[k]) for k in picked)
+    cache = path / META / "categories"
     problems = []
-    for sample, drawn in zip(samples, recipe.variant.render(jobs_of(recipe, samples)), strict=True):
+    for sample, drawn in zip(
+        samples, recipe.variant.render(jobs_of(recipe, samples, cache)), strict=True
+    ):
         seen(1)
         try:
             stored = dataset[sample.key]

@@ -78,19 +78,31 @@ def rescale(values: list[float], side: int) -> list[int]:
     return pixels
 
 
-def draw_fractal(maps, probabilities, uniforms, side, mode, masks=None) -> np.ndarray:
+def hue_colour(t: int) -> tuple[int, int, int]:
+    """Stored colour of point t in FractalDB's colour mode, red and blue exchanged as released."""
+    h = (t % 128) / 128
+    k = math.floor(6 * h)
+    f = 6 * h - k
+    v, low = 191, 47
+    q = math.trunc(191.25 * (1 - 0.75 * f))
+    r = math.trunc(191.25 * (1 - 0.75 * (1 - f)))
+    return [(low, r, v), (low, v, q), (r, v, low), (v, q, low), (v, low, r), (q, low, v)][k]
+
+
+def draw_fractal(maps, probabilities, uniforms, side, mode, masks=None, color=False) -> np.ndarray:
     """The picture of a system; ``masks`` gives the 9-bit mask of every point."""
-    image = np.zeros((side, side), np.uint8)
+    image = np.zeros((side, side, 3), np.uint8)
     points = without_divergence(trajectory(maps, probabilities, uniforms))
     if points:
         columns = rescale([x for x, _ in points], side)
         rows = rescale([y for _, y in points], side)
         for t, (column, row) in enumerate(zip(columns, rows, strict=True)):
+            value = hue_colour(t) if color else (127, 127, 127)
             if mode == "point":
-                image[row, column] = 127
+                image[row, column] = value
                 continue
             mask = 511 if mode == "fill" else masks[t]
             for k in range(9):
                 bit = (mask >> (8 - k)) & 1
-                image[row + 1 + k // 3, column + 1 + k % 3] = 127 * bit
-    return image[::-1]
+                image[row + 1 + k // 3, column + 1 + k % 3] = value if bit else 0
+    return image[::-1] if color else image[::-1, :, 0]

@@ -76,6 +76,7 @@ def tiny(name):
     recipe = load_recipe(name)
     fields = recipe.variant.__dataclass_fields__
     size = {"image_size": 64, "num_points": 1500, "filling_rate": 0.02}
+    size |= {"search_points": 2000, "search_size": 64}
     return load_recipe(name, **{key: value for key, value in size.items() if key in fields})
 
 
@@ -139,15 +140,23 @@ name, settings = sys.argv[1], eval(sys.argv[2])
 recipe = load_recipe(name, **settings)
 print(sorted(digests(recipe, some_samples(recipe)).items()))
 """
-NO_JIT = {"fractal-1": {"image_size": 32, "num_points": 300, "filling_rate": 0.02}}
+PLANAR = {"image_size": 32, "num_points": 300, "filling_rate": 0.02}
+SEARCHED = PLANAR | {"search_points": 300, "search_size": 32, "filling_rate": 0.05}
+NO_JIT = [
+    ("fractal-1", PLANAR),
+    ("fractal-1", PLANAR | {"draw": "fill"}),
+    ("fractal-1", PLANAR | {"map_sequence": "per_instance", "draw": "point"}),
+    ("fractaldb-1k", SEARCHED),
+    ("fractaldb-1k", SEARCHED | {"color": True, "encoding": "rgb8"}),
+    ("exfractaldb-1k", {"image_size": 32, "num_points": 100}),
+]
 
 
-@pytest.mark.parametrize("name", NO_JIT)
-@pytest.mark.parametrize("change", [{}, {"draw": "fill"}, {"map_sequence": "per_instance"}])
-def test_jit_off_equals_jit_on(name, change):
+@pytest.mark.parametrize(("name", "settings"), NO_JIT)
+def test_jit_off_equals_jit_on(name, settings):
     def run(disabled):
         environment = os.environ | {"NUMBA_DISABLE_JIT": disabled, "PYTHONWARNINGS": "error"}
-        command = [sys.executable, "-c", SCRIPT, name, repr(NO_JIT[name] | change)]
+        command = [sys.executable, "-c", SCRIPT, name, repr(settings)]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     on, off = run("0"), run("1")

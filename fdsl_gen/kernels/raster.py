@@ -114,3 +114,34 @@ def set_points(pixel_TL, kept_L, words, canvas_L):
             column = np.uint64(pixel & 0xFFFF)
             at = np.uint64(pixel >> 16) * words + (column >> _6)
             canvas_L[lane, at] |= _1 << (column & _63)
+
+
+@kernel
+def stamp_shades(pixel_T, mode, key_2, shade_HW):
+    """Draw points in shades 1 + t mod 128 into bytes; the masks are those of :func:`stamp_patches`.
+
+    Args:
+        pixel_T: row << 16 | column, int32.
+        mode: 0 random patches, 1 full blocks, 2 pixels.
+        key_2: key of the masks.
+        shade_HW: uint8, changed.
+    """
+    bits = _0
+    for t in range(pixel_T.shape[0]):
+        shade = 1 + t % 128
+        row = pixel_T[t] >> 16
+        column = pixel_T[t] & 0xFFFF
+        if mode == 2:
+            shade_HW[row, column] = shade
+            continue
+        mask = _MASK
+        if mode == 0:
+            if t % MASKS_PER_WORD == 0:
+                bits = word(key_2, np.uint64(t // MASKS_PER_WORD))
+            mask = bits & _MASK
+            bits >>= _9
+            if mask == _0:
+                mask = _spare_mask(key_2, t)
+        for k in range(9):
+            lit = (mask >> np.uint64(k)) & _1
+            shade_HW[row + 1 + k // 3, column + 1 + k % 3] = shade if lit else 0

@@ -36,6 +36,23 @@ class Category:
     key: Key
 
 
+@dataclass(frozen=True, slots=True)
+class Found(Category):
+    """A category that was searched for.
+
+    Attributes:
+        affine: coefficients, float64 (N, 6) in the plane, (N, 12) in space.
+        cumulative: p_1 + ... + p_j, float64 (N,).
+        tries: candidates looked at, this one included; 0 if it was given.
+        quality: what it was accepted for: filling rate, or least variance.
+    """
+
+    affine: NDArray[np.float64]
+    cumulative: NDArray[np.float64]
+    tries: int
+    quality: float
+
+
 class Job(NamedTuple):
     """One image to draw.
 
@@ -82,6 +99,7 @@ class Variant(Protocol):
         CITATION: BibTeX of the paper that defined the dataset.
         SCENE: whether an image holds several categories and belongs to none.
         TASK: what the labels are: one, several, or a mask.
+        SEARCHED: whether categories are looked for (``Found``) and worth keeping.
     """
 
     KIND: ClassVar[str]
@@ -89,6 +107,7 @@ class Variant(Protocol):
     CITATION: ClassVar[str]
     SCENE: ClassVar[bool]
     TASK: ClassVar[Task]
+    SEARCHED: ClassVar[bool]
 
     @property
     def uses_num_categories(self) -> bool:

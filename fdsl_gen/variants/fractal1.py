@@ -64,6 +64,7 @@ class Fractal1:
 
     KIND: ClassVar[str] = "fractal-1"
     SCENE: ClassVar[bool] = False
+    SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = """\
@@ -182,7 +183,7 @@ class Fractal1:
             if rate > self.filling_rate:
                 image = trajectories.to_image(canvas, self.image_size)
                 facts = {"attempts": one.tries + 1, "filling_rate": rate}
-                images.append(Rendered(image, parameters=facts | _named(affine_N6)))
+                images.append(Rendered(image, parameters=facts | ifs.named(affine_N6)))
             else:
                 images.append(None)
         return images
@@ -238,14 +239,6 @@ def perturb(
             shape
         )
     return affine_N6 + seeding.uniforms(words, affine_N6.size, -delta / 2, delta / 2).reshape(shape)
-
-
-def _named(affine_N6: NDArray[np.float64]) -> dict[str, float]:
-    return {
-        f"map{j}_{letter}": value
-        for j, row in enumerate(affine_N6.tolist())
-        for letter, value in zip("abcdef", row, strict=True)
-    }
 
 
 @lru_cache(maxsize=8)

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.kernels import chaos, raster
+from fdsl_gen.seeding import Key
 
 Draw = Literal["patch", "fill", "point"]
 
+_MODES = {"patch": 0, "fill": 1, "point": 2}
 VALUE = 127  # grey of a drawn pixel
 PAD = 6  # border, pixels
 _BLOCK = 1022  # points between two visits of a canvas, a multiple of raster.MASKS_PER_WORD
@@ -67,12 +69,18 @@ def _windows(
         bounds_4 = np.empty(4)
         kept_L[lane] = chaos.follow_diverging(maps_T[:-1], affine_N6L[:, :, lane].copy(), bounds_4)
         bounds_4L[:, lane] = bounds_4
+    return _window(bounds_4L), kept_L
+
+
+def _window(bounds_4L: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Low x, extent x, low y, extent y from bounds, float64 (4, L).
+
+    The trajectory begins at the origin, so the lower bounds are never above 0.
+    """
     with np.errstate(over="ignore"):
         extent_2L = bounds_4L[1::2] - bounds_4L[::2]
     extent_2L[extent_2L == 0.0] = 1.0  # an axis of zero extent lies on the border line (ours)
-    # The trajectory begins at the origin, so the lower bounds are never above 0.
-    window_4L = np.stack([bounds_4L[0], extent_2L[0], bounds_4L[2], extent_2L[1]])
-    return window_4L, kept_L
+    return np.stack([bounds_4L[0], extent_2L[0], bounds_4L[2], extent_2L[1]])
 
 
 def draw(
@@ -113,6 +121,78 @@ def draw(
         else:
             raster.set_points(pixel_TL, here_L, words, canvases)
     return canvases
+
+
+def pixels(
+    systems: list[NDArray[np.float64]], sequences: list[NDArray[np.uint8]], side: int
+) -> list[NDArray[np.int32]]:
+    """Pixels of all points kept of systems that each follow a map sequence of their own.
+
+    Args:
+        systems: coefficients, float64 (N, 6) each.
+        sequences: uint8 (P,) each.
+        side: of the square image, pixels.
+
+    Returns:
+        For each system row << 16 | column, int32 (points kept,).
+    """
+    if not systems:
+        return []
+    most = max(len(affine_N6) for affine_N6 in systems)
+    affine_LN6 = np.zeros((len(systems), most, 6))
+    for lane, affine_N6 in enumerate(systems):
+        affine_LN6[lane, : len(affine_N6)] = affine_N6
+    maps_LT = np.stack(sequences)
+    bounds_L4 = np.empty((len(systems), 4))
+    kept_L = np.empty(len(systems), np.int64)
+    chaos.follow_each(maps_LT, affine_LN6, bounds_L4, kept_L)
+    window_L4 = np.ascontiguousarray(_window(bounds_L4.T).T)
+    pixel_LT = np.empty(maps_LT.shape, np.int32)
+    side_pad = np.array([side - 2.0 * PAD, PAD])
+    chaos.to_pixels_each(maps_LT, affine_LN6, window_L4, side_pad, kept_L, pixel_LT)
+    return [pixel_T[:kept] for pixel_T, kept in zip(pixel_LT, kept_L.tolist(), strict=True)]
+
+
+def draw_pixels(pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key) -> NDArray[np.uint64]:
+    """One bit image of points whose pixels are known, not flipped yet, uint64 (side * words,)."""
+    words = np.uint64(raster.canvas_words(side))
+    canvas_L = np.zeros((1, side * int(words)), np.uint64)
+    kept_L = np.array([len(pixel_T)])
+    if mode == "patch":
+        raster.stamp_patches(pixel_T[:, None], kept_L, 0, key.words[None], words, canvas_L)
+    elif mode == "fill":
+        raster.stamp_blocks(pixel_T[:, None], kept_L, words, canvas_L)
+    else:
+        raster.set_points(pixel_T[:, None], kept_L, words, canvas_L)
+    canvas: NDArray[np.uint64] = canvas_L[0]
+    return canvas
+
+
+def draw_coloured(
+    pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key, channel_order: str
+) -> NDArray[np.uint8]:
+    """A picture in which point t has hue (t mod 128) / 128, flipped top-bottom, uint8 (H, W, 3)."""
+    shade_HW = np.zeros((side, side), np.uint8)  # 0: black; 1 + t mod 128: drawn by point t
+    raster.stamp_shades(pixel_T, _MODES[mode], key.words, shade_HW)
+    return np.ascontiguousarray(palette(channel_order)[shade_HW[::-1]])
+
+
+def palette(channel_order: str) -> NDArray[np.uint8]:
+    """Black and the 128 colours of FractalDB's colour mode, uint8 (129, 3).
+
+    ``released`` exchanges red and blue against the hue's own colour, as the released code does.
+    """
+    colours = [(0, 0, 0)]
+    v, low = 191, 47
+    for t in range(128):
+        k, rest = divmod(6 * t, 128)
+        f = rest / 128
+        q = int(191.25 * (1 - 0.75 * f))
+        r = int(191.25 * (1 - 0.75 * (1 - f)))
+        stored = ((low, r, v), (low, v, q), (r, v, low), (v, q, low), (v, low, r), (q, low, v))
+        colours.append(stored[k])
+    table = np.array(colours, np.uint8)
+    return table if channel_order == "released" else table[:, ::-1].copy()
 
 
 def filling_rates(canvases: NDArray[np.uint64], side: int) -> NDArray[np.float64]:

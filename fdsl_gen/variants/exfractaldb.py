@@ -1,0 +1,213 @@
+"""ExFractalDB, MV-FractalDB and OFDB-3D: fractal models in space, seen from many sides.
+
+ExFractalDB: Kataoka et al., CVPR 2022, arXiv 2206.09132, section 3. MV-FractalDB: Yamada et al.,
+IROS 2021. OFDB-3D: Nakamura et al., ICCV 2023, arXiv 2307.14710. Details follow the released code.
+
+Ours: a category is accepted only if every row of its table of weights stays finite (the released
+code drops such images silently); viewpoints on the sphere are drawn uniformly; all in double
+precision, where the released code draws in single precision on a GPU.
+
+Shapes: N maps of 12 coefficients, P points.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.errors import RenderError, UsageError
+from fdsl_gen.geometry import camera, ifs
+from fdsl_gen.kernels import chaos, space
+from fdsl_gen.schema import setting
+from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
+
+LETTERS = "abcdefghijkl"
+RING_VIEWS = 12
+MAX_CANDIDATES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExFractalDb:
+    """Settings of the 3-D sets. Instance = view * weights used + weight (ours)."""
+
+    KIND: ClassVar[str] = "exfractaldb"
+    SCENE: ClassVar[bool] = False
+    SEARCHED: ClassVar[bool] = True
+    TASK: ClassVar[Task] = "single"
+    REVISION: ClassVar[int] = 1
+    CITATION: ClassVar[str] = """\
+@inproceedings{kataoka2022replacing,
+  title     = {Replacing Labeled Real-Image Datasets With Auto-Generated Contours},
+  author    = {Kataoka, Hirokatsu and Hayamizu, Ryo and Yamada, Ryosuke and Nakashima, Kodai and
+               Takashima, Sora and Zhang, Xinyu and Martinez-Noriega, Edgar Josafat and
+               Inoue, Nakamasa and Yokota, Rio},
+  booktitle = {Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2022}
+}
+@inproceedings{yamada2021mvfractaldb,
+  title     = {MV-FractalDB: Formula-driven Supervised Learning for Multi-view Image Recognition},
+  author    = {Yamada, Ryosuke and Takahashi, Ryo and Suzuki, Ryota and Nakamura, Akio and
+               Yoshiyasu, Yusuke and Sagawa, Ryusuke and Kataoka, Hirokatsu},
+  booktitle = {International Conference on Intelligent Robots and Systems (IROS)},
+  year      = {2021}
+}
+@inproceedings{nakamura2023ofdb,
+  title     = {Pre-training Vision Transformers with Very Limited Synthesized Images},
+  author    = {Nakamura, Ryo and Kataoka, Hirokatsu and Takashima, Sora and
+               Martinez Noriega, Edgar Josafat and Yokota, Rio and Inoue, Nakamasa},
+  booktitle = {International Conference on Computer Vision (ICCV)},
+  year      = {2023}
+}"""
+
+    image_size: int = setting(224, doc="side of the image, pixels", low=8, high=8192)
+    num_points: int = setting(9_999, doc="points of the model", low=2, high=10_000_000)
+    viewpoints: Literal["sphere", "ring"] = setting(
+        "sphere", doc="fresh viewpoints on the sphere, or 12 in a ring"
+    )
+    ring_jitter: float = setting(
+        3.1416, doc="ring viewpoints are turned by U(-jitter, jitter), degrees", low=0.0, high=180.0
+    )
+    num_weights: Literal[25, 145] = setting(25, doc="rows of the table of weights")
+    weight_table: Literal["corrected", "released"] = setting(
+        "corrected", doc="released: row 109 of the table of 145 is i x 0.6 instead of i x 1.6"
+    )
+    first_weight: Literal["released", "identity"] = setting(
+        "released", doc="whether weight 0 is the table's first row or the system itself"
+    )
+    weights_used: int | None = setting(None, doc="only so many rows, the first ones", low=1)
+    num_maps_min: int = setting(2, doc="fewest maps of a category", low=1, high=64)
+    num_maps_max: int = setting(7, doc="most maps of a category", low=1, high=64)
+    variance: float = setting(
+        0.05, doc="least variance of a category's points along each axis", low=0.0, high=1.0
+    )
+
+    def __post_init__(self) -> None:
+        if self.num_maps_min > self.num_maps_max:
+            raise UsageError(
+                f"num_maps_min: must be at most num_maps_max ({self.num_maps_max}),"
+                f" not {self.num_maps_min}"
+            )
+        if self.weights_used is not None and self.weights_used > self.num_weights:
+            raise UsageError(
+                f"weights_used: must be at most num_weights ({self.num_weights}),"
+                f" not {self.weights_used}"
+            )
+
+    @property
+    def uses_num_categories(self) -> bool:
+        return False
+
+    @property
+    def image(self) -> ImageSpec:
+        return ImageSpec(height=self.image_size, width=self.image_size, levels=(0, 255))
+
+    @property
+    def max_instances(self) -> int | None:
+        return RING_VIEWS * self._used if self.viewpoints == "ring" else None
+
+    @property
+    def nominal_bytes(self) -> int:
+        """Measured: 8 kB at 224 pixels and 10,000 points; two tar headers and their padding."""
+        return 2_000 + self.image_size**2 // 8
+
+    @property
+    def _used(self) -> int:
+        return self.weights_used or self.num_weights
+
+    def unit(self, instance: int) -> int:
+        return instance % self._used
+
+    def shared(self, seed: int) -> Mapping[str, Any]:
+        return {"weights": self.weights()}
+
+    def weights(self) -> list[tuple[str, float]]:
+        """The table: which coefficient of every map is multiplied by what."""
+        steps = 1 if self.num_weights == 25 else 6
+        factors = [round(1 + k / 10, 1) for k in range(-steps, steps + 1) if k]
+        rows = [(letter, factor) for letter in LETTERS for factor in factors]
+        if self.num_weights == 145 and self.weight_table == "released":
+            rows[9 * len(factors) - 1] = ("i", 0.6)
+        place = 0 if self.first_weight == "identity" else steps
+        return [*rows[:place], ("a", 1.0), *rows[place:]]
+
+    def weighted(self, affine_NK: NDArray[np.float64], weight: int) -> NDArray[np.float64]:
+        """A category's system with one row of the table applied."""
+        letter, factor = self.weights()[weight]
+        changed = affine_NK.copy()
+        changed[:, LETTERS.index(letter)] *= factor
+        return changed
+
+    def _model(
+        self, affine_NK: NDArray[np.float64], cumulative_N: NDArray[np.float64], key: Key
+    ) -> NDArray[np.float64] | None:
+        """Points of a system that follow a map sequence of their own, or None if it diverges."""
+        uniform_P = np.empty(self.num_points)
+        maps_P = np.empty(self.num_points, np.uint8)
+        point_3P = np.empty((3, self.num_points))
+        chaos.draw_uniforms(key.words, uniform_P)
+        chaos.choose_maps(uniform_P, cumulative_N, maps_P)
+        return point_3P if space.wander(maps_P, affine_NK, point_3P) else None
+
+    def category(self, index: int, key: Key) -> Found:
+        """The first candidate that spreads along every axis and stays finite with all weights."""
+        for candidate in range(MAX_CANDIDATES):
+            stream = Stream(key.other("candidate", index, candidate))
+            affine_NK = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max, 12)
+            cumulative_N = ifs.cumulative_probabilities(affine_NK)
+            own = key.other("candidate sequence", index, candidate)
+            point_3P = self._model(affine_NK, cumulative_N, own)
+            variance_3 = np.empty(3)
+            if point_3P is None or not space.normalise(point_3P, variance_3):
+                continue
+            least = min(variance_3.tolist())
+            if not least > self.variance:
+                continue
+            found = Found(index, key, affine_NK, cumulative_N, candidate + 1, least)
+            if all(self._weight_stays_finite(found, w) for w in range(self.num_weights)):
+                return found
+        raise RenderError(
+            f"category {index}: none of {MAX_CANDIDATES:,} systems has a variance above"
+            f" {self.variance:g} along every axis; lower variance"
+        )
+
+    def _weight_stays_finite(self, found: Found, weight: int) -> bool:
+        return self._weighted_model(found, weight) is not None
+
+    def _weighted_model(self, found: Found, weight: int) -> NDArray[np.float64] | None:
+        """The normalised model of a category and weight: what all its views show."""
+        own = found.key.other("trajectory", found.index, weight)
+        point_3P = self._model(self.weighted(found.affine, weight), found.cumulative, own)
+        if point_3P is None or not space.normalise(point_3P, np.empty(3)):
+            return None
+        return point_3P
+
+    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
+        """Images in the order of ``jobs``; neighbours of one unit share their model."""
+        for (_, weight), group in groupby(
+            jobs, lambda job: (job.category.index, self.unit(job.instance))
+        ):
+            first, *rest = group
+            point_3P = self._weighted_model(first.category, weight)
+            if point_3P is None:  # categories are accepted only with all weights finite
+                raise RenderError(f"category {first.category.index}, weight {weight} diverges")
+            for job in (first, *rest):
+                yield self._view(job, weight, point_3P)
+
+    def _view(self, job: Job, weight: int, point_3P: NDArray[np.float64]) -> Rendered:
+        view = job.instance // self._used
+        stream = Stream(job.key)
+        if self.viewpoints == "ring":
+            turn = stream.uniform(-self.ring_jitter, self.ring_jitter)
+            direction = camera.on_ring(30.0 * view + 30.0 + turn)
+        else:
+            direction = camera.on_sphere(stream)
+        camera_43 = camera.look_from(direction)
+        image = np.zeros((self.image_size, self.image_size), np.uint8)
+        space.project(point_3P, camera_43, image)
+        x, y, z = camera_43[0].tolist()
+        facts = {"weight": weight, "view": view, "camera_x": x, "camera_y": y, "camera_z": z}
+        return Rendered(image, parameters=facts)

@@ -1,0 +1,246 @@
+"""FractalDB and OFDB-2D: random systems whose attractor fills the image, and their variations.
+
+Kataoka et al., "Pre-training without Natural Images", ACCV 2020 and IJCV 2022, section 3; the few
+points of the failure case are from Kataoka et al., "Replacing Labeled Real-image Datasets with
+Auto-generated Contours", CVPR 2022, section 5. OFDB-2D: Nakamura et al., "Pre-training Vision
+Transformers with Very Limited Synthesized Images", ICCV 2023. Details follow the released code.
+
+Shapes: N maps, P points.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.errors import RenderError, UsageError
+from fdsl_gen.geometry import ifs
+from fdsl_gen.geometry.files import read_systems, systems_digest
+from fdsl_gen.kernels import chaos, search
+from fdsl_gen.schema import setting
+from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.variants import trajectories
+from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
+
+NUM_WEIGHTS = 25
+NUM_FLIPS = 4
+PER_REDRAW = NUM_WEIGHTS * NUM_FLIPS
+MAX_CANDIDATES = 100_000
+LANES = 8  # trajectories followed side by side; speed, never pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class FractalDb:
+    """Settings of FractalDB. Instance = redraw * 100 + weight * 4 + flip (ours)."""
+
+    KIND: ClassVar[str] = "fractaldb"
+    SCENE: ClassVar[bool] = False
+    SEARCHED: ClassVar[bool] = True
+    TASK: ClassVar[Task] = "single"
+    REVISION: ClassVar[int] = 1
+    CITATION: ClassVar[str] = """\
+@article{kataoka2022pretraining,
+  title   = {Pre-training without Natural Images},
+  author  = {Kataoka, Hirokatsu and Okayasu, Kazushige and Matsumoto, Asato and
+             Yamagata, Eisuke and Yamada, Ryosuke and Inoue, Nakamasa and Nakamura, Akio and
+             Satoh, Yutaka},
+  journal = {International Journal of Computer Vision (IJCV)},
+  volume  = {130},
+  pages   = {990--1007},
+  year    = {2022}
+}
+@inproceedings{nakamura2023ofdb,
+  title     = {Pre-training Vision Transformers with Very Limited Synthesized Images},
+  author    = {Nakamura, Ryo and Kataoka, Hirokatsu and Takashima, Sora and
+               Martinez Noriega, Edgar Josafat and Yokota, Rio and Inoue, Nakamasa},
+  booktitle = {International Conference on Computer Vision (ICCV)},
+  year      = {2023}
+}"""
+
+    image_size: int = setting(362, doc="side of the image, pixels", low=16, high=8192)
+    num_points: int = setting(200_000, doc="points of the trajectory", low=1, high=100_000_000)
+    draw: trajectories.Draw = setting(
+        "patch", doc="what is drawn at a point: random 3x3, full 3x3, pixel"
+    )
+    color: bool = setting(False, doc="colour by the number of the point, 128 hues in turn")
+    channel_order: Literal["released", "rgb"] = setting(
+        "released", doc="of colour images: red and blue exchanged, as released, or not"
+    )
+    map_sequence: Literal["shared", "per_instance"] = setting(
+        "shared", doc="one published sequence of maps for all images, or one for each weight"
+    )
+    weight: float = setting(
+        0.4, doc="step w of the table of weights 1-2w, 1-w, 1+w, 1+2w", low=0.0, high=10.0
+    )
+    first_weight: Literal["released", "identity"] = setting(
+        "released", doc="whether weight 0 is a x (1 - 2w), as released, or the system itself"
+    )
+    num_maps_min: int = setting(2, doc="fewest maps of a category", low=1, high=64)
+    num_maps_max: int = setting(7, doc="most maps of a category", low=1, high=64)
+    filling_rate: float = setting(
+        0.2, doc="categories must fill this part of the search image", low=0.0, high=1.0
+    )
+    search_points: int = setting(100_000, doc="points of the search image", low=1, high=10**8)
+    search_size: int = setting(512, doc="side of the search image, pixels", low=16, high=8192)
+    categories_from: str | None = setting(
+        None,
+        doc="take categories from a folder of official CSV files or an .npz (maps, offsets)",
+        identity=False,
+    )
+    categories_sha256: str | None = setting(
+        None, doc="digest of those categories; found on reading if not given"
+    )
+
+    def __post_init__(self) -> None:
+        if self.num_maps_min > self.num_maps_max:
+            raise UsageError(
+                f"num_maps_min: must be at most num_maps_max ({self.num_maps_max}),"
+                f" not {self.num_maps_min}"
+            )
+        if self.categories_from is not None:
+            found = systems_digest(read_systems(self.categories_from))
+            if self.categories_sha256 is None:
+                object.__setattr__(self, "categories_sha256", found)
+            elif self.categories_sha256 != found:
+                raise UsageError(
+                    f"categories_from: {self.categories_from} is not what this recipe was made"
+                    " with (its categories_sha256 differs)"
+                )
+
+    @property
+    def uses_num_categories(self) -> bool:
+        return False
+
+    @property
+    def image(self) -> ImageSpec:
+        side = self.image_size
+        if self.color:
+            return ImageSpec(height=side, width=side, channels=3)
+        return ImageSpec(height=side, width=side, levels=(0, trajectories.VALUE))
+
+    @property
+    def max_instances(self) -> int | None:
+        """Without random patches there is nothing to redraw."""
+        return None if self.draw == "patch" else PER_REDRAW
+
+    @property
+    def nominal_bytes(self) -> int:
+        """Measured at 362 pixels: 12 kB grey, 57 kB colour; about as the area."""
+        area = self.image_size**2
+        return 1_600 + (area * 4 // 10 if self.color else area // 11)
+
+    def unit(self, instance: int) -> int:
+        return (instance % PER_REDRAW) // NUM_FLIPS
+
+    def shared(self, seed: int) -> Mapping[str, Any]:
+        return {"weights": self.weights()}
+
+    def weights(self) -> list[tuple[str, float]]:
+        """The 25 rows of the table: which coefficient of every map is multiplied by what."""
+        # the nearest doubles of the decimals, as in the released files
+        factors = [round(1 + k * self.weight, 12) for k in (-2, -1, 1, 2)]
+        rows = [(letter, factor) for letter in "abcdef" for factor in factors]
+        place = 0 if self.first_weight == "identity" else 2
+        return [*rows[:place], ("a", 1.0), *rows[place:]]
+
+    def weighted(self, affine_N6: NDArray[np.float64], weight: int) -> NDArray[np.float64]:
+        """A category's system with one row of the table applied."""
+        letter, factor = self.weights()[weight]
+        changed = affine_N6.copy()
+        changed[:, "abcdef".index(letter)] *= factor
+        return changed
+
+    def category(self, index: int, key: Key) -> Found:
+        """The first candidate that fills the search image; candidates are keyed by category."""
+        if self.categories_sha256 is not None:
+            return self._given(index, key)
+        side_pad = np.array([self.search_size, trajectories.PAD])
+        lit = np.empty((self.search_size, self.search_size), np.uint8)
+        uniform_T = np.empty(self.search_points - 1)
+        maps_T = np.empty(self.search_points - 1, np.uint8)
+        needed = int(np.ceil(self.filling_rate * self.search_size**2))
+        for candidate in range(MAX_CANDIDATES):
+            stream = Stream(key.other("candidate", index, candidate))
+            affine_N6 = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max)
+            cumulative_N = ifs.cumulative_probabilities(affine_N6)
+            own = key.other("candidate sequence", index, candidate)
+            chaos.draw_uniforms(own.words, uniform_T)
+            chaos.choose_maps(uniform_T, cumulative_N, maps_T)
+            count = search.fill_points(affine_N6, maps_T, side_pad, needed, lit)
+            if count >= needed:
+                rate = count / self.search_size**2
+                return Found(index, key, affine_N6, cumulative_N, candidate + 1, rate)
+        raise RenderError(
+            f"category {index}: none of {MAX_CANDIDATES:,} systems fills {self.filling_rate:g} of"
+            " the image; lower filling_rate, or give more search_points"
+        )
+
+    def _given(self, index: int, key: Key) -> Found:
+        if self.categories_from is None:
+            raise RenderError(
+                "the file of the categories is not at hand; give its path as categories_from"
+            )
+        systems = read_systems(self.categories_from)
+        if index >= len(systems):
+            raise RenderError(
+                f"{self.categories_from} has {len(systems):,} categories, no number {index}"
+            )
+        affine_N6, cumulative_N = systems[index]
+        return Found(index, key, affine_N6, cumulative_N, 0, 0.0)
+
+    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
+        """Images in the order of ``jobs``; neighbours of one unit share their trajectory."""
+        waiting: list[tuple[tuple[int, int], list[Job]]] = []
+        for unit, group in groupby(jobs, lambda job: (job.category.index, self.unit(job.instance))):
+            waiting.append((unit, list(group)))
+            if len(waiting) == LANES:
+                yield from self._render_units(waiting)
+                waiting = []
+        yield from self._render_units(waiting)
+
+    def _render_units(self, units: list[tuple[tuple[int, int], list[Job]]]) -> Iterator[Rendered]:
+        systems, sequences = [], []
+        for (_, weight), jobs in units:
+            category = jobs[0].category
+            systems.append(self.weighted(category.affine, weight))
+            sequences.append(self._sequence(category, weight))
+        for (_, jobs), affine_N6, pixel_T in zip(
+            units, systems, trajectories.pixels(systems, sequences, self.image_size), strict=True
+        ):
+            yield from self._draw_unit(jobs, affine_N6, pixel_T)
+
+    def _sequence(self, category: Found, weight: int) -> NDArray[np.uint8]:
+        if self.map_sequence == "shared":
+            return trajectories.shared_sequence(self.num_points, category.cumulative)
+        own = category.key.other("sequence", category.index, weight)
+        return trajectories.fresh_sequence(self.num_points, category.cumulative, own.words)
+
+    def _draw_unit(
+        self, jobs: list[Job], affine_N6: NDArray[np.float64], pixel_T: NDArray[np.int32]
+    ) -> Iterator[Rendered]:
+        """The images of one trajectory: its redraws, each in up to four flips."""
+        drawn: dict[int, NDArray[np.uint8]] = {}
+        facts: dict[str, int | float | str] = dict(ifs.named(affine_N6))
+        for job in jobs:
+            redraw, rest = divmod(job.instance, PER_REDRAW)
+            weight, flip = divmod(rest, NUM_FLIPS)
+            if redraw not in drawn:
+                drawn = {redraw: self._draw(job, redraw, weight, pixel_T)}
+            image = drawn[redraw]
+            flipped = image[:: -1 if flip in (1, 3) else 1, :: -1 if flip in (2, 3) else 1]
+            own: dict[str, int | float | str] = {"weight": weight, "flip": flip, "redraw": redraw}
+            yield Rendered(np.ascontiguousarray(flipped), parameters=own | facts)
+
+    def _draw(
+        self, job: Job, redraw: int, weight: int, pixel_T: NDArray[np.int32]
+    ) -> NDArray[np.uint8]:
+        key = job.key.other("patch", job.category.index, weight, redraw)
+        if self.color:
+            return trajectories.draw_coloured(
+                pixel_T, self.image_size, self.draw, key, self.channel_order
+            )
+        canvas = trajectories.draw_pixels(pixel_T, self.image_size, self.draw, key)
+        return trajectories.to_image(canvas, self.image_size)

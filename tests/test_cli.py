@@ -124,3 +124,26 @@ def test_every_setting_is_an_option_with_help(command):
     assert done.returncode == 0, done.stderr
     for option in ("--delta", "--sigma-factor", "--draw", "--map-sequence", "--base", "--seed"):
         assert option in done.stdout
+
+
+def test_categories_are_searched_printed_and_shown(tmp_path):
+    settings = ["--num-categories=12", "--search-points=3000", "--search-size=64"]
+    settings += ["--filling-rate=0.1", "--image-size=64", "--num-points=2000"]
+    printed = fdsl_gen("categories", "fractaldb-1k", *settings)
+    assert printed.returncode == 0, printed.stderr
+    lines = printed.stdout.splitlines()
+    assert lines[0].startswith("category,map,num_maps,tries,quality")
+    assert {line.split(",")[0] for line in lines[1:]} == {str(c) for c in range(12)}
+    out = tmp_path / "set"
+    files = [f"--table={tmp_path / 'a.csv'}", f"--picture={tmp_path / 'a.png'}"]
+    done = fdsl_gen("categories", "fractaldb-1k", *settings, f"--out={out}", *files)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.csv").read_text() == printed.stdout
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    assert (out / "__meta__/categories/block-000000.npz").exists()
+    begun = fdsl_gen("fractaldb-1k", *settings, "--num-instances=8", f"--out={out}")
+    assert begun.returncode == 2
+    assert "different: num_instances" in begun.stderr
+    refused = fdsl_gen("categories", "fractal-1")
+    assert refused.returncode == 2
+    assert "are drawn directly, not searched for" in refused.stderr

@@ -64,11 +64,14 @@ def test_draws_belong_to_the_sample_not_to_the_batch(dataset: Path, config: Reso
 
 
 def test_epochs_draw_anew(dataset: Path, config: Resolved) -> None:
-    first, second = loader(dataset, config, 0, range(2), batch_size=32)
-    for label in range(8):
-        assert not torch.equal(
-            first.images[first.labels == label].sum(0), second.images[second.labels == label].sum(0)
-        )
+    batches = loader(dataset, config, 0, range(2), batch_size=32)
+    order = Order(ShardSource(dataset, read_dataset(dataset), "train").shard_sizes, config.seed, 32)
+    first, second = (
+        {position.number: image for position, image in zip(order.batch(b), images, strict=True)}
+        for b, (images, _) in enumerate(batches)
+    )
+    assert first.keys() == second.keys() == set(range(32))
+    assert not any(torch.equal(first[number], second[number]) for number in first)
 
 
 def test_batches_are_normalised_rgb(dataset: Path, config: Resolved) -> None:

@@ -14,6 +14,8 @@ from conftest import build_dataset, environment, write_recipe
 
 from fdsl_train import checkpoint
 from fdsl_train.cli import main
+from fdsl_train.data.loader import Batch
+from fdsl_train.trainer import Trainer
 
 
 def run(*arguments: str | Path) -> Result:
@@ -137,15 +139,44 @@ def test_a_batch_may_be_larger_than_the_dataset(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(dataset: Path, tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "r.yaml", lr=1e30, warmup_steps=3, checkpoint_every=1)
+    recipe = write_recipe(tmp_path / "r.yaml", lr=1e30, warmup_steps=3)
     result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out")
     assert result.exit_code == 1
-    assert "not finite after step" in result.stderr
-    assert "the last good checkpoint, of step" in result.stderr
-    saved = checkpoint.load(tmp_path / "out" / "last.pth.tar")
-    assert all(torch.isfinite(weight).all() for weight in saved["model"].values())
-    logged = lines(tmp_path / "out")
-    assert all(line["loss"] < float("inf") for line in logged)
+    assert "the loss is not finite after step 3; no checkpoint was due" in result.stderr
+    assert [line["step"] for line in lines(tmp_path / "out")] == [1, 2]
+
+
+def test_weights_that_are_not_finite_are_not_saved(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of a step may be finite, and what the step did to the weights not."""
+    take = Trainer._take
+
+    def spoil(trainer: Trainer, step: int, batch: Batch) -> None:
+        take(trainer, step, batch)
+        if step == 1:
+            next(trainer.model.parameters()).data.fill_(float("inf"))
+
+    monkeypatch.setattr(Trainer, "_take", spoil)
+    recipe = write_recipe(tmp_path / "r.yaml", checkpoint_every=1)
+    result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "the weights are not finite after step 2" in result.stderr
+    assert "the last good checkpoint, of step 1, is" in result.stderr
+    assert checkpoint.load(tmp_path / "out" / "last.pth.tar")["step"] == 1
+
+
+def test_a_full_disk_is_a_sentence(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(tmp_path / "out" / "last.pth.tar"))
+
+    monkeypatch.setattr("fdsl_train.checkpoint.save", fail)
+    recipe = write_recipe(tmp_path / "r.yaml")
+    result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stderr.strip().endswith("last.pth.tar: No space left on device")
 
 
 def test_help_and_lists_come_without_torch() -> None:

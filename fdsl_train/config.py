@@ -1,0 +1,247 @@
+"""What a training run is: one flat, frozen set of settings with timm's names.
+
+A recipe (YAML) is read first, command flags override it, and the resolved result, with every number
+filled in, is written beside the run as ``args.yaml``; that file is itself a recipe.
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fdsl_gen import schema
+from fdsl_gen.errors import UsageError
+from fdsl_gen.schema import setting
+from fdsl_gen.seeding import MAX_SEED
+
+Purpose = Literal["pretrain", "finetune"]
+
+# These may differ between a run and its continuation: they change no weight, or (device, threads)
+# only its last bits.
+FREE_ON_RESUME = frozenset({"workers", "log_every", "checkpoint_every", "threads", "device"})
+
+# Saying the one in a flag takes back what the recipe says of the other.
+_RIVALS = {
+    "steps": "epochs",
+    "epochs": "steps",
+    "warmup_steps": "warmup_epochs",
+    "warmup_epochs": "warmup_steps",
+}
+
+# The parts timm's rand_augment_transform knows; it passes over what it cannot read.
+_RANDAUGMENT = re.compile(r"rand(-(m\d+|n\d+|mmax\d+|inc[01]|(mstd|p)\d+(\.\d+)?))*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run. Read by :func:`load_config`; :meth:`resolve` fills in what data decides."""
+
+    purpose: Purpose = setting(doc="which command the recipe is for")
+    device: Literal["auto", "cpu"] = setting("auto", doc="auto: a GPU is needed; cpu: the CPU")
+    threads: int | None = setting(
+        None, doc="CPU threads of the model; fix it for runs equal to the last bit", low=1
+    )
+    seed: int = setting(0, doc="seed of everything random in the run", low=0, high=MAX_SEED - 1)
+
+    # model
+    model: str | None = setting(None, doc="timm model name; fine-tuning takes the checkpoint's")
+    img_size: int | None = setting(None, doc="side of the input, pixels", low=1)
+    patch_size: int | None = setting(None, doc="patch side, pixels; null: the model's own", low=1)
+    embed_dim: int | None = setting(None, doc="width; null: the model's own", low=1)
+    depth: int | None = setting(None, doc="number of blocks; null: the model's own", low=1)
+    num_heads: int | None = setting(None, doc="attention heads; null: the model's own", low=1)
+    drop_path: float = setting(0.0, doc="stochastic depth rate", low=0, high=1)
+
+    # length and batch
+    steps: int | None = setting(None, doc="optimizer steps (or say epochs)", low=1)
+    epochs: float | None = setting(
+        None, doc="passes over the data, rounded up to whole steps", low=0, above=True
+    )
+    global_batch_size: int = setting(doc="images per step over all processes", low=1)
+
+    # optimizer
+    opt: Literal["adamw", "sgd"] = setting("adamw", doc="optimizer; sgd is Nesterov's")
+    momentum: float = setting(0.9, doc="of sgd", low=0, high=1)
+    weight_decay: float = setting(0.05, doc="not applied to biases and norms", low=0)
+    lr: float = setting(doc="peak learning rate, before scaling by the batch", low=0, above=True)
+    lr_base_batch: int | None = setting(
+        None, doc="peak is lr * global_batch_size / this; null: peak is lr", low=1
+    )
+    sched: Literal["cosine"] = setting("cosine", doc="shape of the schedule after warm-up")
+    min_lr: float = setting(1.0e-5, doc="learning rate at the end", low=0)
+    warmup_lr: float = setting(1.0e-6, doc="learning rate of the first warm-up step", low=0)
+    warmup_steps: int | None = setting(None, doc="linear warm-up (or say warmup_epochs)", low=0)
+    warmup_epochs: float | None = setting(
+        None, doc="warm-up in passes over the data, rounded up to whole steps", low=0
+    )
+    amp: bool = setting(False, doc="mixed precision, on a GPU only")
+    amp_dtype: Literal["float16", "bfloat16"] = setting("bfloat16", doc="of mixed precision")
+
+    # loss
+    smoothing: float = setting(0.1, doc="label smoothing", low=0, high=1)
+    mixup: float = setting(0.0, doc="mixup alpha; 0: off", low=0)
+    cutmix: float = setting(0.0, doc="cutmix alpha; 0: off", low=0)
+    mixup_prob: float = setting(1.0, doc="share of batches that are mixed", low=0, high=1)
+    mixup_switch_prob: float = setting(0.5, doc="share of them that take cutmix", low=0, high=1)
+
+    # augmentation
+    scale: tuple[float, ...] = setting((0.08, 1.0), doc="area of random crops", low=0, above=True)
+    ratio: tuple[float, ...] = setting(
+        (0.75, 1.3333), doc="width / height of random crops", low=0, above=True
+    )
+    interpolation: Literal["bicubic", "bilinear"] = setting("bicubic", doc="of every resize")
+    hflip: float = setting(0.0, doc="probability of a left-right flip", low=0, high=1)
+    vflip: float = setting(0.0, doc="probability of an upside-down flip", low=0, high=1)
+    aa: str | None = setting(None, doc="timm's RandAugment text, such as rand-m9-mstd0.5-inc1")
+    reprob: float = setting(0.0, doc="probability of random erasing", low=0, high=1)
+    remode: Literal["const", "rand", "pixel"] = setting("pixel", doc="filling of erased parts")
+    mean: tuple[float, ...] = setting((0.5, 0.5, 0.5), doc="subtracted, per channel, of 0..1")
+    std: tuple[float, ...] = setting((0.5, 0.5, 0.5), doc="divided by", low=0, above=True)
+    crop_pct: float = setting(
+        0.875, doc="share of the image that validation sees", low=0, high=1, above=True
+    )
+
+    # running
+    workers: int = setting(
+        4, doc="data loader processes, at most one per CPU; changes no result", low=0
+    )
+    log_every: int = setting(50, doc="steps between lines of metrics.jsonl", low=1)
+    checkpoint_every: int = setting(1000, doc="steps between checkpoints", low=1)
+    eval_epochs: float = setting(
+        1.0, doc="passes over the data between validations", low=0, above=True
+    )
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise UsageError("steps: give exactly one of steps and epochs")
+        if self.warmup_steps is not None and self.warmup_epochs is not None:
+            raise UsageError("warmup_steps: give warmup_steps or warmup_epochs, not both")
+        if self.purpose == "pretrain":
+            for name in ("model", "img_size"):
+                if getattr(self, name) is None:
+                    raise UsageError(f"{name}: is missing; pre-training needs it")
+        for name, count in (("scale", 2), ("ratio", 2), ("mean", 3), ("std", 3)):
+            if len(getattr(self, name)) != count:
+                raise UsageError(f"{name}: must be {count} numbers, not {getattr(self, name)}")
+        for name in ("scale", "ratio"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UsageError(f"{name}: the first number must not exceed the second")
+        if self.mixes and self.global_batch_size % 2:
+            raise UsageError("global_batch_size: must be even with mixup or cutmix")
+        if self.min_lr > self.peak_lr:
+            raise UsageError(
+                f"min_lr: {self.min_lr:g} is above the peak learning rate, which is"
+                f" {self.peak_lr:g} with this batch"
+            )
+        if self.aa is not None and not _RANDAUGMENT.fullmatch(self.aa):
+            raise UsageError(f"aa: must look like rand-m9-mstd0.5-inc1, not {self.aa!r}")
+
+    @property
+    def mixes(self) -> bool:
+        """Whether batches are mixed at all."""
+        return self.mixup_prob > 0 and (self.mixup > 0 or self.cutmix > 0)
+
+    @property
+    def peak_lr(self) -> float:
+        """Learning rate at the end of warm-up, after scaling by the batch."""
+        if self.lr_base_batch is None:
+            return self.lr
+        return self.lr * self.global_batch_size / self.lr_base_batch
+
+    def steps_for(self, epochs: float, num_samples: int) -> int:
+        """Steps that show at least ``epochs * num_samples`` images."""
+        return -int(-epochs * num_samples // self.global_batch_size)
+
+    def resolve(self, num_samples: int) -> "Resolved":
+        """The run with every length in steps.
+
+        Raises:
+            UsageError: if warm-up takes the whole run.
+        """
+        steps = self.steps or self.steps_for(self.epochs or 0, num_samples)
+        warmup = self.warmup_steps or self.steps_for(self.warmup_epochs or 0, num_samples)
+        if warmup >= steps:
+            raise UsageError(
+                f"warmup_steps: the warm-up of {warmup} steps must be shorter than the run of"
+                f" {steps} steps"
+            )
+        values = schema.to_dict(self, defaults=True) | {
+            "steps": steps,
+            "epochs": None,
+            "warmup_steps": warmup,
+            "warmup_epochs": None,
+        }
+        return schema.from_dict(Resolved, values, "the resolved recipe")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as they would stand in YAML."""
+        return schema.to_dict(self, defaults=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved(TrainConfig):
+    """A run whose lengths are in steps and whose model is known, ready to start."""
+
+    steps: int = setting(doc="optimizer steps", low=1)
+    warmup_steps: int = setting(doc="linear warm-up, steps", low=0)
+    model: str = setting(doc="timm model name")
+    img_size: int = setting(doc="side of the input, pixels", low=1)
+
+
+def training_recipes() -> Path:
+    """The folder of the training recipes that came with the package."""
+    return schema.recipe_folder() / "train"
+
+
+def describe_recipes() -> list[tuple[str, str]]:
+    """Name and one-line description of every training recipe, sorted by name.
+
+    The description is the first line of the file, ``# name: description``.
+    """
+    described = []
+    for path in sorted(training_recipes().glob("*.yaml")):
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
+        described.append((path.stem, first.partition(":")[2].strip()))
+    return described
+
+
+def load_config(name: str, purpose: Purpose, overrides: dict[str, Any]) -> TrainConfig:
+    """Read a training recipe and replace some of its values.
+
+    Args:
+        name: a recipe that came with the package, or a path if it has a ``/`` or ends in
+            ``.yaml``.
+        purpose: the command that asks.
+        overrides: settings by name. ``steps`` takes back the recipe's ``epochs`` and the other
+            way round, the same for warm-up.
+
+    Raises:
+        UsageError: if there is no such recipe, it is for the other command, or a value cannot be.
+    """
+    file = schema.find_recipe(name, training_recipes())
+    data = schema.load_yaml(file)
+    known = [field.name for field in dataclasses.fields(TrainConfig)]
+    schema.check_keys(data, known, file.stem)
+    schema.check_keys(overrides, known, file.stem)
+    merged = dict(data)
+    for key in overrides:
+        if key in _RIVALS and _RIVALS[key] not in overrides:
+            merged.pop(_RIVALS[key], None)
+    config = schema.from_dict(TrainConfig, merged | overrides, file.stem)
+    if config.purpose != purpose:
+        raise UsageError(
+            f"the recipe '{file.stem}' is for fdsl-train {config.purpose}, not {purpose}"
+        )
+    return config
+
+
+def differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
+    """Settings that keep a run from continuing another, as ``name: now, then`` texts."""
+    return [
+        f"{name} is {now.get(name)}, was {then.get(name)}"
+        for name in sorted(now.keys() | then.keys())
+        if name not in FREE_ON_RESUME and now.get(name) != then.get(name)
+    ]

@@ -1,0 +1,86 @@
+"""Models, by timm's names."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+from timm.models import get_pretrained_cfg
+from torch import nn
+
+from fdsl_gen.errors import UsageError
+from fdsl_gen.schema import nearest
+from fdsl_gen.seeding import Key
+from fdsl_train.config import Resolved
+from fdsl_train.randomness import seed_all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What a model is built from; null means the model's own choice.
+
+    The fields are those of the same name in a recipe.
+    """
+
+    model: str
+    img_size: int
+    patch_size: int | None = None
+    embed_dim: int | None = None
+    depth: int | None = None
+    num_heads: int | None = None
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> "Architecture":
+        """The architecture among the settings of a run."""
+        values: dict[str, Any] = {
+            field.name: settings.get(field.name) for field in dataclasses.fields(cls)
+        }
+        return cls(**values)
+
+    def sizes(self) -> dict[str, int]:
+        """The arguments for the model's constructor that are given."""
+        values = dataclasses.asdict(self)
+        del values["model"]
+        if not _has_fixed_input(self.model):
+            del values["img_size"]  # a convolutional network takes any size, and no argument
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _has_fixed_input(model: str) -> bool:
+    defaults = get_pretrained_cfg(model)
+    return defaults is not None and bool(defaults.fixed_input_size)
+
+
+def create_model(
+    architecture: Architecture, *, num_classes: int, drop_path: float, seed: int
+) -> nn.Module:
+    """A timm model with freshly drawn weights, which depend on ``seed`` only.
+
+    Raises:
+        UsageError: if timm has no such model, or it does not take a setting.
+    """
+    name = architecture.model
+    if not timm.is_model(name):
+        raise UsageError(f"model: timm has no model '{name}'{nearest(name, timm.list_models())}")
+    arguments: dict[str, Any] = dict(architecture.sizes())
+    if drop_path:
+        arguments["drop_path_rate"] = drop_path
+    seed_all(Key(seed, "init"))
+    try:
+        model: nn.Module = timm.create_model(
+            name, pretrained=False, num_classes=num_classes, **arguments
+        )
+    except (TypeError, ValueError, AssertionError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        raise UsageError(f"model: {name} cannot be built with {given}: {error}") from None
+    return model
+
+
+def architecture_of(config: Resolved) -> Architecture:
+    """The architecture a resolved recipe names."""
+    return Architecture.of(config.to_dict())
+
+
+def num_parameters(model: nn.Module) -> int:
+    """Weights of a model, all of them."""
+    return sum(parameter.numel() for parameter in model.parameters())

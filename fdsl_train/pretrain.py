@@ -1,0 +1,72 @@
+"""``fdsl-train pretrain``: a model from freshly drawn weights, on a dataset made by formulas."""
+
+from pathlib import Path
+from typing import Any
+
+from fdsl_gen.errors import UsageError
+from fdsl_gen.manifest import Manifest
+from fdsl_train.checkpoint import LAST
+from fdsl_train.config import load_config
+from fdsl_train.data.reader import ShardSource, read_dataset
+from fdsl_train.data.source import num_samples
+from fdsl_train.device import choose_device
+from fdsl_train.models import architecture_of, create_model
+from fdsl_train.progress import Say
+from fdsl_train.run import Run, train
+
+
+def pretrain(
+    *,
+    recipe: str | None,
+    data: Path,
+    output: Path,
+    resume: bool,
+    overrides: dict[str, Any],
+    say: Say,
+) -> None:
+    """Pre-train as a recipe says.
+
+    Args:
+        recipe: name or path; None takes the one that the dataset names.
+        data: dataset folder.
+        output: folder of the run.
+        resume: continue what stands in ``output``.
+        overrides: settings by name, over the recipe's.
+        say: takes lines for the user.
+
+    Raises:
+        UsageError: for anything that can be seen to be wrong before the first step, and for a
+            sample that cannot be used.
+        FdslError: if the loss is not finite, or a loader process died.
+    """
+    manifest = read_dataset(data)
+    config = load_config(recipe or _named_by(manifest, data), "pretrain", overrides)
+    device = choose_device(config)
+    source = ShardSource(data, manifest, "train")
+    resolved = config.resolve(num_samples(source))
+    model = create_model(
+        architecture_of(resolved),
+        num_classes=source.num_classes,
+        drop_path=resolved.drop_path,
+        seed=resolved.seed,
+    )
+    finished = train(
+        Run(config=resolved, device=device, model=model, source=source, output=output),
+        resume=resume,
+        say=say,
+    )
+    if finished is None:
+        return
+    small = " --recipe cpu_finetune" if device.type == "cpu" else ""
+    say(
+        "next: fdsl-train finetune --data FOLDER_OF_IMAGES"
+        f" --checkpoint {output / LAST} --output {output}-finetuned{small}"
+    )
+
+
+def _named_by(manifest: Manifest, data: Path) -> str:
+    """The training recipe that the dataset's recipe names."""
+    name = manifest.recipe.get("train_recipe")
+    if not isinstance(name, str):
+        raise UsageError(f"the dataset {data} names no training recipe; give one with --recipe")
+    return name

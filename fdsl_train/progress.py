@@ -1,0 +1,75 @@
+"""How a run shows that it lives: a bar on a terminal, a plain line every 30 seconds otherwise."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from tqdm import tqdm
+
+Say = Callable[[str], None]
+
+_EVERY = 30.0  # seconds between plain lines
+_FIRST = 5.0  # seconds until the first of them: the time left is worth knowing early
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Progress:
+    """Follows the steps of a run.
+
+    Args:
+        total: steps of the whole run.
+        start: steps done before this process.
+        say: takes a plain line.
+    """
+
+    def __init__(self, total: int, start: int, say: Say) -> None:
+        self._total = total
+        self._start = start
+        self._say = say
+        self._began = time.monotonic()
+        self._next = self._began + _FIRST
+        self._values: dict[str, str] = {}
+        self._bar: tqdm[NoReturn] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True)
+
+    def show(self, values: dict[str, float]) -> None:
+        """Numbers of the last logged step: loss, lr, images_per_s, data_wait (a share)."""
+        self._values = {
+            "loss": f"{values['loss']:.4f}",
+            "lr": f"{values['lr']:.2e}",
+            "images/s": f"{values['images_per_s']:.0f}",
+            "data wait": f"{100 * values['data_wait']:.0f}%",
+        }
+        if self._bar is not None:
+            self._bar.set_postfix(self._values, refresh=False)
+
+    def step(self, done: int) -> None:
+        """``done`` steps of the run are done."""
+        if self._bar is not None:
+            self._bar.update(1)
+            return
+        now = time.monotonic()
+        if now < self._next or done == self._total:
+            return
+        self._next = now + _EVERY
+        left = (now - self._began) / (done - self._start) * (self._total - done)
+        numbers = "".join(f", {name} {value}" for name, value in self._values.items())
+        self._say(f"step {done}/{self._total}{numbers}, {_clock(left)} to go")
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def elapsed(self) -> str:
+        """Time since the beginning, in words."""
+        return _clock(time.monotonic() - self._began)

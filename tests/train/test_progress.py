@@ -1,0 +1,42 @@
+"""What a run says while it runs."""
+
+import pytest
+
+from fdsl_train import progress
+from fdsl_train.progress import Progress
+
+
+def test_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False)
+    said: list[str] = []
+    shown = Progress(total=1000, start=100, say=said.append)
+    shown.show({"loss": 6.5, "lr": 1e-3, "images_per_s": 250.0, "data_wait": 0.125})
+    for done in range(101, 201):
+        now += 1.0
+        shown.step(done)
+    numbers = "loss 6.5000, lr 1.00e-03, images/s 250, data wait 12%"
+    assert said == [
+        f"step 105/1000, {numbers}, 14:55 to go",
+        f"step 135/1000, {numbers}, 14:25 to go",
+        f"step 165/1000, {numbers}, 13:55 to go",
+        f"step 195/1000, {numbers}, 13:25 to go",
+    ]
+    assert shown.elapsed == "1:40"
+
+
+def test_a_bar_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    said: list[str] = []
+    shown = Progress(total=4, start=2, say=said.append)
+    shown.show({"loss": 6.5, "lr": 1e-3, "images_per_s": 250.0, "data_wait": 0.125})
+    shown.step(3)
+    shown.step(4)
+    shown.close()
+    assert said == []
+    drawn = capsys.readouterr().err
+    assert "4/4" in drawn
+    assert "data wait=12%" in drawn

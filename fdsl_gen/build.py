@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from fdsl_gen import content, shards, store
-from fdsl_gen.categories import find_categories, missing_blocks
+from fdsl_gen.categories import find_categories, missing_blocks, recall
 from fdsl_gen.dataset import decode_sample
 from fdsl_gen.engine import Engine, Failure, Observer, Silent
 from fdsl_gen.engine.local import LocalEngine
 from fdsl_gen.engine.serial import SerialEngine
 from fdsl_gen.errors import FdslError, ShardsFailed
-from fdsl_gen.finalize import finalize
+from fdsl_gen.finalize import as_json, finalize
 from fdsl_gen.folder import Folder, claim
 from fdsl_gen.layout import SampleId, Shard, samples_of
 from fdsl_gen.manifest import Manifest, ShardEntry
@@ -68,6 +68,7 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
     """
     began = time.monotonic()
     recipe = folder.recipe
+    recall(recipe, folder.categories)
     samples = samples_of(recipe, shard)
     tar = folder.tar(shard)
     if not tar.exists():
@@ -204,6 +205,7 @@ def generate(
     """
     watch = observer or Silent()
     folder = claim(Path(out), recipe, overwrite=overwrite)
+    recipe = folder.recipe
     missing = folder.missing()
     folder.sweep(missing)
     _check_space(folder, missing)
@@ -214,17 +216,26 @@ def generate(
         images=sum(shard.num_samples for shard in missing),
         done=recipe.num_samples - sum(shard.num_samples for shard in missing),
     )
-    if missing:
-        # Finds what all categories share and compiles every kernel once, before there are workers.
-        first = samples_of(recipe, missing[0])[:1]
-        list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))
     try:
-        failures = engine.run(partial(generate_shard, folder), missing, watch)
+        failures = engine.run(
+            partial(generate_shard, folder), missing, watch, partial(_warm_up, folder, missing)
+        )
     finally:
         folder.sweep(missing)
     if failures:
         raise ShardsFailed(_describe(folder, failures))
     return finalize(folder)
+
+
+def _warm_up(folder: Folder, missing: list[Shard]) -> None:
+    """Find what all categories share and compile every kernel, once for all workers."""
+    if not missing:
+        return
+    recipe = folder.recipe
+    shared = recipe.variant.shared(recipe.seed)
+    store.write(folder.shared, as_json(shared))
+    first = samples_of(recipe, missing[0])[:1]
+    list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))
 
 
 def _describe(folder: Folder, failures: list[Failure[Shard]]) -> str:

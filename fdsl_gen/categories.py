@@ -5,6 +5,7 @@ of the recipe's identity and its index, so deleting ``__meta__/categories`` chan
 """
 
 import io
+import json
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,24 @@ from fdsl_gen import store
 from fdsl_gen.engine import Engine, Failure, Observer
 from fdsl_gen.recipe import Recipe
 from fdsl_gen.seeding import Key
-from fdsl_gen.variants.base import Found
+from fdsl_gen.variants.base import Found, Recalls
 
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
 BLOCK = 100  # small enough that a thousand categories keep several workers busy
+
+
+SHARED = "shared.json"
+
+
+def recall(recipe: Recipe, cache: Path) -> None:
+    """Spare the kind to compute again what its categories share, if an earlier step kept it."""
+    if not isinstance(recipe.variant, Recalls):
+        return
+    try:
+        shared = json.loads((cache / SHARED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    recipe.variant.recall(recipe.seed, shared)
 
 
 def block_path(cache: Path, block: int) -> Path:

@@ -62,10 +62,10 @@ def finalize(folder: Folder) -> Manifest:
     manifest = build_manifest(folder)
     shared = folder.recipe.variant.shared(folder.recipe.seed)
     files = {
-        folder.shared: _json(shared),
-        folder.path / "_info.json": _json(card.timm_info(manifest)),
+        folder.shared: as_json(shared),
+        folder.path / "_info.json": as_json(card.timm_info(manifest)),
         folder.path / "README.md": card.card(folder.recipe, manifest).encode(),
-        folder.path / "preview.png": preview_png(folder.recipe),
+        folder.path / "preview.png": preview_png(folder.recipe, cache=folder.categories),
         folder.path / MANIFEST: manifest.to_json(),
     }
     for path, data in files.items():
@@ -75,5 +75,6 @@ def finalize(folder: Folder) -> Manifest:
     return manifest
 
 
-def _json(data: object) -> bytes:
+def as_json(data: object) -> bytes:
+    """The content of a JSON file."""
     return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()

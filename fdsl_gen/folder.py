@@ -5,6 +5,7 @@ Layout::
     manifest.json  README.md  preview.png  _info.json      written last, the manifest after the rest
     {name}-{split}-{index:06d}.tar
     __meta__/recipe.json                                   created once; owns the folder
+    __meta__/source.png                                    the picture it is made from, if it is
     __meta__/markers/{shard}.json                          one for each finished shard
     __meta__/index/{shard}.npy                             byte ranges (shards.py)
     __meta__/categories/shared.json                        what all categories have in common
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import fdsl_gen
-from fdsl_gen import schema, store
+from fdsl_gen import inputs, schema, store
+from fdsl_gen.categories import SHARED
 from fdsl_gen.errors import UsageError
 from fdsl_gen.layout import Shard, shards_of
 from fdsl_gen.manifest import MANIFEST, META, ShardEntry
@@ -45,7 +47,7 @@ class Folder:
 
     @property
     def shared(self) -> Path:
-        return self.categories / "shared.json"
+        return self.categories / SHARED
 
     def stem(self, shard: Shard) -> str:
         return shard.stem(self.recipe.name)
@@ -118,7 +120,7 @@ def open_folder(path: Path) -> Folder:
     if data is None:
         what = "is not a dataset folder of fdsl-gen" if path.exists() else "does not exist"
         raise UsageError(f"{path} {what}")
-    return Folder(path, recipe_from_dict(data["recipe"], "recipe.json"))
+    return Folder(path, inputs.adopt(recipe_from_dict(data["recipe"], "recipe.json"), path))
 
 
 def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
@@ -134,6 +136,8 @@ def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
     """
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, not a folder")
+    recipe = inputs.adopt(recipe, path)
+    picture = inputs.picture_of(recipe)
     try:
         path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
@@ -150,7 +154,7 @@ def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
         _refuse_other(path, recipe)
     except OSError as error:
         raise UsageError(f"cannot write into {path}: {error.strerror}") from None
-    return Folder(path, recipe)
+    return Folder(path, inputs.keep(recipe, picture, path))
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -199,6 +203,7 @@ def _empty(path: Path) -> None:
     for shard in shards_of(folder.recipe):
         doomed += [folder.tar(shard), folder.index(shard), folder.marker(shard)]
     blocks = folder.categories.glob("block-*.npz")
+    doomed.append(folder.meta / inputs.KEPT)
     for file in (*doomed, *blocks, folder.shared, _owner_path(path)):
         file.unlink(missing_ok=True)
     for name in ("markers", "index", "categories"):

@@ -82,6 +82,8 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
             raise ValueError(f"the checksum of chunk {kind.decode('latin-1')} is wrong")
         found[kind] = found.get(kind, b"") + data[at + 8 : end]
         if kind == b"IEND":
+            if not {b"IHDR", b"IDAT"} <= found.keys():
+                raise ValueError("the PNG file has no image in it")
             return found
         at = end + 4
     raise ValueError("the PNG file is cut short")

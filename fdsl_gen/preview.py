@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from fdsl_gen.inputs import picture_of
 from fdsl_gen.layout import SampleId
 from fdsl_gen.recipe import Recipe
 from fdsl_gen.samples import jobs_of
+from fdsl_gen.seeding import Key, words
 
 TILE = 192  # pixels
 _CAPTION = 18
@@ -45,6 +47,15 @@ def contact_sheet(
     return sheet
 
 
+def coloured(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask in one colour for each category, the background black, uint8 (H, W, 3)."""
+    bright = words(Key(0, "mask colours").words, 3 * 256) % np.uint64(192) + np.uint64(64)
+    palette = bright.astype(np.uint8).reshape(256, 3)
+    palette[0] = 0
+    picture: NDArray[np.uint8] = palette[mask]
+    return picture
+
+
 def preview_samples(recipe: Recipe, num_categories: int, num_instances: int) -> list[SampleId]:
     """The first instances of the first categories of a dataset."""
     if recipe.variant.SCENE:
@@ -56,22 +67,43 @@ def preview_samples(recipe: Recipe, num_categories: int, num_instances: int) -> 
     ]
 
 
-def preview_png(recipe: Recipe, num_categories: int | None = None, columns: int = 6) -> bytes:
+def preview_png(
+    recipe: Recipe,
+    num_categories: int | None = None,
+    columns: int = 6,
+    cache: Path | None = None,
+) -> bytes:
     """A contact sheet as PNG bytes.
 
-    One-instance sets show 24 categories; others show a category in each row.
+    One-instance sets show 24 categories; others show a category in each row. Masks stand in colours
+    beside their images, and the picture that a dataset is made from stands first.
 
     Args:
         recipe: what to draw.
         num_categories: how many categories to show.
         columns: images in a row.
+        cache: folder of categories that were found before.
     """
     single = recipe.num_instances == 1
-    count = num_categories or (4 * columns if single else 6)
+    rows = 2 if recipe.variant.TASK == "segmentation" else 4  # masks take as much room again
+    count = num_categories or (rows * columns if single else 6)
     samples = preview_samples(recipe, count, 1 if single else columns)
-    images = [drawn.image for drawn in recipe.variant.render(jobs_of(recipe, samples))]
-    captions = [s.key.replace("_", " / ") for s in samples]
+    images: list[NDArray[np.uint8]] = []
+    captions: list[str] = []
+    source = picture_of(recipe)
+    if source is not None:
+        images, captions = [source], ["source"]
+    for sample, drawn in zip(
+        samples, recipe.variant.render(jobs_of(recipe, samples, cache)), strict=True
+    ):
+        images.append(drawn.image)
+        captions.append(sample.key.replace("_", " / "))
+        if drawn.mask is not None:
+            images.append(coloured(drawn.mask))
+            captions.append("mask")
     width = columns if single else min(columns, recipe.num_instances)
+    if recipe.variant.TASK == "segmentation":
+        width += width % 2  # a mask stays beside its image
     buffer = io.BytesIO()
     contact_sheet(images, captions, min(width, len(images))).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -51,6 +51,7 @@ def setting(
     high: float | None = None,
     above: bool = False,
     identity: bool = True,
+    stored: bool = True,
 ) -> Any:
     """A dataclass field with its meaning and unit, and the bounds of its value.
 
@@ -63,9 +64,11 @@ def setting(
         above: whether ``low`` itself is refused.
         identity: whether pixels depend on it; not so for the path of an input file, whose digest
             is a field of its own.
+        stored: whether it is written down with a dataset; not so for the path of a file of which
+            the dataset keeps a copy.
     """
     bounds = Bounds(low=low, high=high, above=above)
-    facts = {"doc": doc, "bounds": bounds, "identity": identity}
+    facts = {"doc": doc, "bounds": bounds, "identity": identity, "stored": stored}
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -178,13 +181,13 @@ def to_dict(settings: Any, *, defaults: bool, identity: bool = False) -> dict[st
 
     Args:
         settings: instance of a settings class.
-        defaults: whether to keep fields at their default.
+        defaults: whether to keep fields at their default, and those that are not stored.
         identity: whether to keep only fields that pixels depend on.
     """
     kept = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if not defaults and value == field.default:
+        if not defaults and (value == field.default or not field.metadata.get("stored", True)):
             continue
         if identity and not field.metadata.get("identity", True):
             continue

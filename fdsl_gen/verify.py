@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import shards, store
+from fdsl_gen import inputs, shards, store
 from fdsl_gen.dataset import load_index, open_dataset
 from fdsl_gen.errors import Mismatch, UsageError
 from fdsl_gen.folder import open_folder
@@ -67,7 +67,7 @@ def check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[st
         seen: called with the number of samples done since the last call.
     """
     dataset = open_dataset(path)
-    recipe = recipe_from_dict(dataset.manifest.recipe, "manifest.json")
+    recipe = inputs.adopt(recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path)
     if recipe.identity != dataset.manifest.identity:
         raise UsageError(
             f"{path} was made by another revision of {recipe.variant.KIND} than this version draws;"

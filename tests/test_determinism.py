@@ -40,8 +40,8 @@ def test_workers_and_shards(small, small_folder, tmp_path, workers, num_shards):
 def test_reverse_order(small, small_folder, tmp_path, monkeypatch):
     forward = SerialEngine.run
 
-    def backward(self, function, tasks, watch):
-        return forward(self, function, tasks[::-1], watch)
+    def backward(self, function, tasks, watch, prepare):
+        return forward(self, function, tasks[::-1], watch, prepare)
 
     monkeypatch.setattr(SerialEngine, "run", backward)
     generate(small(), tmp_path / "out", workers=1)

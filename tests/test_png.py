@@ -67,6 +67,11 @@ def test_what_an_encoding_cannot_hold_is_refused():
             png.encode(np.zeros((3, 3, 3), np.uint8), encoding)
 
 
+def test_a_file_without_an_image_is_damaged():
+    with pytest.raises(ValueError, match="no image in it"):
+        png.decode(b"\x89PNG\r\n\x1a\n" + png._IEND)
+
+
 def test_every_damaged_byte_and_every_cut_is_noticed():
     image = (np.arange(30 * 31) % 7 * 30).astype(np.uint8).reshape(30, 31)
     data = png.encode(image, "gray8")

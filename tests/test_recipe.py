@@ -202,3 +202,10 @@ def test_overrides_are_checked_like_the_file():
 
 def test_yaml_numbers_with_exponents_are_numbers():
     assert schema.parse_yaml("[1e-3, 1E5, .5e1, 1.0e-2, -2e0]") == [1e-3, 1e5, 5.0, 1e-2, -2.0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_training_recipe_exists(name):
+    wanted = load_recipe(name).train_recipe
+    if wanted is not None:
+        assert schema.find_recipe(wanted, FOLDER / "train").exists()

@@ -177,7 +177,7 @@ def test_a_write_error_leaves_no_broken_shard(tmp_path, workers):
     assert "File too large" in done.stderr
     assert "to retry these alone: fdsl-gen fractal-1 --out" in done.stderr
     assert "Traceback" not in done.stderr
-    assert everything(out) == {"__meta__/recipe.json"}
+    assert everything(out) == {"__meta__/recipe.json", "__meta__/categories/shared.json"}
     assert (
         fdsl_gen("fractal-1", f"--out={out}", *options(SMALL | {"num_shards": 3})).returncode == 0
     )

@@ -47,11 +47,24 @@ class Silent:
         pass
 
 
+def nothing() -> None:
+    """Nothing to prepare."""
+
+
 class Engine(Protocol):
     """A way to run tasks."""
 
-    def run(self, function: Function[T], tasks: Sequence[T], watch: Observer) -> list[Failure[T]]:
-        """Call ``function`` once for every task; returns those that could not be done."""
+    def run(
+        self,
+        function: Function[T],
+        tasks: Sequence[T],
+        watch: Observer,
+        prepare: Callable[[], None] = nothing,
+    ) -> list[Failure[T]]:
+        """Call ``function`` once for every task; returns those that could not be done.
+
+        ``prepare`` is called in this process before any task is begun, while workers start.
+        """
         ...
 
 

@@ -11,14 +11,14 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import multiprocess
 from multiprocess import connection
 
-from fdsl_gen.engine import NOT_STARTED, Failure, Function, Observer
+from fdsl_gen.engine import NOT_STARTED, Failure, Function, Observer, nothing
 from fdsl_gen.engine.outcome import explain
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class _Run(Generic[T]):
     deaths: dict[int, int] = field(default_factory=dict)
     failures: list[Failure[T]] = field(default_factory=list)
 
-    def start_worker(self) -> None:
+    def start_worker(self) -> _Worker:
         context = multiprocess.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.function), daemon=True)
@@ -92,7 +92,7 @@ class _Run(Generic[T]):
         theirs.close()
         worker = _Worker(process, ours)
         self.workers.append(worker)
-        self.hand_out(worker)
+        return worker
 
     def hand_out(self, worker: _Worker) -> None:
         """Give a worker its next task, or send it home."""
@@ -141,7 +141,7 @@ class _Run(Generic[T]):
             reason = f"its worker {how}, {MAX_DEATHS} times in a row"
             self.failures.append(Failure(self.tasks[number], reason))
         if self.queue:
-            self.start_worker()
+            self.hand_out(self.start_worker())
 
     def end(self) -> None:
         """Stop all workers now."""
@@ -166,11 +166,20 @@ class LocalEngine:
     def __init__(self, count: int) -> None:
         self._count = count
 
-    def run(self, function: Function[T], tasks: Sequence[T], watch: Observer) -> list[Failure[T]]:
+    def run(
+        self,
+        function: Function[T],
+        tasks: Sequence[T],
+        watch: Observer,
+        prepare: Callable[[], None] = nothing,
+    ) -> list[Failure[T]]:
         run = _Run(function, tasks, watch, deque(range(len(tasks))))
         try:
             for _ in range(min(self._count, len(tasks))):
                 run.start_worker()
+            prepare()
+            for worker in list(run.workers):
+                run.hand_out(worker)
             while run.workers:
                 ready = connection.wait([worker.pipe for worker in run.workers])
                 for worker in [w for w in run.workers if w.pipe in ready]:

@@ -1,9 +1,9 @@
 """A plain loop in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from fdsl_gen.engine import NOT_STARTED, Failure, Function, Observer
+from fdsl_gen.engine import NOT_STARTED, Failure, Function, Observer, nothing
 from fdsl_gen.engine.outcome import explain
 
 T = TypeVar("T")
@@ -12,7 +12,14 @@ T = TypeVar("T")
 class SerialEngine:
     """One task after another."""
 
-    def run(self, function: Function[T], tasks: Sequence[T], watch: Observer) -> list[Failure[T]]:
+    def run(
+        self,
+        function: Function[T],
+        tasks: Sequence[T],
+        watch: Observer,
+        prepare: Callable[[], None] = nothing,
+    ) -> list[Failure[T]]:
+        prepare()
         failures = []
         for number, task in enumerate(tasks):
             try:

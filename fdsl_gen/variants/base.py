@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,4 +148,13 @@ class Variant(Protocol):
 
     def shared(self, seed: int) -> Mapping[str, Any]:
         """What all categories have in common, as JSON to be kept beside the dataset."""
+        ...
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A kind for which what all categories share takes long to compute."""
+
+    def recall(self, seed: int, shared: Mapping[str, Any]) -> None:
+        """Take what ``shared(seed)`` gave before, instead of computing it."""
         ...

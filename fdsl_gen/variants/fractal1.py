@@ -12,7 +12,6 @@ least half of 100 probe perturbations are full enough.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -47,6 +46,10 @@ class Perturbed(Category):
     """A category: a base, and a key for the perturbations that are tried."""
 
     base: Base
+
+
+# Bases that this process has found: a memory of a pure function.
+_BASES: "dict[tuple[Fractal1, int], Base]" = {}
 
 
 @dataclass(slots=True)
@@ -135,6 +138,11 @@ class Fractal1:
 
     def category(self, index: int, key: Key) -> Perturbed:
         return Perturbed(index, key, find_base(self, key.seed))
+
+    def recall(self, seed: int, shared: Mapping[str, Any]) -> None:
+        affine_N6 = np.array(shared["base"])
+        cumulative_N = ifs.cumulative_probabilities(affine_N6)
+        _BASES[self, seed] = Base(shared["rejected_bases"], affine_N6, cumulative_N)
 
     def shared(self, seed: int) -> Mapping[str, Any]:
         base = find_base(self, seed)
@@ -241,13 +249,18 @@ def perturb(
     return affine_N6 + seeding.uniforms(words, affine_N6.size, -delta / 2, delta / 2).reshape(shape)
 
 
-@lru_cache(maxsize=8)
 def find_base(settings: Fractal1, seed: int) -> Base:
     """The base of a dataset: given in the settings, or the first candidate that is accepted.
 
     Raises:
         RenderError: if none of the first 1,000 candidates is.
     """
+    if (settings, seed) not in _BASES:
+        _BASES[settings, seed] = _search_base(settings, seed)
+    return _BASES[settings, seed]
+
+
+def _search_base(settings: Fractal1, seed: int) -> Base:
     if settings.base is not None:
         affine_N6 = np.array(settings.base)
         return Base(-1, affine_N6, ifs.cumulative_probabilities(affine_N6))

@@ -89,6 +89,7 @@ class FractalDb:
         None,
         doc="take categories from a folder of official CSV files or an .npz (maps, offsets)",
         identity=False,
+        stored=False,
     )
     categories_sha256: str | None = setting(
         None, doc="digest of those categories; found on reading if not given"

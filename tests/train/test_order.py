@@ -46,6 +46,8 @@ def test_samples_come_from_windows_of_shards() -> None:
     second = {position.shard for position in order.batch(1)}
     assert len(first) == len(second) == WINDOW
     assert not first & second
+    third = {position.shard for position in order.batch(2)}  # the first window of epoch 1
+    assert third not in (first, second)
 
 
 def test_order_depends_on_seed_and_epoch() -> None:

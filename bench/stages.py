@@ -34,7 +34,7 @@ def bench_samples(recipe: Recipe, count: int) -> list[SampleId]:
 
 
 def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, float]:
-    """Seconds of each stage; categories are moved on by ``first``, so that no run repeats another."""
+    """Seconds of each stage; categories move on by ``first``, so that no run repeats another."""
     moved = [SampleId(c + first if c >= 0 else c, i) for c, i in samples]
     categories = sorted({c for c, _ in moved if c >= 0})
     key = [Key(recipe.seed, "category", (c,)) for c in categories]

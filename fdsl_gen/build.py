@@ -126,7 +126,7 @@ def _adopt(folder: Folder, shard: Shard, samples: list[SampleId]) -> ShardEntry:
 
 def estimated_bytes(recipe: Recipe, num_samples: int) -> int:
     """Rough size of that many samples on disk."""
-    return num_samples * recipe.variant.nominal_bytes
+    return num_samples * recipe.variant.nominal_bytes(recipe.num_categories)
 
 
 def _check_space(folder: Folder, missing: list[Shard]) -> None:

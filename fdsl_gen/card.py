@@ -5,6 +5,7 @@ from typing import Any
 import yaml
 
 from fdsl_gen import __version__
+from fdsl_gen.inputs import FromPicture
 from fdsl_gen.manifest import Manifest
 from fdsl_gen.recipe import Recipe
 
@@ -62,6 +63,12 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     return front
 
 
+def _origin(recipe: Recipe) -> str:
+    if isinstance(recipe.variant, FromPicture):
+        return "all made from one picture by formulas; the picture is `__meta__/source.png`"
+    return "drawn from formulas: no photograph was used"
+
+
 def card(recipe: Recipe, manifest: Manifest) -> str:
     """The content of ``README.md``: YAML for hubs, then text for people."""
     front = yaml.safe_dump(_front_matter(recipe, manifest), sort_keys=False)
@@ -78,7 +85,7 @@ def card(recipe: Recipe, manifest: Manifest) -> str:
 ![preview](preview.png)
 
 {total:,} images of {image.width}x{image.height} pixels in {manifest.num_classes:,} categories,
-drawn from formulas: no photograph was used. {shards} WebDataset shards, {size / 1e6:.1f} MB.
+{_origin(recipe)}. {shards} WebDataset shards, {size / 1e6:.1f} MB.
 
 Every sample is a `.png` and {_LABELS[manifest.task]}. Open it with
 

@@ -140,13 +140,13 @@ def list_recipes() -> None:
     from fdsl_gen.recipe import load_recipe
 
     folder = schema.recipe_folder()
-    click.echo(f"{'name':<16} {'images':>12} {'pixels':>7} {'about':>9}")
+    click.echo(f"{'name':<20} {'images':>12} {'pixels':>7} {'about':>11}")
     for name in schema.recipe_names(folder):
         recipe = load_recipe(name)
-        size = estimated_bytes(recipe, recipe.num_samples) / 1e6
+        size = estimated_bytes(recipe, recipe.num_samples) / 1e9
         text = schema.headline(schema.find_recipe(name, folder))
         pixels = recipe.variant.image.width
-        click.echo(f"{name:<16} {recipe.num_samples:>12,} {pixels:>7} {size:>6,.0f} MB  {text}")
+        click.echo(f"{name:<20} {recipe.num_samples:>12,} {pixels:>7} {size:>8,.2f} GB  {text}")
 
 
 @cli.command(context_settings=_PASS_ON)

@@ -84,7 +84,8 @@ class Recipe:
                 f" not {self.pick_one_of}"
             )
         if self.num_shards == 0:
-            shards = _auto_shards(self.num_train_samples, self.variant.nominal_bytes)
+            size = self.variant.nominal_bytes(self.num_categories)
+            shards = _auto_shards(self.num_train_samples, size)
             object.__setattr__(self, "num_shards", shards)
         if self.num_shards > self.num_train_samples:
             raise UsageError(

@@ -176,6 +176,18 @@ def from_dict(cls: type[T], data: Any, path: str, **ready: Any) -> T:
         raise UsageError(f"{path}.{error}") from None
 
 
+def check_ranges(settings: Any, names: Iterable[str]) -> None:
+    """Refuse a field ``<name>_min`` that is above ``<name>_max``.
+
+    Raises:
+        UsageError: names the field.
+    """
+    for name in names:
+        low, high = getattr(settings, f"{name}_min"), getattr(settings, f"{name}_max")
+        if low > high:
+            raise UsageError(f"{name}_min: must be at most {name}_max ({high:g}), not {low:g}")
+
+
 def to_dict(settings: Any, *, defaults: bool, identity: bool = False) -> dict[str, Any]:
     """The fields of a settings instance.
 

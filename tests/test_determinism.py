@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -11,13 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdsl_gen import generate, load_recipe, open_dataset, render, schema
+from fdsl_gen import content, generate, load_recipe, open_dataset, render, schema, verify
 from fdsl_gen.engine.serial import SerialEngine
 from fdsl_gen.layout import SampleId
 from fdsl_gen.samples import digest, jobs_of
 from tests.conftest import SMALL
+from tests.golden.samples import golden_recipe
 
 NAMES = schema.recipe_names(schema.recipe_folder())
+ONE_OF_EACH_KIND = {load_recipe(name).variant.KIND: name for name in NAMES}.values()
 
 
 def tars(folder):
@@ -56,6 +59,49 @@ def test_encoding_and_metadata(small, small_folder, tmp_path, change):
     assert manifest.content_digest == open_dataset(small_folder).manifest.content_digest
 
 
+def some_of(name, **counts):
+    """A few images of a recipe, small, in two shards, with a validation split if there can be."""
+    recipe = tiny(name)
+    if recipe.variant.SCENE:
+        counts = {"num_images": 12, "validation_instances": 4}
+    else:
+        last = min(8, recipe.num_instances)
+        counts = {"num_categories": 6, "num_instances": last}
+        if recipe.pick_one_of > 1:
+            counts["num_instances"] = recipe.pick_one_of
+        elif last > 4:
+            counts["validation_instances"] = 2
+    return tiny(name, **counts, num_shards=2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_as_a_folder(name, tmp_path):
+    """Written twice, with other workers and shards; read back; verified; interrupted and mended."""
+    recipe = some_of(name)
+    first = generate(recipe, tmp_path / "a", workers=1)
+    other = replace(recipe, num_shards=3)
+    workers = 2 if name in ONE_OF_EACH_KIND else 1
+    again = generate(other, tmp_path / "b", workers=workers)
+    assert again.content_digest == first.content_digest
+    dataset = open_dataset(tmp_path / "a")
+    splits = {split: entry.num_samples for split, entry in first.splits.items()}
+    assert sum(splits.values()) == len(dataset) == recipe.num_samples
+    assert ("validation" in splits) == (recipe.validation_instances > 0)
+    total = sum(content.sample_digest(s.key, s.labels, s.image, s.mask) for s in dataset.values())
+    assert content.as_text(total) == first.content_digest
+    assert verify.check_files(tmp_path / "a", lambda entry: None) == []
+    assert verify.check_pixels(tmp_path / "a", 100, lambda count: None) == []
+    for sample in dataset.values():
+        assert all(0 <= label < first.num_classes for label in sample.labels)
+        assert (sample.mask is not None) == (first.task == "segmentation")
+        if sample.mask is not None:
+            assert sample.mask.max() < first.num_classes
+    before = tars(tmp_path / "a")
+    (tmp_path / "a" / next(iter(before))).unlink()
+    assert generate(recipe, tmp_path / "a", workers=1) == first
+    assert tars(tmp_path / "a") == before
+
+
 def test_a_prefix_of_the_categories_is_the_smaller_dataset(tmp_path):
     """The first 100 of 1,000 categories, sample by sample."""
     settings = {"image_size": 64, "num_points": 2000, "filling_rate": 0.03}
@@ -71,13 +117,14 @@ def test_a_prefix_of_the_categories_is_the_smaller_dataset(tmp_path):
         assert small[key].labels == large[key].labels == (int(key[:5]),)
 
 
-def tiny(name):
+def tiny(name, **overrides):
     """A recipe of any kind, small enough for hundreds of images in a test."""
-    recipe = load_recipe(name)
-    fields = recipe.variant.__dataclass_fields__
+    fields = load_recipe(name).variant.__dataclass_fields__
     size = {"image_size": 64, "num_points": 1500, "filling_rate": 0.02}
     size |= {"search_points": 2000, "search_size": 64}
-    return load_recipe(name, **{key: value for key, value in size.items() if key in fields})
+    return golden_recipe(
+        name, **{key: value for key, value in size.items() if key in fields}, **overrides
+    )
 
 
 def some_samples(recipe) -> list[SampleId]:

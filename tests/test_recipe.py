@@ -31,7 +31,7 @@ def test_published_recipes_are_whole(name):
     assert path.read_text().startswith(f"# {name}: ")
     assert f"fdsl-gen {name} " in path.read_text(), "the recipe must show its command"
     assert {"schema", "name", "variant", "num_categories", "num_shards", "license"} <= set(data)
-    size = recipe.num_train_samples * recipe.variant.nominal_bytes
+    size = recipe.num_train_samples * recipe.variant.nominal_bytes(recipe.num_categories)
     assert size / recipe.num_shards <= 128e6
     assert recipe.num_shards % 8 == 0 or recipe.num_shards == recipe.num_train_samples
 

@@ -124,9 +124,8 @@ class Variant(Protocol):
         """How many instances a category has; None if they never end."""
         ...
 
-    @property
-    def nominal_bytes(self) -> int:
-        """Rough bytes of one encoded sample, for shard counts and the check of free space."""
+    def nominal_bytes(self, num_categories: int) -> int:
+        """Rough mean bytes of an encoded sample, for shard counts and the check of free space."""
         ...
 
     def category(self, index: int, key: Key) -> Any:

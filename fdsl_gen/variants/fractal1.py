@@ -128,8 +128,7 @@ class Fractal1:
     def max_instances(self) -> int | None:
         return 1
 
-    @property
-    def nominal_bytes(self) -> int:
+    def nominal_bytes(self, num_categories: int) -> int:
         """Measured: 33 kB at 512 pixels; with a fixed number of points, about as the area."""
         return 1_600 + self.image_size**2 // 8
 

@@ -20,7 +20,7 @@ from fdsl_gen.errors import RenderError, UsageError
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.files import read_systems, systems_digest
 from fdsl_gen.kernels import chaos, search
-from fdsl_gen.schema import setting
+from fdsl_gen.schema import check_ranges, setting
 from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants import trajectories
 from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
@@ -96,11 +96,7 @@ class FractalDb:
     )
 
     def __post_init__(self) -> None:
-        if self.num_maps_min > self.num_maps_max:
-            raise UsageError(
-                f"num_maps_min: must be at most num_maps_max ({self.num_maps_max}),"
-                f" not {self.num_maps_min}"
-            )
+        check_ranges(self, ["num_maps"])
         if self.categories_from is not None:
             found = systems_digest(read_systems(self.categories_from))
             if self.categories_sha256 is None:
@@ -127,8 +123,7 @@ class FractalDb:
         """Without random patches there is nothing to redraw."""
         return None if self.draw == "patch" else PER_REDRAW
 
-    @property
-    def nominal_bytes(self) -> int:
+    def nominal_bytes(self, num_categories: int) -> int:
         """Measured at 362 pixels: 12 kB grey, 57 kB colour; about as the area."""
         area = self.image_size**2
         return 1_600 + (area * 4 // 10 if self.color else area // 11)

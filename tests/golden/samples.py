@@ -1,6 +1,7 @@
 """Which samples are pinned, and their digests now."""
 
 from pathlib import Path
+from typing import Any
 
 from fdsl_gen import load_recipe, schema
 from fdsl_gen.content import as_text
@@ -13,9 +14,13 @@ DIGESTS = Path(__file__).with_name("digests.json")
 PICTURE = Path(__file__).with_name("goldens.png")
 
 
-def golden_recipe(name: str) -> Recipe:
-    """The recipe as published, at its full size."""
-    return load_recipe(name)
+PHOTO = Path(__file__).parents[1] / "contours" / "photo.png"
+NEEDED = {"real-1": {"source": str(PHOTO)}}  # what a recipe does not bring along
+
+
+def golden_recipe(name: str, **overrides: Any) -> Recipe:
+    """The recipe as published, at its full size, with the file it needs if it needs one."""
+    return load_recipe(name, **(NEEDED.get(name, {}) | overrides))
 
 
 def pinned(recipe: Recipe) -> list[SampleId]:

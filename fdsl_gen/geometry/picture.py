@@ -1,0 +1,89 @@
+"""A real picture as input: reading and preparing it.
+
+What counts is the *prepared* picture: decoded, turned as its EXIF data say, cropped to a central
+square, over black where it is transparent, resized bilinearly. Its sha256 is in the identity of a
+dataset, so it does not matter which version of a decoder read the original.
+"""
+
+import warnings
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from fdsl_gen.errors import UsageError
+
+_16_BIT = 65535
+
+
+def picture_digest(picture: NDArray[np.uint8]) -> str:
+    """sha256 of the pixels of a prepared picture."""
+    return sha256(picture.tobytes()).hexdigest()
+
+
+def read_picture(path: str, side: int) -> NDArray[np.uint8]:
+    """Read and prepare a picture, uint8 (side, side, 3).
+
+    Raises:
+        UsageError: if it is not there, not an image, or of a kind that has no plain grey levels.
+    """
+    try:
+        changed = Path(path).stat().st_mtime_ns
+    except OSError as error:
+        raise UsageError(f"source: cannot read {path}: {error.strerror}") from None
+    return _read(path, changed, side)
+
+
+@lru_cache(maxsize=2)
+def _read(path: str, changed: int, side: int) -> NDArray[np.uint8]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, and of large but bearable images
+            with Image.open(path) as opened:
+                prepared = _prepare(ImageOps.exif_transpose(opened), side)
+    except UsageError as error:
+        raise UsageError(f"source: {path} {error}") from None
+    except Image.DecompressionBombError:
+        raise UsageError(f"source: {path} has more pixels than Pillow reads") from None
+    except OSError as error:
+        reason = error.strerror or "it is no image, or damaged"
+        raise UsageError(f"source: cannot read {path}: {reason}") from None
+    except Exception as error:  # decoders raise many kinds for damaged files
+        raise UsageError(f"source: cannot read {path}: it is damaged ({error})") from None
+    prepared.flags.writeable = False
+    return prepared
+
+
+def _prepare(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    width, height = image.size
+    least = min(width, height)
+    left, top = (width - least) // 2, (height - least) // 2
+    square = _as_rgb(image.crop((left, top, left + least, top + least)))
+    if least != side:
+        square = square.resize((side, side), Image.Resampling.BILINEAR)
+    return np.array(square)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise UsageError("has floating-point pixels; save it with 8 or 16 bits a channel")
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow itself would clip
+        levels = np.asarray(image).astype(np.int64)
+        if levels.min() < 0 or levels.max() > _16_BIT:
+            raise UsageError("has more than 16 bits a pixel; save it with 8 or 16")
+        image = Image.fromarray(((levels * 255 + _16_BIT // 2) // _16_BIT).astype(np.uint8))
+    if image.has_transparency_data:
+        layers = np.asarray(image.convert("RGBA")).astype(np.int64)
+        over_black = (layers[:, :, :3] * layers[:, :, 3:] + 127) // 255
+        return Image.fromarray(over_black.astype(np.uint8))
+    return image.convert("RGB")
+
+
+def to_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma of ITU-R BT.601 in integers, uint8 (S, S); grey pictures keep their levels."""
+    red, green, blue = np.moveaxis(picture.astype(np.int64), 2, 0)
+    luma: NDArray[np.int64] = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16
+    return luma.astype(np.uint8)

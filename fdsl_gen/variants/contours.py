@@ -1,0 +1,117 @@
+"""What the datasets of radial contours share: settings, draws of a figure, drawing it.
+
+Ours: lengths in these settings belong to images of 512 pixels and grow with ``image_size``.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.geometry.contour import FRAME, Shape
+from fdsl_gen.kernels.line import draw_polygons
+from fdsl_gen.schema import check_ranges, setting
+from fdsl_gen.seeding import Stream
+from fdsl_gen.variants.base import ImageSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContourSettings:
+    """Settings that all datasets of radial contours have."""
+
+    image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
+    noise_coefficient_min: float = setting(
+        0.0, doc="least factor of the noise, pixels at size 512", low=0.0, high=100.0
+    )
+    noise_coefficient_max: float = setting(
+        4.0, doc="greatest factor of the noise, pixels at size 512", low=0.0, high=100.0
+    )
+    ring_offset_min: float = setting(
+        0.0,
+        doc="least push outwards from contour to contour, pixels at size 512",
+        low=0.0,
+        high=100,
+    )
+    ring_offset_max: float = setting(
+        0.1, doc="greatest push outwards, pixels at size 512", low=0.0, high=100.0
+    )
+    oval_rate_min: float = setting(1.0, doc="least stretch of an axis", low=0.0, high=100.0)
+    oval_rate_max: float = setting(2.0, doc="greatest stretch of an axis", low=0.0, high=100.0)
+
+    def __post_init__(self) -> None:
+        lowest = [f.name for f in dataclasses.fields(self) if f.name.endswith("_min")]
+        check_ranges(self, [name.removesuffix("_min") for name in lowest])
+
+    @property
+    def uses_num_categories(self) -> bool:
+        return False
+
+    @property
+    def image(self) -> ImageSpec:
+        return ImageSpec(height=self.image_size, width=self.image_size)
+
+    @property
+    def max_instances(self) -> int | None:
+        return None
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the image for a pixel of the settings."""
+        return self.image_size / FRAME
+
+    def unit(self, instance: int) -> int:
+        return instance
+
+    def shared(self, seed: int) -> Mapping[str, Any]:
+        return {}
+
+    def draw_noise(self, stream: Stream) -> tuple[float, float]:
+        """Noise coefficient and ring offset of a category, drawn in this order."""
+        noise = stream.uniform(self.noise_coefficient_min, self.noise_coefficient_max)
+        return noise, stream.uniform(self.ring_offset_min, self.ring_offset_max)
+
+    def draw_oval_rates(self, stream: Stream) -> tuple[float, float]:
+        """Stretch of the two axes."""
+        low, high = self.oval_rate_min, self.oval_rate_max
+        return stream.uniform(low, high), stream.uniform(low, high)
+
+    def draw_centre(self, stream: Stream, spread: int) -> tuple[float, float]:
+        """A place (512 + U{-spread..spread}) / 2 on each axis, in pixels of the image."""
+        x, y = stream.integer(-spread, spread), stream.integer(-spread, spread)
+        return (FRAME + x) / 2 * self.scale, (FRAME + y) / 2 * self.scale
+
+    def blank(self, grey: int = 0) -> NDArray[np.uint8]:
+        """An empty image, uint8 (H, W)."""
+        return np.full((self.image_size, self.image_size), grey, np.uint8)
+
+
+def draw_contours(
+    blocks: Iterable[NDArray[np.int32]], ink_K: NDArray[Any], canvas_HW: NDArray[Any]
+) -> None:
+    """Draw the contours of a figure over an image.
+
+    Args:
+        blocks: pixels of the contours, int32 (B, 2, Q) each.
+        ink_K: value of each contour's pixels, of the type of the canvas.
+        canvas_HW: changed.
+    """
+    flat = canvas_HW.reshape(-1)
+    drawn = 0
+    for pixel_B2Q in blocks:
+        inks = ink_K[drawn : drawn + len(pixel_B2Q)]
+        draw_polygons(pixel_B2Q, inks, canvas_HW.shape[1], flat)
+        drawn += len(pixel_B2Q)
+
+
+def facts(shape: Shape, centre: tuple[float, float]) -> dict[str, int | float | str]:
+    """What the metadata of an image say of its figure."""
+    return {
+        "num_vertices": shape.num_vertices,
+        "noise_coefficient": shape.noise_coefficient,
+        "ring_offset": shape.ring_offset,
+        "centre_x": centre[0],
+        "centre_y": centre[1],
+    }

@@ -1,0 +1,181 @@
+"""1p-frac's extension to a real picture: one photograph and its geometric perturbations.
+
+Nakamura et al., "Scaling Backwards: Minimal Synthetic Pre-training?", ECCV 2024, arXiv 2408.00677,
+the experiment that replaces the fractal by a real image. Category c is one perturbation of the
+picture, with one image.
+
+Ours: the details, since no code was released. A transform says for every pixel of the output where
+in the picture it comes from, in half-widths about the centre; beyond the picture all is black:
+
+- ``affine``: identity + U(-delta, delta) for each of the 2x3 entries;
+- ``homography``: the same for each of 3x3 entries;
+- ``polynomial``: (u, v) plus q_k times each of 1, u, v, u^2, uv, v^2 for each coordinate,
+  q ~ U(-delta, delta);
+- ``elastic``: plus a smooth field of displacements, cubic B-splines over a lattice of
+  U(-delta, delta).
+
+With ``canny`` the edges are those of the untransformed picture (``kernels/canny.py``).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen import seeding
+from fdsl_gen.errors import UsageError
+from fdsl_gen.geometry.picture import picture_digest, read_picture, to_grey
+from fdsl_gen.kernels.canny import find_edges
+from fdsl_gen.kernels.warp import warp_elastic, warp_rational
+from fdsl_gen.schema import setting
+from fdsl_gen.seeding import Key
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
+
+Transform = Literal["affine", "homography", "polynomial", "elastic"]
+
+# Which coefficients of 1, u, v, u^2, uv, v^2 are perturbed in the two coordinates and in the
+# denominator.
+_TERMS = {"affine": (3, 3, 0), "homography": (3, 3, 3), "polynomial": (6, 6, 0)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Real1:
+    """Settings of the real-image extension of 1p-frac."""
+
+    KIND: ClassVar[str] = "real-1"
+    SCENE: ClassVar[bool] = False
+    SEARCHED: ClassVar[bool] = False
+    TASK: ClassVar[Task] = "single"
+    REVISION: ClassVar[int] = 1
+    CITATION: ClassVar[str] = """\
+@inproceedings{nakamura2024scaling,
+  title     = {Scaling Backwards: Minimal Synthetic Pre-training?},
+  author    = {Nakamura, Ryo and Tadokoro, Ryu and Yamada, Ryosuke and Asano, Yuki M. and
+               Laina, Iro and Rupprecht, Christian and Inoue, Nakamasa and Yokota, Rio and
+               Kataoka, Hirokatsu},
+  booktitle = {European Conference on Computer Vision (ECCV)},
+  year      = {2024}
+}"""
+
+    image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
+    source: str | None = setting(
+        None, doc="path of the picture (a copy is kept)", identity=False, stored=False
+    )
+    source_sha256: str | None = setting(
+        None, doc="digest of the prepared picture; found on reading if not given"
+    )
+    representation: Literal["gray", "canny", "rgb"] = setting(
+        "gray", doc="what is shown of the picture: grey levels, edges, colours (encoding rgb8)"
+    )
+    canny_low: float = setting(
+        100.0, doc="gradient above which an edge goes on, |gx| + |gy| of grey levels", low=0.0
+    )
+    canny_high: float = setting(200.0, doc="gradient above which an edge begins", low=0.0)
+    transform: Transform = setting("affine", doc="what perturbs the picture")
+    delta: float = setting(
+        0.1, doc="size of the perturbation, half-widths of the picture", low=0.0, high=100.0
+    )
+    elastic_cells: int = setting(
+        8, doc="cells of the elastic lattice across the picture", low=1, high=1024
+    )
+
+    def __post_init__(self) -> None:
+        if self.canny_low > self.canny_high:
+            raise UsageError(
+                f"canny_low: must be at most canny_high ({self.canny_high:g}),"
+                f" not {self.canny_low:g}"
+            )
+        if self.source is None:
+            return
+        found = picture_digest(read_picture(self.source, self.image_size))
+        if self.source_sha256 is None:
+            object.__setattr__(self, "source_sha256", found)
+        elif self.source_sha256 != found:
+            raise UsageError(
+                f"source: {self.source} is not the picture that this dataset was begun with"
+                " (its sha256 differs)"
+            )
+
+    @property
+    def uses_num_categories(self) -> bool:
+        return False
+
+    @property
+    def image(self) -> ImageSpec:
+        channels = 3 if self.representation == "rgb" else 1
+        return ImageSpec(height=self.image_size, width=self.image_size, channels=channels)
+
+    @property
+    def max_instances(self) -> int | None:
+        return 1
+
+    def nominal_bytes(self, num_categories: int) -> int:
+        """Photographs hardly shrink without filters; edges, resampled, to a fifth."""
+        area = self.image_size**2
+        return 1_600 + {"gray": area, "rgb": 3 * area, "canny": area // 5}[self.representation]
+
+    def unit(self, instance: int) -> int:
+        return instance
+
+    def shared(self, seed: int) -> Mapping[str, Any]:
+        return {}
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The prepared picture, uint8 (S, S, 3).
+
+        Raises:
+            UsageError: if there is none, or another one than there was.
+        """
+        if self.source is None:
+            raise UsageError("source: say which picture the dataset is made from (--source FILE)")
+        found = read_picture(self.source, self.image_size)
+        if picture_digest(found) != self.source_sha256:
+            raise UsageError(f"source: {self.source} has changed since this dataset was begun")
+        return found
+
+    def category(self, index: int, key: Key) -> Category:
+        return Category(index, key)
+
+    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
+        for job in jobs:
+            shown = _represented(self)
+            image = np.empty_like(shown)
+            self._warp(job.category.key, shown, image)
+            side = self.image_size
+            yield Rendered(image if shown.shape[2] == 3 else image.reshape(side, side))
+
+    def _warp(self, key: Key, shown: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
+        if self.transform == "elastic":
+            nodes = self.elastic_cells + 3
+            draws = seeding.uniforms(key.words, 2 * nodes * nodes, -self.delta, self.delta)
+            warp_elastic(draws.reshape(2, nodes, nodes), shown, image)
+        else:
+            warp_rational(coefficients(self.transform, self.delta, key), shown, image)
+
+
+def coefficients(transform: str, delta: float, key: Key) -> NDArray[np.float64]:
+    """The identity, perturbed: of 1, u, v, u^2, uv, v^2 for p, q and w, float64 (3, 6)."""
+    found = np.zeros((3, 6))
+    found[0, 1] = found[1, 2] = found[2, 0] = 1.0
+    stream = seeding.Stream(key)
+    for row, terms in enumerate(_TERMS[transform]):
+        for k in range(terms):
+            found[row, k] += stream.uniform(-delta, delta)
+    return found
+
+
+@lru_cache(maxsize=2)
+def _represented(settings: Real1) -> NDArray[np.uint8]:
+    """What the images show of the picture, uint8 (S, S, C)."""
+    picture = settings.picture()
+    if settings.representation == "rgb":
+        return np.array(picture)
+    grey = to_grey(picture)
+    if settings.representation == "canny":
+        edges = np.empty_like(grey)
+        find_edges(grey, np.array([settings.canny_low, settings.canny_high]), edges)
+        grey = edges
+    return grey[:, :, None].copy()

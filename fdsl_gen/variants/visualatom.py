@@ -1,0 +1,125 @@
+"""VisualAtom: orbits of an atom, sinusoidal waves around an ellipse.
+
+Takashima et al., "Visual Atoms: Pre-training Vision Transformers with Sinusoidal Waves", CVPR 2023,
+arXiv 2303.01112, section 3. A category is the shape of the orbits; an instance chooses place, greys
+and noise. The rules are those of the released generator, where the first orbit that is drawn is the
+ellipse after one step outwards.
+
+Ours: where ``frequency_min`` equals ``frequency_max``, both waves have that frequency.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fdsl_gen.geometry.contour import Shape, ellipse, greys, grown
+from fdsl_gen.schema import setting
+from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.variants.base import Category, Job, Rendered, Task
+from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
+
+_WHITE = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Atom(Category):
+    """A category: its orbits and the ellipse they begin with."""
+
+    shape: Shape
+    num_orbits: int
+    radius: int
+    oval_rates: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualAtom(ContourSettings):
+    """Settings of VisualAtom."""
+
+    KIND: ClassVar[str] = "visualatom"
+    SCENE: ClassVar[bool] = False
+    SEARCHED: ClassVar[bool] = False
+    TASK: ClassVar[Task] = "single"
+    REVISION: ClassVar[int] = 1
+    CITATION: ClassVar[str] = """\
+@inproceedings{takashima2023visual,
+  title     = {Visual Atoms: Pre-Training Vision Transformers With Sinusoidal Waves},
+  author    = {Takashima, Sora and Hayamizu, Ryo and Inoue, Nakamasa and Kataoka, Hirokatsu and
+               Yokota, Rio},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2023}
+}"""
+
+    num_vertices_min: int = setting(200, doc="least vertices of an orbit", low=3, high=100_000)
+    num_vertices_max: int = setting(1000, doc="most vertices of an orbit", low=3, high=100_000)
+    num_orbits_min: int = setting(1, doc="least orbits of an atom", low=1, high=10_000)
+    num_orbits_max: int = setting(200, doc="most orbits of an atom", low=1, high=10_000)
+    radius_min: int = setting(10, doc="least radius of the ellipse, pixels at size 512", low=0)
+    radius_max: int = setting(60, doc="greatest radius, pixels at size 512", low=0, high=10_000)
+    frequency_min: int = setting(0, doc="least frequency of a wave, per turn", low=0, high=10_000)
+    frequency_max: int = setting(20, doc="greatest frequency, per turn", low=0, high=10_000)
+    amplitude_1: float = setting(
+        0.5, doc="amplitude of the first wave, pixels at size 512", low=0.0, high=100.0
+    )
+    amplitude_2: float = setting(
+        0.5, doc="amplitude of the second wave, pixels at size 512", low=0.0, high=100.0
+    )
+    centre_spread: int = setting(
+        512,
+        doc="centres are (512 + U{-spread..spread}) / 2, pixels at size 512",
+        low=0,
+        high=10_000,
+    )
+
+    def nominal_bytes(self, num_categories: int) -> int:
+        """Measured: 57 kB at 512 pixels, 19 kB at 256."""
+        return int(1_600 + 5.0 * self.image_size**1.5)
+
+    def category(self, index: int, key: Key) -> Atom:
+        stream = Stream(key)
+        num_vertices = stream.integer(self.num_vertices_min, self.num_vertices_max)
+        num_orbits = stream.integer(self.num_orbits_min, self.num_orbits_max)
+        noise_coefficient, ring_offset = self.draw_noise(stream)
+        radius = stream.integer(self.radius_min, self.radius_max)
+        frequencies = self.draw_frequencies(stream)
+        shape = Shape(
+            num_vertices=num_vertices,
+            noise_coefficient=noise_coefficient,
+            noise_gain=1.0,
+            ring_offset=ring_offset,
+            frequencies=frequencies,
+            amplitudes=(self.amplitude_1, self.amplitude_2),
+        )
+        return Atom(index, key, shape, num_orbits, radius, self.draw_oval_rates(stream))
+
+    def draw_frequencies(self, stream: Stream) -> tuple[int, int]:
+        """Frequencies of the two waves; they are equal only where both are 0."""
+        low, high = self.frequency_min, self.frequency_max
+        first = stream.integer(low, high)
+        second = stream.integer(low, high)
+        while second == first and first != 0 and low != high:
+            second = stream.integer(low, high)
+        return first, second
+
+    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
+        for job in jobs:
+            yield self._render(job.category, job.key)
+
+    def _render(self, atom: Atom, key: Key) -> Rendered:
+        centre = self.draw_centre(Stream(key), self.centre_spread)
+        figure = key.other(f"{key.role} figure", *key.indices)
+        point_2Q = ellipse(atom.shape, self.scale, atom.radius, atom.oval_rates)
+        point_2Q += np.array(centre)[:, None]  # from the start on: rounding depends on it
+        orbits = grown(atom.shape, self.scale, figure, point_2Q, (0.0, 0.0), atom.num_orbits)
+        image = self.blank()
+        draw_contours(orbits, greys(figure, atom.num_orbits, _WHITE).astype(np.uint8), image)
+        named = facts(atom.shape, centre) | {
+            "num_orbits": atom.num_orbits,
+            "radius": atom.radius,
+            "oval_rate_x": atom.oval_rates[0],
+            "oval_rate_y": atom.oval_rates[1],
+            "frequency_1": atom.shape.frequencies[0],
+            "frequency_2": atom.shape.frequencies[1],
+        }
+        return Rendered(image, parameters=named)

@@ -1,0 +1,160 @@
+"""What every kind promises, and the meaning of labels and masks."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from fdsl_gen import generate, open_dataset
+from fdsl_gen.recipe import MAX_SHARD_BYTES, load_recipe
+from fdsl_gen.samples import jobs_of, render
+from fdsl_gen.schema import recipe_folder
+from tests.contours.conftest import TINY, digests, samples, tiny
+
+NAMES = sorted(TINY)
+OURS = sorted(
+    path.stem
+    for path in recipe_folder().glob("*.yaml")
+    if path.stem.split("-")[0] in {"rcdb", "visualatom", "linedb", "segrcdb"}
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels_without_the_jit(name, without_jit):
+    assert digests(tiny(name)) == without_jit[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batching_changes_nothing(name):
+    recipe = tiny(name)
+    wanted = samples(recipe)
+    alone = [next(iter(recipe.variant.render(jobs_of(recipe, [one])))) for one in wanted]
+    backwards = list(recipe.variant.render(jobs_of(recipe, wanted[::-1])))[::-1]
+    for one, other in zip(alone, backwards, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert one.labels == other.labels
+        assert (one.mask is None) == (other.mask is None)
+        assert one.mask is None or np.array_equal(one.mask, other.mask)
+        assert one.parameters == other.parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_are_as_announced_and_differ(name):
+    recipe = tiny(name)
+    drawn = list(recipe.variant.render(jobs_of(recipe, samples(recipe))))
+    for one in drawn:
+        spec = recipe.variant.image
+        colours = (3,) if spec.channels == 3 else ()
+        assert one.image.shape == (spec.height, spec.width, *colours)
+        assert one.image.dtype == np.uint8
+        assert one.image.flags.c_contiguous
+        assert set(one.parameters) == set(drawn[0].parameters)
+    assert len({one.image.tobytes() for one in drawn}) == len(drawn)
+
+
+@pytest.mark.parametrize("name", ["rcdb-1k", "visualatom-1k", "linedb-16", "real-1 edges"])
+def test_the_number_of_categories_changes_no_pixel(name):
+    few, many = (tiny(name, num_categories=count) for count in (5, 1000))
+    (one, other) = (next(iter(r.variant.render(jobs_of(r, samples(r)[3:])))) for r in (few, many))
+    assert np.array_equal(one.image, other.image)
+    assert (few.identity == many.identity) != (name == "linedb-16")
+
+
+def test_segrcdb_depends_on_the_number_of_categories():
+    assert tiny("segrcdb").identity != tiny("segrcdb", num_categories=100).identity
+
+
+@pytest.mark.parametrize("name", ["rcdb-1k", "visualatom-1k", "segrcdb"])
+def test_a_dataset_from_start_to_end(name, tmp_path):
+    counts = {"num_images": 8} if name == "segrcdb" else {"num_categories": 4, "num_instances": 3}
+    recipe = tiny(name, **counts, metadata=True)
+    manifest = generate(recipe, tmp_path / "out", workers=1)
+    assert manifest.task == recipe.variant.TASK
+    stored = open_dataset(tmp_path / "out")
+    for key in stored:
+        *category, instance = map(int, key.split("_"))
+        drawn = render(recipe, category[0] if category else None, instance)
+        assert np.array_equal(stored[key].image, drawn.image)
+        assert drawn.mask is None or np.array_equal(stored[key].mask, drawn.mask)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_published_shard_counts_are_the_least_for_128_megabytes(name):
+    recipe = load_recipe(name)
+    least = -(
+        -recipe.num_samples * recipe.variant.nominal_bytes(recipe.num_categories) // MAX_SHARD_BYTES
+    )
+    assert recipe.num_shards == -(-least // 8) * 8
+
+
+def test_every_set_has_its_recipe():
+    assert len(OURS) == 4 + 2 + 7 + 1
+    assert Counter(load_recipe(name).variant.KIND for name in OURS) == {
+        "rcdb": 4,
+        "visualatom": 2,
+        "linedb": 7,
+        "segrcdb": 1,
+    }
+
+
+def test_lines_are_counted():
+    recipe = load_recipe("linedb-1000", lines_min=5, lines_step=3, image_size=4096)
+    for c in (0, 1, 4):
+        assert render(recipe, c, 0).parameters["num_lines"] == 5 + 3 * c
+    # On a large canvas lines of different greys hardly ever hide each other.
+    image = render(recipe, 2, 0).image
+    assert 9 <= len(np.unique(image)) - 1 <= 11
+
+
+def test_line_labels():
+    plain = load_recipe("linedb-32")
+    assert render(plain, 7, 0).labels is None
+    shuffled = load_recipe("linedb-32", shuffle_labels=True)
+    tables = []
+    for i in range(4):
+        labels = [render(shuffled, c, i).labels for c in range(32)]
+        assert sorted(label for (label,) in labels) == list(range(32))
+        tables.append(labels)
+    assert len({str(table) for table in tables}) == 4
+    assert np.array_equal(render(plain, 7, 2).image, render(shuffled, 7, 2).image)
+
+
+def objects_of(recipe, image: int = 0):
+    """Category, key and pixels of every figure of a scene."""
+    (job,) = jobs_of(recipe, samples(recipe, image + 1)[image:])
+    return [(figure, list(contours)) for figure, _, contours in recipe.variant._placed(job)]
+
+
+def test_m1_marks_exactly_the_lines():
+    """Apart from lines of grey 0, which only the mask shows."""
+    drawn = render(load_recipe("segrcdb", image_size=256), None, 1)
+    assert np.all(drawn.mask[drawn.image > 0] > 0)
+    hidden = np.count_nonzero((drawn.mask > 0) & (drawn.image == 0))
+    assert hidden < 0.03 * np.count_nonzero(drawn.mask)
+    assert drawn.mask.max() <= 254
+
+
+def test_one_contour_leaves_no_area_in_m2():
+    single = load_recipe("segrcdb", num_contours_max=1, image_size=256, mask="M2")
+    assert not render(single, None, 0).mask.any()
+    filled = dataclasses.replace(single.variant, mask="M3")
+    assert next(iter(filled.render(jobs_of(single, samples(single, 1))))).mask.any()
+
+
+@pytest.mark.parametrize("mask", ["M1", "M3"])
+def test_later_objects_lie_over_earlier_ones(mask):
+    recipe = load_recipe("segrcdb", num_objects=20, image_size=128, mask=mask)
+    last, _ = objects_of(recipe)[-1]
+    drawn = render(recipe, None, 0).mask
+    shorter = load_recipe("segrcdb", num_objects=19, image_size=128, mask=mask)
+    before = render(shorter, None, 0).mask
+    assert set(np.unique(drawn[drawn != before])) == {last.index + 1}
+
+
+def test_m2_empties_the_inside_of_earlier_objects():
+    """The hole of a later ring takes away what lay there before."""
+    settings = {"image_size": 256, "radius_min": 40, "mask": "M2"}
+    before = render(load_recipe("segrcdb", num_objects=31, **settings), None, 0).mask
+    after = render(load_recipe("segrcdb", num_objects=32, **settings), None, 0).mask
+    assert np.count_nonzero((before > 0) & (after == 0)) > 50

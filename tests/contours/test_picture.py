@@ -1,0 +1,225 @@
+"""Pictures of all kinds come in right, and a copy is kept beside the dataset."""
+
+import io
+import json
+import shutil
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdsl_gen import generate, open_dataset, verify
+from fdsl_gen.errors import UsageError
+from fdsl_gen.folder import open_folder
+from fdsl_gen.geometry.picture import read_picture, to_grey
+from fdsl_gen.layout import SampleId
+from fdsl_gen.preview import preview_png
+from fdsl_gen.recipe import load_recipe
+from fdsl_gen.samples import jobs_of, render
+from tests.contours.conftest import PHOTO, real
+
+SIDE = 40
+
+
+def saved(tmp_path, image: Image.Image, name: str, **options) -> str:
+    path = tmp_path / name
+    image.save(path, **options)
+    return str(path)
+
+
+def gradient(width: int = 30, height: int = 30) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    return ((x * 5 + y * 3) % 256).astype(np.uint8)
+
+
+def test_grey_pictures_keep_their_levels(tmp_path):
+    path = saved(tmp_path, Image.fromarray(gradient()), "grey.png")
+    assert np.array_equal(to_grey(read_picture(path, 30)), gradient())
+
+
+def test_a_wide_picture_is_cropped_in_the_middle(tmp_path):
+    path = saved(tmp_path, Image.fromarray(gradient(50, 30)), "wide.png")
+    assert np.array_equal(to_grey(read_picture(path, 30)), gradient(50, 30)[:, 10:40])
+
+
+def test_sixteen_bits(tmp_path):
+    deep = gradient().astype(np.uint16) * 257
+    path = saved(tmp_path, Image.fromarray(deep), "deep.png")
+    assert np.array_equal(to_grey(read_picture(path, 30)), gradient())
+
+
+def test_thirty_two_bits_are_refused(tmp_path):
+    deep = Image.fromarray(gradient().astype(np.int32) * 100_000)
+    with pytest.raises(UsageError, match=r"source: .*deep.tif has more than 16 bits a pixel"):
+        real(source=saved(tmp_path, deep, "deep.tif"))
+
+
+def test_floating_point_is_refused(tmp_path):
+    path = saved(tmp_path, Image.fromarray(gradient().astype(np.float32)), "real.tif")
+    with pytest.raises(UsageError, match=r"source: .*real.tif has floating-point pixels"):
+        real(source=path)
+
+
+def test_cmyk(tmp_path):
+    image = Image.fromarray(np.stack([gradient()] * 3, axis=2)).convert("CMYK")
+    path = saved(tmp_path, image, "print.jpg", quality=95)
+    assert np.abs(to_grey(read_picture(path, 30)).astype(int) - gradient()).mean() < 12
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_are_black(tmp_path, mode):
+    image = Image.new("RGBA", (30, 30), (200, 200, 200, 255))
+    image.paste((200, 200, 200, 0), (0, 0, 15, 30))
+    if mode == "P":
+        image = image.convert("RGB").quantize(4)
+        image.info["transparency"] = image.getpixel((0, 0))
+        path = saved(tmp_path, image, "clear.png", transparency=image.getpixel((0, 0)))
+        assert not read_picture(path, 30).any()
+        return
+    path = saved(tmp_path, image.convert(mode), "clear.png")
+    expected = np.zeros((30, 30), np.uint8)
+    expected[:, 15:] = 200
+    assert np.array_equal(to_grey(read_picture(path, 30)), expected)
+
+
+def test_half_transparent(tmp_path):
+    path = saved(tmp_path, Image.new("RGBA", (20, 20), (200, 100, 50, 128)), "half.png")
+    assert read_picture(path, 20)[3, 3].tolist() == [100, 50, 25]
+
+
+def test_exif_orientation(tmp_path):
+    image = Image.fromarray(gradient())
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    path = saved(tmp_path, image, "turned.png", exif=exif)
+    assert np.array_equal(to_grey(read_picture(path, 30)), np.rot90(gradient(), -1))
+
+
+def test_tiny_and_palette_pictures(tmp_path):
+    path = saved(tmp_path, Image.new("RGB", (1, 1), (9, 8, 7)), "dot.png")
+    assert np.all(read_picture(path, 16) == (9, 8, 7))
+    bits = saved(tmp_path, Image.new("1", (3, 2), 1), "bits.png")
+    assert np.all(read_picture(bits, 16) == 255)
+    first = saved(tmp_path, Image.fromarray(gradient()).convert("P"), "first.gif")
+    assert np.array_equal(to_grey(read_picture(first, 30)), gradient())
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is huge."""
+    buffer = io.BytesIO()
+    Image.new("1", (1, 1)).save(buffer, "PNG")
+    data = bytearray(buffer.getvalue())
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(bytes(data[12:29])).to_bytes(4, "big")
+    return bytes(data)
+
+
+def test_a_large_picture_is_read_and_a_bomb_is_not(tmp_path, monkeypatch):
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(png_header(60_000, 60_000))
+    with pytest.raises(UsageError, match=r"source: .*bomb.png has more pixels than Pillow reads"):
+        real(source=str(bomb))
+    large = saved(tmp_path, Image.fromarray(gradient()), "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # it warns above, and refuses twice as many
+    assert np.array_equal(to_grey(read_picture(large, 30)), gradient())
+
+
+def test_what_is_no_picture(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("not a picture")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(PHOTO.read_bytes()[:300])
+    spoilt = tmp_path / "spoilt.png"
+    spoilt.write_bytes(PHOTO.read_bytes()[:40] + b"x" * 100)
+    for path in (text, cut, spoilt, tmp_path, tmp_path / "missing.png"):
+        with pytest.raises(UsageError, match=f"source: cannot read {path}: .+") as caught:
+            real(source=str(path))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_picture_is_needed(tmp_path):
+    recipe = load_recipe("real-1", num_categories=8)
+    with pytest.raises(UsageError, match="source: say which picture"):
+        generate(recipe, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="source: say which picture"):
+        preview_png(recipe)
+
+
+def test_the_path_is_not_in_the_identity_and_the_pixels_are(tmp_path):
+    elsewhere = tmp_path / "elsewhere.png"
+    shutil.copy(PHOTO, elsewhere)
+    recipe = real()
+    assert real(source=str(elsewhere)).identity == recipe.identity
+    assert real(source=None, source_sha256=recipe.variant.source_sha256).identity == recipe.identity
+    other = saved(tmp_path, Image.fromarray(gradient()), "other.png")
+    assert real(source=other).identity != recipe.identity
+    assert real(image_size=SIDE + 1).identity != recipe.identity
+    with pytest.raises(UsageError, match="not the picture that this dataset was begun with"):
+        real(source=other, source_sha256=recipe.variant.source_sha256)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A finished dataset whose original picture is gone."""
+    original = tmp_path / "original.png"
+    shutil.copy(PHOTO, original)
+    out = tmp_path / "out"
+    generate(real(source=str(original), num_categories=8), out, workers=1)
+    original.unlink()
+    return out
+
+
+def test_a_copy_is_kept_and_the_path_is_written_nowhere(begun):
+    kept = begun / "__meta__" / "source.png"
+    assert np.array_equal(np.asarray(Image.open(kept)), read_picture(str(PHOTO), SIDE))
+    for path in begun.rglob("*"):
+        assert path.is_dir() or b"original.png" not in path.read_bytes(), path
+    with Image.open(begun / "preview.png") as preview:
+        assert len(set(preview.getpixel((50, 50)))) == 3  # colours: the picture stands first
+
+
+def test_resuming_without_the_original(begun):
+    manifest = open_dataset(begun).manifest
+    shard = begun / manifest.splits["train"].shards[0].file
+    bytes_before = shard.read_bytes()
+    shard.unlink()
+    (begun / "manifest.json").unlink()
+    again = generate(load_recipe("real-1", image_size=SIDE, num_categories=8), begun, workers=2)
+    assert shard.read_bytes() == bytes_before
+    assert again.content_digest == manifest.content_digest
+    assert verify.check_pixels(begun, 8, lambda count: None) == []
+
+
+def test_moving_the_folder(begun, tmp_path):
+    moved = begun.rename(tmp_path / "moved")
+    assert verify.check_pixels(moved, 8, lambda count: None) == []
+    folder = open_folder(moved)
+    drawn_there = next(iter(folder.recipe.variant.render(jobs_of(folder.recipe, [SampleId(2, 0)]))))
+    assert np.array_equal(drawn_there.image, render(real(), 2).image)
+
+
+def test_another_picture_is_refused_in_a_folder(begun, tmp_path):
+    other = saved(tmp_path, Image.fromarray(gradient()), "other.png")
+    with pytest.raises(UsageError, match=r"different: variant.source_sha256"):
+        generate(real(source=other, num_categories=8), begun, workers=1)
+
+
+def test_a_damaged_copy_is_noticed(begun):
+    shutil.copy(PHOTO, begun / "__meta__" / "source.png")
+    Image.fromarray(gradient()).save(begun / "__meta__" / "source.png")
+    with pytest.raises(UsageError, match="not the picture that this dataset was begun with"):
+        open_folder(begun)
+
+
+def test_overwriting_deletes_the_copy_and_may_use_it(begun):
+    recipe = load_recipe("real-1", image_size=SIDE, num_categories=8, delta=0.5)
+    manifest = generate(recipe, begun, workers=1, overwrite=True)
+    owner = json.loads((begun / "__meta__" / "recipe.json").read_text())
+    assert owner["identity"] == manifest.identity
+    assert manifest.identity == real(delta=0.5).identity
+    generate(
+        load_recipe("linedb-16", image_size=16, num_instances=1), begun, workers=1, overwrite=True
+    )
+    assert not (begun / "__meta__" / "source.png").exists()

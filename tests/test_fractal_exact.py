@@ -156,7 +156,7 @@ def test_every_mask_is_equally_likely():
     words = np.uint64(trajectories.raster.canvas_words(64))
     total = 0
     for k in range(220):
-        places = [(row << 16) | column for row in range(0, 60, 3) for column in range(0, 60, 3)]
+        places = [row * 128 + column for row in range(0, 60, 3) for column in range(0, 60, 3)]
         pixel_TL = np.array(places, np.int32)[:, None]
         canvas = np.zeros((1, 64 * int(words)), np.uint64)
         key = Key(0, "mask law", (k,)).words[None]
@@ -164,7 +164,7 @@ def test_every_mask_is_equally_likely():
         trajectories.raster.stamp_patches(pixel_TL, kept, 0, key, words, canvas)
         image = trajectories.to_image(canvas[0], 64)[::-1] // 127
         for pixel in places:
-            row, column = (pixel >> 16) + 1, (pixel & 0xFFFF) + 1
+            row, column = pixel // 128 + 1, pixel % 128 + 1
             bits = image[row : row + 3, column : column + 3].ravel()
             counts[int("".join(map(str, bits)), 2)] += 1
             total += 1
@@ -189,7 +189,7 @@ def test_later_patches_erase():
     words = np.uint64(trajectories.raster.canvas_words(16))
     key = Key(11, "erase")
     canvas = np.zeros((1, 16 * int(words)), np.uint64)
-    pixel_TL = np.full((7, 1), (4 << 16) | 5, np.int32)
+    pixel_TL = np.full((7, 1), 4 * 128 + 5, np.int32)
     trajectories.raster.stamp_patches(pixel_TL, np.array([7]), 0, key.words[None], words, canvas)
     image = trajectories.to_image(canvas[0], 16)[::-1]
     last = [int(bit) for bit in f"{naive.patch_mask(key, 6):09b}"]

@@ -92,7 +92,7 @@ def follow_diverging(maps_T, affine_N6, bounds_4):
 
 
 @kernel
-def to_pixels(maps_T, affine_N6L, point_2L, window_4L, side_pad, pixel_TL):
+def to_pixels(maps_T, affine_N6L, point_2L, window_4L, side_pad, stride, pixel_TL):
     """Pixels of T points of every lane, beginning with the point where the lane stands.
 
     Args:
@@ -101,7 +101,8 @@ def to_pixels(maps_T, affine_N6L, point_2L, window_4L, side_pad, pixel_TL):
         point_2L: where the lanes stand; moved T steps.
         window_4L: low x, extent x, low y, extent y. Extents may be infinite, not 0.
         side_pad: width of the drawn area and of the border, pixels, float64 (2,).
-        pixel_TL: row << 16 | column, int32; a coordinate that is not a number gives 0.
+        stride: columns of a row of the canvas, int32.
+        pixel_TL: row * stride + column, int32; a coordinate that is not a number gives 0.
     """
     x = point_2L[0]
     y = point_2L[1]
@@ -119,7 +120,7 @@ def to_pixels(maps_T, affine_N6L, point_2L, window_4L, side_pad, pixel_TL):
             row = (y[lane] - low_y[lane]) / extent_y[lane] * side + pad
             column = column if column == column else 0.0
             row = row if row == row else 0.0
-            pixel[lane] = (np.int32(row) << 16) | np.int32(column)
+            pixel[lane] = np.int32(row) * stride + np.int32(column)
             u = affine[0, lane] * x[lane] + affine[1, lane] * y[lane] + affine[4, lane]
             v = affine[2, lane] * x[lane] + affine[3, lane] * y[lane] + affine[5, lane]
             x[lane] = u
@@ -162,7 +163,7 @@ def follow_each(maps_LT, affine_LN6, bounds_L4, kept_L):
 
 
 @kernel
-def to_pixels_each(maps_LT, affine_LN6, window_L4, side_pad, kept_L, pixel_LT):
+def to_pixels_each(maps_LT, affine_LN6, window_L4, side_pad, stride, kept_L, pixel_LT):
     """Pixels of all points kept, for trajectories that each follow maps of their own.
 
     Arguments as in :func:`to_pixels` and :func:`follow_each`; pixel_LT is int32 (L, P).
@@ -181,7 +182,7 @@ def to_pixels_each(maps_LT, affine_LN6, window_L4, side_pad, kept_L, pixel_LT):
             row = (y[lane] - window[2]) / window[3] * side + pad
             column = column if column == column else 0.0
             row = row if row == row else 0.0
-            pixel_LT[lane, t] = (np.int32(row) << 16) | np.int32(column)
+            pixel_LT[lane, t] = np.int32(row) * stride + np.int32(column)
             affine = affine_LN6[lane, maps_LT[lane, t]]
             u = affine[0] * x[lane] + affine[1] * y[lane] + affine[4]
             y[lane] = affine[2] * x[lane] + affine[3] * y[lane] + affine[5]

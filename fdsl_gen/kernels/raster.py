@@ -1,7 +1,8 @@
 """Points into bit images: one bit a pixel, 32 kB for 512x512, which stays in the first cache.
 
 A canvas is uint64 (rows * words,): row y begins at word y * words, and column x is bit x & 63 of
-word x >> 6. A row has one word more than it needs, so that a stamp may reach over.
+word x >> 6. A row has one word more than it needs, so that a stamp may reach over. Pixels are given
+as y * stride + x, where the stride is 64 * words: the number of their bit.
 """
 
 import numpy as np
@@ -21,6 +22,11 @@ def canvas_words(width: int) -> int:
     return (width + 63) // 64 + 1
 
 
+def canvas_stride(width: int) -> np.int32:
+    """Bits in a row of a canvas."""
+    return np.int32(64 * canvas_words(width))
+
+
 @kernel
 def _stamp(canvas, words, pixel, mask):
     """Put a 3x3 block one pixel right of and below ``pixel``: mask bits row by row, lowest first.
@@ -29,14 +35,14 @@ def _stamp(canvas, words, pixel, mask):
     rare case that they reach into the next word: 0.34 ms for 100,000 stamps against 0.52 ms with a
     branch between the two cases.
     """
-    column = np.uint64(pixel & 0xFFFF) + _1
-    first = np.uint64((pixel >> 16) + 1) * words + (column >> _6)
+    bit = np.uint64(pixel) + (words << _6) + _1
+    first = bit >> _6
     second = first + words
     third = second + words
     row_1 = mask & _ROW
     row_2 = (mask >> _3) & _ROW
     row_3 = mask >> _6
-    shift = column & _63
+    shift = bit & _63
     keep = ~(_ROW << shift)
     canvas[first] = (canvas[first] & keep) | (row_1 << shift)
     canvas[second] = (canvas[second] & keep) | (row_2 << shift)
@@ -85,7 +91,7 @@ def stamp_patches(pixel_TL, kept_L, start, key_L2, words, canvas_L):
     Mask t is 9 bits of word t // 7 of the lane's stream, taken from the lowest up.
 
     Args:
-        pixel_TL: row << 16 | column, int32.
+        pixel_TL: row * stride + column, int32.
         kept_L: how many of these points are drawn, int64.
         start: number of the first of these points in its trajectory, a multiple of 7.
         key_L2: keys of the masks, uint64.
@@ -106,22 +112,21 @@ def stamp_blocks(pixel_TL, kept_L, words, canvas_L):
 
 
 @kernel
-def set_points(pixel_TL, kept_L, words, canvas_L):
+def set_points(pixel_TL, kept_L, canvas_L):
     """Set the pixel of every point; arguments as in :func:`stamp_patches`."""
     for lane in range(pixel_TL.shape[1]):
         for t in range(kept_L[lane]):
-            pixel = pixel_TL[t, lane]
-            column = np.uint64(pixel & 0xFFFF)
-            at = np.uint64(pixel >> 16) * words + (column >> _6)
-            canvas_L[lane, at] |= _1 << (column & _63)
+            bit = np.uint64(pixel_TL[t, lane])
+            canvas_L[lane, bit >> _6] |= _1 << (bit & _63)
 
 
 @kernel
-def stamp_shades(pixel_T, mode, key_2, shade_HW):
+def stamp_shades(pixel_T, stride, mode, key_2, shade_HW):
     """Draw points in shades 1 + t mod 128 into bytes; the masks are those of :func:`stamp_patches`.
 
     Args:
-        pixel_T: row << 16 | column, int32.
+        pixel_T: row * stride + column, int32.
+        stride: int32.
         mode: 0 random patches, 1 full blocks, 2 pixels.
         key_2: key of the masks.
         shade_HW: uint8, changed.
@@ -129,8 +134,8 @@ def stamp_shades(pixel_T, mode, key_2, shade_HW):
     bits = _0
     for t in range(pixel_T.shape[0]):
         shade = 1 + t % 128
-        row = pixel_T[t] >> 16
-        column = pixel_T[t] & 0xFFFF
+        row = pixel_T[t] // stride
+        column = pixel_T[t] % stride
         if mode == 2:
             shade_HW[row, column] = shade
             continue

@@ -30,7 +30,7 @@ NUM_PROBES = 100
 PROBES_NEEDED = 50
 MAX_BASES = 1_000
 MAX_TRIES = 10_000
-LANES = 32  # attempts drawn side by side; memory and speed, never pixels
+LANES = 64  # attempts drawn side by side; memory and speed, never pixels
 
 
 class Base(NamedTuple):

@@ -109,17 +109,18 @@ def draw(
     canvases = np.zeros((lanes, side * int(words)), np.uint64)
     point_2L = np.zeros((2, lanes))
     side_pad = np.array([side - 2.0 * PAD, PAD])
+    stride = raster.canvas_stride(side)
     pixel_TL = np.empty((_BLOCK, lanes), np.int32)
     for start in range(0, int(kept_L.max()), _BLOCK):
         block_T = maps_T[start : start + _BLOCK]
-        chaos.to_pixels(block_T, affine_N6L, point_2L, window_4L, side_pad, pixel_TL)
-        here_L = np.clip(kept_L - start, 0, len(block_T))
+        chaos.to_pixels(block_T, affine_N6L, point_2L, window_4L, side_pad, stride, pixel_TL)
+        here_L = np.maximum(np.minimum(kept_L - start, len(block_T)), 0)
         if mode == "patch":
             raster.stamp_patches(pixel_TL, here_L, start, mask_keys, words, canvases)
         elif mode == "fill":
             raster.stamp_blocks(pixel_TL, here_L, words, canvases)
         else:
-            raster.set_points(pixel_TL, here_L, words, canvases)
+            raster.set_points(pixel_TL, here_L, canvases)
     return canvases
 
 
@@ -134,7 +135,7 @@ def pixels(
         side: of the square image, pixels.
 
     Returns:
-        For each system row << 16 | column, int32 (points kept,).
+        For each system row * stride + column, int32 (points kept,).
     """
     if not systems:
         return []
@@ -149,7 +150,9 @@ def pixels(
     window_L4 = np.ascontiguousarray(_window(bounds_L4.T).T)
     pixel_LT = np.empty(maps_LT.shape, np.int32)
     side_pad = np.array([side - 2.0 * PAD, PAD])
-    chaos.to_pixels_each(maps_LT, affine_LN6, window_L4, side_pad, kept_L, pixel_LT)
+    chaos.to_pixels_each(
+        maps_LT, affine_LN6, window_L4, side_pad, raster.canvas_stride(side), kept_L, pixel_LT
+    )
     return [pixel_T[:kept] for pixel_T, kept in zip(pixel_LT, kept_L.tolist(), strict=True)]
 
 
@@ -163,7 +166,7 @@ def draw_pixels(pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key) -> 
     elif mode == "fill":
         raster.stamp_blocks(pixel_T[:, None], kept_L, words, canvas_L)
     else:
-        raster.set_points(pixel_T[:, None], kept_L, words, canvas_L)
+        raster.set_points(pixel_T[:, None], kept_L, canvas_L)
     canvas: NDArray[np.uint64] = canvas_L[0]
     return canvas
 
@@ -173,7 +176,7 @@ def draw_coloured(
 ) -> NDArray[np.uint8]:
     """A picture in which point t has hue (t mod 128) / 128, flipped top-bottom, uint8 (H, W, 3)."""
     shade_HW = np.zeros((side, side), np.uint8)  # 0: black; 1 + t mod 128: drawn by point t
-    raster.stamp_shades(pixel_T, _MODES[mode], key.words, shade_HW)
+    raster.stamp_shades(pixel_T, raster.canvas_stride(side), _MODES[mode], key.words, shade_HW)
     return np.ascontiguousarray(palette(channel_order)[shade_HW[::-1]])
 
 

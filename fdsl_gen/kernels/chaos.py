@@ -12,18 +12,22 @@ import numpy as np
 from fdsl_gen.kernels.jit import kernel
 from fdsl_gen.kernels.rng import unit, word
 
+_BLOCK = 1024
 _LOST = 100  # points dropped before the first NaN, as in the released FractalDB code
 
 
 @kernel
 def choose_maps(uniform_T, cumulative_N, maps_T):
     """First map j with u <= p_1 + ... + p_j for every step; the last map if there is none."""
-    for t in range(uniform_T.shape[0]):
-        u = uniform_T[t]
-        j = 0
-        for k in range(cumulative_N.shape[0] - 1):  # counting needs no branch; the sums never fall
-            j += u > cumulative_N[k]
-        maps_T[t] = j
+    # The sums never fall, so counting those below u gives the map, without a branch; in blocks, so
+    # that the inner loop is over many steps and its numbers stay in the first cache.
+    for first in range(0, uniform_T.shape[0], _BLOCK):
+        end = min(first + _BLOCK, uniform_T.shape[0])
+        maps_T[first:end] = 0
+        for k in range(cumulative_N.shape[0] - 1):
+            reached = cumulative_N[k]
+            for t in range(first, end):
+                maps_T[t] += np.uint8(uniform_T[t] > reached)
 
 
 @kernel
@@ -128,62 +132,89 @@ def to_pixels(maps_T, affine_N6L, point_2L, window_4L, side_pad, stride, pixel_T
 
 
 @kernel
-def follow_each(maps_LT, affine_LN6, bounds_L4, kept_L):
-    """Bounds of trajectories that each follow maps of their own, and how many points are kept.
+def walk(maps_LT, affine_LN6, path_L2P, bounds_L4, kept_L):
+    """Trajectories that each follow maps of their own, their bounds, and how many points are kept.
 
-    The lanes advance in step, so that the processor works on several chains at once: 0.3 ms a
-    lane for 100,000 points with one lane, half of it with eight.
+    Two lanes advance in step, so that the processor works on two chains at once: 0.14 ms a lane for
+    100,000 points, against 0.28 ms one after another.
 
     Args:
         maps_LT: map after every point, uint8 (L, P); the last is not used.
         affine_LN6: coefficients; lanes with fewer maps are filled up.
+        path_L2P: output, x and y of every point.
         bounds_L4: output, low x, high x, low y, high y of the points kept.
         kept_L: output, int64.
     """
     lanes, points = maps_LT.shape
-    x = np.zeros(lanes)
-    y = np.zeros(lanes)
-    bounds_L4[:] = 0.0
-    for t in range(points - 1):
-        for lane in range(lanes):
-            affine = affine_LN6[lane, maps_LT[lane, t]]
-            u = affine[0] * x[lane] + affine[1] * y[lane] + affine[4]
-            v = affine[2] * x[lane] + affine[3] * y[lane] + affine[5]
-            x[lane] = u
-            y[lane] = v
-            bounds = bounds_L4[lane]
-            bounds[0] = u if u < bounds[0] else bounds[0]
-            bounds[1] = u if u > bounds[1] else bounds[1]
-            bounds[2] = v if v < bounds[2] else bounds[2]
-            bounds[3] = v if v > bounds[3] else bounds[3]
+    for one in range(0, lanes, 2):
+        two = min(one + 1, lanes - 1)  # an odd last lane is walked twice
+        maps_1 = maps_LT[one]
+        maps_2 = maps_LT[two]
+        affine_1 = affine_LN6[one]
+        affine_2 = affine_LN6[two]
+        path_1 = path_L2P[one]
+        path_2 = path_L2P[two]
+        x1 = y1 = x2 = y2 = 0.0
+        for t in range(points):
+            path_1[0, t] = x1
+            path_1[1, t] = y1
+            path_2[0, t] = x2
+            path_2[1, t] = y2
+            m = affine_1[maps_1[t]]
+            u = m[0] * x1 + m[1] * y1 + m[4]
+            y1 = m[2] * x1 + m[3] * y1 + m[5]
+            x1 = u
+            m = affine_2[maps_2[t]]
+            u = m[0] * x2 + m[1] * y2 + m[4]
+            y2 = m[2] * x2 + m[3] * y2 + m[5]
+            x2 = u
     for lane in range(lanes):
-        kept_L[lane] = points
-        if x[lane] != x[lane]:
+        last = path_L2P[lane, 0, points - 1]
+        if last == last:
+            kept_L[lane] = points
+            _widen(path_L2P[lane, 0], bounds_L4[lane, :2])
+            _widen(path_L2P[lane, 1], bounds_L4[lane, 2:])
+        else:
             kept_L[lane] = follow_diverging(maps_LT[lane, :-1], affine_LN6[lane], bounds_L4[lane])
 
 
 @kernel
-def to_pixels_each(maps_LT, affine_LN6, window_L4, side_pad, stride, kept_L, pixel_LT):
-    """Pixels of all points kept, for trajectories that each follow maps of their own.
+def _widen(value_P, bounds_2):
+    """Least and greatest value, and 0; a NaN counts for nothing.
 
-    Arguments as in :func:`to_pixels` and :func:`follow_each`; pixel_LT is int32 (L, P).
+    Eight at a time, in parts that the compiler can keep in one register each.
     """
-    lanes, points = maps_LT.shape
-    x = np.zeros(lanes)
-    y = np.zeros(lanes)
+    low_8 = np.zeros(8)
+    high_8 = np.zeros(8)
+    points = value_P.shape[0]
+    whole = points - points % 8
+    for first in range(0, whole, 8):
+        for k in range(8):
+            value = value_P[first + k]
+            low_8[k] = value if value < low_8[k] else low_8[k]
+            high_8[k] = value if value > high_8[k] else high_8[k]
+    bounds_2[:] = 0.0
+    for k in range(8):
+        bounds_2[0] = min(bounds_2[0], low_8[k])
+        bounds_2[1] = max(bounds_2[1], high_8[k])
+    for t in range(whole, points):
+        value = value_P[t]
+        bounds_2[0] = value if value < bounds_2[0] else bounds_2[0]
+        bounds_2[1] = value if value > bounds_2[1] else bounds_2[1]
+
+
+@kernel
+def path_to_pixels(path_2P, window_4, side_pad, stride, pixel_P):
+    """Pixels of a trajectory whose points are known; arguments as in :func:`to_pixels`."""
+    low_x = window_4[0]
+    extent_x = window_4[1]
+    low_y = window_4[2]
+    extent_y = window_4[3]
     side = side_pad[0]
     pad = side_pad[1]
-    for t in range(points):
-        for lane in range(lanes):
-            if t >= kept_L[lane]:
-                continue
-            window = window_L4[lane]
-            column = (x[lane] - window[0]) / window[1] * side + pad
-            row = (y[lane] - window[2]) / window[3] * side + pad
-            column = column if column == column else 0.0
-            row = row if row == row else 0.0
-            pixel_LT[lane, t] = np.int32(row) * stride + np.int32(column)
-            affine = affine_LN6[lane, maps_LT[lane, t]]
-            u = affine[0] * x[lane] + affine[1] * y[lane] + affine[4]
-            y[lane] = affine[2] * x[lane] + affine[3] * y[lane] + affine[5]
-            x[lane] = u
+    for t in range(pixel_P.shape[0]):
+        column = (path_2P[0, t] - low_x) / extent_x * side + pad
+        row = (path_2P[1, t] - low_y) / extent_y * side + pad
+        column = column if column == column else 0.0
+        row = row if row == row else 0.0
+        pixel_P[t] = np.int32(row) * stride + np.int32(column)

@@ -29,7 +29,7 @@ NUM_WEIGHTS = 25
 NUM_FLIPS = 4
 PER_REDRAW = NUM_WEIGHTS * NUM_FLIPS
 MAX_CANDIDATES = 100_000
-LANES = 8  # trajectories followed side by side; speed, never pixels
+LANES = 4  # trajectories followed side by side; speed, never pixels
 
 
 @dataclass(frozen=True, kw_only=True)

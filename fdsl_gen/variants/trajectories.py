@@ -146,14 +146,17 @@ def pixels(
     maps_LT = np.stack(sequences)
     bounds_L4 = np.empty((len(systems), 4))
     kept_L = np.empty(len(systems), np.int64)
-    chaos.follow_each(maps_LT, affine_LN6, bounds_L4, kept_L)
+    path_L2P = np.empty((len(systems), 2, maps_LT.shape[1]))
+    chaos.walk(maps_LT, affine_LN6, path_L2P, bounds_L4, kept_L)
     window_L4 = np.ascontiguousarray(_window(bounds_L4.T).T)
-    pixel_LT = np.empty(maps_LT.shape, np.int32)
     side_pad = np.array([side - 2.0 * PAD, PAD])
-    chaos.to_pixels_each(
-        maps_LT, affine_LN6, window_L4, side_pad, raster.canvas_stride(side), kept_L, pixel_LT
-    )
-    return [pixel_T[:kept] for pixel_T, kept in zip(pixel_LT, kept_L.tolist(), strict=True)]
+    stride = raster.canvas_stride(side)
+    found = []
+    for path_2P, window_4, kept in zip(path_L2P, window_L4, kept_L.tolist(), strict=True):
+        pixel_P = np.empty(kept, np.int32)
+        chaos.path_to_pixels(path_2P, window_4, side_pad, stride, pixel_P)
+        found.append(pixel_P)
+    return found
 
 
 def draw_pixels(pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key) -> NDArray[np.uint64]:

@@ -70,4 +70,4 @@ def stage_row(recipe: Recipe, count: int) -> dict[str, float]:
     rates = [len(samples) / sum(run[name] for name in stages) for run in runs]
     for name in ("category", *stages):
         row[name] *= 1e3 / len(samples)
-    return row | {"rate": statistics.median(rates)}
+    return row | {"rate": statistics.median(rates), "best": max(rates)}

@@ -17,3 +17,17 @@ def touch_or_die(task, report):
 def divide(task, report):
     report(1)
     return 1 / task
+
+
+def refuse():
+    raise RuntimeError("this cannot be received")
+
+
+class CannotBeReceived:
+    """A task function that breaks the process that receives it."""
+
+    def __reduce__(self):
+        return refuse, ()
+
+    def __call__(self, task, report):
+        pass

@@ -362,3 +362,33 @@ def test_an_exception_in_a_task_is_told_with_its_place(tmp_path):
         assert [(f.task, f.reason.split(",")[0]) for f in failures] == [
             (0, "ZeroDivisionError in divide")
         ]
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    """Spawned workers must not run the caller's script again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from fdsl_gen import generate, load_recipe\n"
+        f"recipe = load_recipe('fractal-1', **{SMALL!r})\n"
+        f"manifest = generate(recipe, {str(tmp_path / 'set')!r}, workers=2)\n"
+        "print('digest', manifest.content_digest)\n"
+    )
+    for command in ([sys.executable, str(script)], [sys.executable, "-"]):
+        done = subprocess.run(
+            command, input=script.read_text(), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("digest") == 1
+        assert done.stderr == ""
+
+
+def test_workers_that_cannot_start_are_told_once(tmp_path, monkeypatch, capfd):
+    from fdsl_gen.engine import Silent, local
+    from tests.engine_tasks import CannotBeReceived
+
+    failures = local.LocalEngine(2).run(CannotBeReceived(), [1, 2, 3, 4], Silent())
+    assert {failure.task for failure in failures} == {1, 2, 3, 4}
+    assert {failure.reason for failure in failures} == {
+        "its worker ended with exit code 1 before it could begin"
+    }
+    assert capfd.readouterr().err.count("Traceback") <= 4

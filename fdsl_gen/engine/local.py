@@ -8,10 +8,11 @@ itself.
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -45,6 +46,7 @@ def _work(pipe: Any, function: Function[Any]) -> None:
     _end_with_parent()
     unsent = 0
     sent_at = time.monotonic()
+    pipe.send(("ready", None))
 
     def report(count: int) -> None:
         nonlocal unsent, sent_at
@@ -64,10 +66,28 @@ def _work(pipe: Any, function: Function[Any]) -> None:
         unsent = 0
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep new processes from running the caller's script again.
+
+    Tasks are functions of this package, so workers have no use for it; a script or notebook that
+    calls ``generate`` needs no guard.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name) for name in ("__file__",) if name in main.__dict__}
+    spec, main.__spec__ = main.__spec__, None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+        main.__spec__ = spec
+
+
 @dataclass(slots=True)
 class _Worker:
     process: Any
     pipe: Any
+    ready: bool = False
     number: int | None = None  # of the task in hand
     images: int = 0  # reported of it
 
@@ -83,16 +103,16 @@ class _Run(Generic[T]):
     workers: list[_Worker] = field(default_factory=list)
     deaths: dict[int, int] = field(default_factory=dict)
     failures: list[Failure[T]] = field(default_factory=list)
+    false_starts: int = 0  # workers that died before they were ready, one after another
 
-    def start_worker(self) -> _Worker:
+    def start_worker(self) -> None:
         context = multiprocess.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.function), daemon=True)
-        process.start()
+        with _without_main():
+            process.start()
         theirs.close()
-        worker = _Worker(process, ours)
-        self.workers.append(worker)
-        return worker
+        self.workers.append(_Worker(process, ours))
 
     def hand_out(self, worker: _Worker) -> None:
         """Give a worker its next task, or send it home."""
@@ -110,6 +130,9 @@ class _Run(Generic[T]):
         except (EOFError, ConnectionResetError):
             self.bury(worker)
             return
+        if kind == "ready":
+            worker.ready = True
+            self.false_starts = 0
         if kind == "images":
             worker.images += value
             self.watch.images(value)
@@ -119,9 +142,13 @@ class _Run(Generic[T]):
             self.watch.images(-worker.images)
             self.failures.append(Failure(self.tasks[worker.number], reason))
             if hopeless:
-                self.failures += [Failure(self.tasks[n], NOT_STARTED) for n in self.queue]
-                self.queue.clear()
+                self.give_up(NOT_STARTED)
         self.hand_out(worker)
+
+    def give_up(self, reason: str) -> None:
+        """Begin no further task."""
+        self.failures += [Failure(self.tasks[n], reason) for n in self.queue]
+        self.queue.clear()
 
     def bury(self, worker: _Worker) -> None:
         """Replace a dead worker and give its task out again, unless it has cost too many."""
@@ -129,10 +156,16 @@ class _Run(Generic[T]):
         worker.pipe.close()
         self.workers.remove(worker)
         number = worker.number
+        how = _cause(worker.process.exitcode)
+        if not worker.ready:
+            self.false_starts += 1
+            if self.false_starts >= MAX_DEATHS:
+                self.give_up(f"its worker {how} before it could begin")
         if number is None:
+            if self.queue and not worker.ready:
+                self.start_worker()
             return
         self.watch.images(-worker.images)
-        how = _cause(worker.process.exitcode)
         self.deaths[number] = self.deaths.get(number, 0) + 1
         if self.deaths[number] < MAX_DEATHS:
             self.watch.note(f"a worker {how}; its shard is rendered again")
@@ -141,7 +174,7 @@ class _Run(Generic[T]):
             reason = f"its worker {how}, {MAX_DEATHS} times in a row"
             self.failures.append(Failure(self.tasks[number], reason))
         if self.queue:
-            self.hand_out(self.start_worker())
+            self.start_worker()
 
     def end(self) -> None:
         """Stop all workers now."""
@@ -178,8 +211,6 @@ class LocalEngine:
             for _ in range(min(self._count, len(tasks))):
                 run.start_worker()
             prepare()
-            for worker in list(run.workers):
-                run.hand_out(worker)
             while run.workers:
                 ready = connection.wait([worker.pipe for worker in run.workers])
                 for worker in [w for w in run.workers if w.pipe in ready]:

@@ -24,6 +24,11 @@ from fdsl_gen.kernels import chaos, space
 from fdsl_gen.schema import check_ranges, setting
 from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
+from fdsl_gen.variants.papers import (
+    KATAOKA_2022_REPLACING,
+    NAKAMURA_2023_OFDB,
+    YAMADA_2021_MVFRACTALDB,
+)
 
 LETTERS = "abcdefghijkl"
 RING_VIEWS = 12
@@ -39,29 +44,9 @@ class ExFractalDb:
     SEARCHED: ClassVar[bool] = True
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{kataoka2022replacing,
-  title     = {Replacing Labeled Real-Image Datasets With Auto-Generated Contours},
-  author    = {Kataoka, Hirokatsu and Hayamizu, Ryo and Yamada, Ryosuke and Nakashima, Kodai and
-               Takashima, Sora and Zhang, Xinyu and Martinez-Noriega, Edgar Josafat and
-               Inoue, Nakamasa and Yokota, Rio},
-  booktitle = {Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2022}
-}
-@inproceedings{yamada2021mvfractaldb,
-  title     = {MV-FractalDB: Formula-driven Supervised Learning for Multi-view Image Recognition},
-  author    = {Yamada, Ryosuke and Takahashi, Ryo and Suzuki, Ryota and Nakamura, Akio and
-               Yoshiyasu, Yusuke and Sagawa, Ryusuke and Kataoka, Hirokatsu},
-  booktitle = {International Conference on Intelligent Robots and Systems (IROS)},
-  year      = {2021}
-}
-@inproceedings{nakamura2023ofdb,
-  title     = {Pre-training Vision Transformers with Very Limited Synthesized Images},
-  author    = {Nakamura, Ryo and Kataoka, Hirokatsu and Takashima, Sora and
-               Martinez Noriega, Edgar Josafat and Yokota, Rio and Inoue, Nakamasa},
-  booktitle = {International Conference on Computer Vision (ICCV)},
-  year      = {2023}
-}"""
+    CITATION: ClassVar[str] = "\n".join(
+        (KATAOKA_2022_REPLACING, YAMADA_2021_MVFRACTALDB, NAKAMURA_2023_OFDB)
+    )
 
     image_size: int = setting(224, doc="side of the image, pixels", low=8, high=8192)
     num_points: int = setting(9_999, doc="points of the model", low=2, high=10_000_000)

@@ -25,6 +25,7 @@ from fdsl_gen.schema import setting
 from fdsl_gen.seeding import Key
 from fdsl_gen.variants import trajectories
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
+from fdsl_gen.variants.papers import NAKAMURA_2024_SCALING
 
 NUM_PROBES = 100
 PROBES_NEEDED = 50
@@ -70,15 +71,7 @@ class Fractal1:
     SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{nakamura2024scaling,
-  title     = {Scaling Backwards: Minimal Synthetic Pre-training?},
-  author    = {Nakamura, Ryo and Tadokoro, Ryu and Yamada, Ryosuke and Asano, Yuki M. and
-               Laina, Iro and Rupprecht, Christian and Inoue, Nakamasa and Yokota, Rio and
-               Kataoka, Hirokatsu},
-  booktitle = {European Conference on Computer Vision (ECCV)},
-  year      = {2024}
-}"""
+    CITATION: ClassVar[str] = NAKAMURA_2024_SCALING
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     num_points: int = setting(100_000, doc="points of the trajectory", low=1, high=100_000_000)

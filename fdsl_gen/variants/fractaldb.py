@@ -24,6 +24,7 @@ from fdsl_gen.schema import check_ranges, setting
 from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants import trajectories
 from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
+from fdsl_gen.variants.papers import KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB
 
 NUM_WEIGHTS = 25
 NUM_FLIPS = 4
@@ -41,24 +42,7 @@ class FractalDb:
     SEARCHED: ClassVar[bool] = True
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@article{kataoka2022pretraining,
-  title   = {Pre-training without Natural Images},
-  author  = {Kataoka, Hirokatsu and Okayasu, Kazushige and Matsumoto, Asato and
-             Yamagata, Eisuke and Yamada, Ryosuke and Inoue, Nakamasa and Nakamura, Akio and
-             Satoh, Yutaka},
-  journal = {International Journal of Computer Vision (IJCV)},
-  volume  = {130},
-  pages   = {990--1007},
-  year    = {2022}
-}
-@inproceedings{nakamura2023ofdb,
-  title     = {Pre-training Vision Transformers with Very Limited Synthesized Images},
-  author    = {Nakamura, Ryo and Kataoka, Hirokatsu and Takashima, Sora and
-               Martinez Noriega, Edgar Josafat and Yokota, Rio and Inoue, Nakamasa},
-  booktitle = {International Conference on Computer Vision (ICCV)},
-  year      = {2023}
-}"""
+    CITATION: ClassVar[str] = "\n".join((KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB))
 
     image_size: int = setting(362, doc="side of the image, pixels", low=16, high=8192)
     num_points: int = setting(200_000, doc="points of the trajectory", low=1, high=100_000_000)

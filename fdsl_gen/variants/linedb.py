@@ -21,6 +21,7 @@ from fdsl_gen.kernels.scatter import draw_integers, scatter_segments
 from fdsl_gen.schema import check_ranges, setting
 from fdsl_gen.seeding import Key, permutation
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
+from fdsl_gen.variants.papers import KATAOKA_2022_REPLACING
 
 
 @lru_cache(maxsize=64)
@@ -45,15 +46,7 @@ class LineDb:
     SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{kataoka2022replacing,
-  title     = {Replacing Labeled Real-Image Datasets With Auto-Generated Contours},
-  author    = {Kataoka, Hirokatsu and Hayamizu, Ryo and Yamada, Ryosuke and Nakashima, Kodai and
-               Takashima, Sora and Zhang, Xinyu and Martinez-Noriega, Edgar Josafat and
-               Inoue, Nakamasa and Yokota, Rio},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2022}
-}"""
+    CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     lines_min: int = setting(1, doc="lines in an image of category 0", low=0, high=1_000_000)

@@ -30,6 +30,7 @@ from fdsl_gen.schema import setting
 from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, Job, Rendered, Task
 from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
+from fdsl_gen.variants.papers import KATAOKA_2022_REPLACING
 
 _WHITE = 255
 _GREATEST_GREY = 256  # drawn as 255, as in the released code
@@ -52,15 +53,7 @@ class Rcdb(ContourSettings):
     SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{kataoka2022replacing,
-  title     = {Replacing Labeled Real-Image Datasets With Auto-Generated Contours},
-  author    = {Kataoka, Hirokatsu and Hayamizu, Ryo and Yamada, Ryosuke and Nakashima, Kodai and
-               Takashima, Sora and Zhang, Xinyu and Martinez-Noriega, Edgar Josafat and
-               Inoue, Nakamasa and Yokota, Rio},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2022}
-}"""
+    CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
 
     num_vertices_mean: float = setting(
         100.0, doc="mean of the exponential that vertex counts are drawn from", low=0.1, high=1e6

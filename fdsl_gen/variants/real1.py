@@ -33,6 +33,7 @@ from fdsl_gen.kernels.warp import warp_elastic, warp_rational
 from fdsl_gen.schema import setting
 from fdsl_gen.seeding import Key
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
+from fdsl_gen.variants.papers import NAKAMURA_2024_SCALING
 
 Transform = Literal["affine", "homography", "polynomial", "elastic"]
 
@@ -50,15 +51,7 @@ class Real1:
     SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{nakamura2024scaling,
-  title     = {Scaling Backwards: Minimal Synthetic Pre-training?},
-  author    = {Nakamura, Ryo and Tadokoro, Ryu and Yamada, Ryosuke and Asano, Yuki M. and
-               Laina, Iro and Rupprecht, Christian and Inoue, Nakamasa and Yokota, Rio and
-               Kataoka, Hirokatsu},
-  booktitle = {European Conference on Computer Vision (ECCV)},
-  year      = {2024}
-}"""
+    CITATION: ClassVar[str] = NAKAMURA_2024_SCALING
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     source: str | None = setting(

@@ -32,6 +32,7 @@ from fdsl_gen.schema import setting
 from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, Job, Rendered, Task
 from fdsl_gen.variants.contours import ContourSettings, draw_contours
+from fdsl_gen.variants.papers import SHINODA_2023_SEGRCDB
 
 _WHITE = 255
 
@@ -55,14 +56,7 @@ class SegRcdb(ContourSettings):
     SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "segmentation"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{shinoda2023segrcdb,
-  title     = {{SegRCDB}: Semantic Segmentation via Formula-Driven Supervised Learning},
-  author    = {Shinoda, Risa and Hayamizu, Ryo and Nakashima, Kodai and Inoue, Nakamasa and
-               Yokota, Rio and Kataoka, Hirokatsu},
-  booktitle = {IEEE/CVF International Conference on Computer Vision (ICCV)},
-  year      = {2023}
-}"""
+    CITATION: ClassVar[str] = SHINODA_2023_SEGRCDB
 
     num_vertices_mean: float = setting(
         100.0, doc="mean of the exponential that vertex counts are drawn from", low=0.1, high=1e6

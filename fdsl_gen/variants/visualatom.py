@@ -19,6 +19,7 @@ from fdsl_gen.schema import setting
 from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, Job, Rendered, Task
 from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
+from fdsl_gen.variants.papers import TAKASHIMA_2023_VISUAL
 
 _WHITE = 255
 
@@ -42,14 +43,7 @@ class VisualAtom(ContourSettings):
     SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "single"
     REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = """\
-@inproceedings{takashima2023visual,
-  title     = {Visual Atoms: Pre-Training Vision Transformers With Sinusoidal Waves},
-  author    = {Takashima, Sora and Hayamizu, Ryo and Inoue, Nakamasa and Kataoka, Hirokatsu and
-               Yokota, Rio},
-  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
-  year      = {2023}
-}"""
+    CITATION: ClassVar[str] = TAKASHIMA_2023_VISUAL
 
     num_vertices_min: int = setting(200, doc="least vertices of an orbit", low=3, high=100_000)
     num_vertices_max: int = setting(1000, doc="most vertices of an orbit", low=3, high=100_000)

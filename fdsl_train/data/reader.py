@@ -5,19 +5,17 @@ can only be seen inside them (a damaged image, an impossible label) is an error 
 """
 
 import os
-import tarfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from fdsl_gen import png, schema
 from fdsl_gen.errors import UsageError
 from fdsl_gen.manifest import META, Manifest, SplitEntry, read_manifest
-from fdsl_gen.shards import index_dtype
+from fdsl_gen.shards import index_dtype, scan_index
 from fdsl_train.data.source import Sample
 
 _OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a common limit of files
@@ -39,33 +37,6 @@ def read_dataset(folder: Path) -> Manifest:
     return manifest
 
 
-def build_index(path: Path, members: tuple[str, ...]) -> NDArray[np.void]:
-    """The index of a shard from its tar headers, as ``shards.index_of`` would have made it.
-
-    Args:
-        path: the tar file.
-        members: endings every sample has.
-
-    Raises:
-        UsageError: if the tar is damaged or a sample lacks a member.
-    """
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                key, _, ending = info.name.partition(".")
-                found.setdefault(key, {})[ending] = (info.offset_data, info.size)
-    except (tarfile.TarError, OSError) as error:
-        raise UsageError(f"{path} is not a readable tar file: {error}") from None
-    rows = []
-    for key, places in found.items():
-        for member in members:
-            if member not in places:
-                raise UsageError(f"{path}: sample {key} has no .{member}")
-        rows.append((key.encode(), *(n for member in members for n in places[member])))
-    return np.array(rows, dtype=index_dtype(members))
-
-
 class _OpenShard:
     """A shard file with its index."""
 
@@ -76,7 +47,7 @@ class _OpenShard:
             if stored.exists():
                 self.index = np.load(stored, allow_pickle=False)
             else:
-                self.index = build_index(path, members)
+                self.index = scan_index(path, members)
             self._file = os.open(path, os.O_RDONLY)
         except (OSError, ValueError) as error:
             if isinstance(error, UsageError):

@@ -10,7 +10,8 @@ from conftest import build_dataset, pattern
 
 from fdsl_gen.errors import UsageError
 from fdsl_gen.manifest import META
-from fdsl_train.data.reader import ShardSource, build_index, read_dataset
+from fdsl_gen.shards import scan_index
+from fdsl_train.data.reader import ShardSource, read_dataset
 from fdsl_train.data.source import num_samples
 
 
@@ -44,7 +45,7 @@ def test_a_missing_index_is_built(dataset: Path, tmp_path: Path) -> None:
     assert contents(open_split(copy)) == contents(open_split(dataset))
     name = "patterns-train-000001"
     stored = np.load(dataset / META / "index" / f"{name}.npy")
-    assert np.array_equal(build_index(dataset / f"{name}.tar", ("png", "cls")), stored)
+    assert np.array_equal(scan_index(dataset / f"{name}.tar", ("png", "cls")), stored)
 
 
 def test_a_source_can_be_sent_to_another_process(dataset: Path) -> None:

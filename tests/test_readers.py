@@ -126,3 +126,67 @@ def test_export(folder, truth, tmp_path):
     refused = fdsl_gen("export", folder, "--imagefolder", tmp_path / "other")
     assert refused.returncode == 2
     assert "is not empty" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Small finished sets with masks, and with several labels, and what is in them."""
+    from fdsl_gen import load_recipe
+
+    found = {}
+    for name, settings in (("segrcdb", {"encoding": "gray8"}), ("multi-fractal", {})):
+        out = tmp_path_factory.mktemp("scenes") / name
+        small = {"num_images": 6, "image_size": 64, "num_shards": 2, "validation_instances": 2}
+        generate(load_recipe(name, **small, **settings), out, workers=1)
+        found[name] = out, dict(open_dataset(out))
+    return found
+
+
+@leaves_files_open
+def test_webdataset_reads_masks(scenes):
+    import webdataset
+
+    folder, truth = scenes["segrcdb"]
+    urls = sorted(str(path) for path in folder.glob("*.tar"))
+    dataset = webdataset.WebDataset(urls, shardshuffle=False)
+    seen = {row["__key__"]: (row["png"], row["mask.png"]) for row in dataset}
+    assert seen.keys() == truth.keys()
+    for key, (image, mask) in seen.items():
+        for data, expected in ((image, truth[key].image), (mask, truth[key].mask)):
+            with Image.open(io.BytesIO(data)) as opened:
+                assert opened.mode == "L"
+                assert np.array_equal(np.asarray(opened), expected)
+    assert max(sample.mask.max() for sample in truth.values()) > 200
+
+
+@leaves_files_open
+def test_hugging_face_datasets_reads_masks(scenes, tmp_path):
+    import datasets
+
+    folder, truth = scenes["segrcdb"]
+    dataset = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    assert {name: split.num_rows for name, split in dataset.items()} == {
+        "train": 4,
+        "validation": 2,
+    }
+    rows = [row for split in dataset.values() for row in split]
+    assert {row["__key__"] for row in rows} == truth.keys()
+    for row in rows:
+        sample = truth[row["__key__"]]
+        assert np.array_equal(np.asarray(row["png"])[:, :, 0], sample.image)
+        assert np.array_equal(np.asarray(row["mask.png"]), sample.mask)
+
+
+@leaves_files_open
+def test_hugging_face_datasets_reads_several_labels(scenes, tmp_path):
+    import datasets
+
+    folder, truth = scenes["multi-fractal"]
+    dataset = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    rows = [row for split in dataset.values() for row in split]
+    assert {row["__key__"] for row in rows} == truth.keys()
+    for row in rows:
+        sample = truth[row["__key__"]]
+        assert tuple(row["json"]["labels"]) == sample.labels
+        assert np.array_equal(np.asarray(row["png"]), sample.image)
+    assert max(len(sample.labels) for sample in truth.values()) > 1

@@ -24,13 +24,14 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def bench_samples(recipe: Recipe, count: int) -> list[SampleId]:
-    """``count`` samples, all instances of a category before the next, as shards render them."""
+    """``count`` samples as they come in a shard: one unit each of categories all over the set."""
     if recipe.variant.SCENE:
         return [SampleId(-1, i) for i in range(min(count, recipe.num_images))]
-    per = min(recipe.num_instances, count)
     unit = recipe.variant.unit
-    instances = sorted(range(recipe.num_instances), key=lambda i: (unit(i), i))[:per]
-    return [SampleId(c, i) for c in range(-(-count // per)) for i in instances][:count]
+    instances = [i for i in range(recipe.num_instances) if unit(i) == unit(0)]
+    num_units = -(-count // len(instances))
+    categories = [k * recipe.num_categories // num_units for k in range(num_units)]
+    return [SampleId(c, i) for c in categories for i in instances][:count]
 
 
 def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, float]:
@@ -63,8 +64,7 @@ def stage_row(recipe: Recipe, count: int) -> dict[str, float]:
     """
     samples = bench_samples(recipe, count)
     one_run(recipe, samples[:8], 0)  # compiles
-    categories = len({c for c, _ in samples})
-    runs = [one_run(recipe, samples, run * categories) for run in range(RUNS)]
+    runs = [one_run(recipe, samples, run) for run in range(RUNS)]
     row = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     stages = ("render", "encode", "digest", "write")
     rates = [len(samples) / sum(run[name] for name in stages) for run in runs]

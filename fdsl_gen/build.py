@@ -32,8 +32,8 @@ def render_shard(
 ) -> tuple[list[Encoded], int, int]:
     """Draw and encode samples.
 
-    Images are drawn in the order of (category, unit), so that those which share work come together,
-    and returned in the order of ``samples``.
+    Images are drawn in the order of (category, unit, instance), so that those which share work come
+    together, and returned in the order of ``samples``.
 
     Args:
         recipe: of the dataset.
@@ -45,7 +45,9 @@ def render_shard(
         The samples, the sum of their digests, and how many images are blank.
     """
     unit = recipe.variant.unit
-    order = sorted(range(len(samples)), key=lambda k: (samples[k][0], unit(samples[k][1])))
+    order = sorted(
+        range(len(samples)), key=lambda k: (samples[k][0], unit(samples[k][1]), samples[k])
+    )
     ordered = [samples[k] for k in order]
     encoded: list[Encoded | None] = [None] * len(samples)
     total = blank = 0

@@ -255,3 +255,22 @@ def test_published_categories_at_full_size(file):
             system[:, "abcdef".index(letter)] *= factor
             image = naive.draw_fractal(system.tolist(), rows[:, 6].tolist(), uniforms, 362, "point")
             assert np.array_equal(render(recipe, c, 4 * weight).image, image)
+
+
+def test_a_shard_draws_every_redraw_once(tmp_path, monkeypatch):
+    """Neighbours in a shard are shuffled; they must be drawn in an order that shares the work."""
+    from fdsl_gen import generate
+    from fdsl_gen.variants.fractaldb import FractalDb
+
+    drawn = []
+    draw = FractalDb._draw
+
+    def counted(self, job, redraw, weight, pixel_T):
+        drawn.append((job.category.index, weight, redraw))
+        return draw(self, job, redraw, weight, pixel_T)
+
+    monkeypatch.setattr(FractalDb, "_draw", counted)
+    recipe = small(num_categories=3, num_instances=300, num_shards=1, filling_rate=0.05)
+    generate(recipe, tmp_path / "set", workers=1)
+    of_the_shard = drawn[1 : 1 + 3 * 25 * 3]  # the first image is drawn once before the shard
+    assert len(set(of_the_shard)) == len(of_the_shard) == 3 * 25 * 3

@@ -95,16 +95,24 @@ def test_cases_are_what_their_names_say():
     assert 5 < sum(reflections) < 37
 
 
-def test_lanes_do_not_mix():
-    systems = [CASES["random"][k] for k in range(42) if len(CASES["random"][k]) == 2]
-    same = ifs.cumulative_probabilities(systems[0])
-    maps_T = trajectories.shared_sequence(POINTS, same)
-    keys = np.stack([Key(1, "lane", (k,)).words for k in range(len(systems))])
+@pytest.mark.parametrize("mode", ["fill", "point", "patch"])
+@pytest.mark.parametrize("count", [2, 7, 31, 32, 45])
+def test_systems_drawn_together_equal_the_twin(count, mode):
+    """Few and many systems take different loops; diverging and degenerate ones are among them."""
+    systems = [s for group in CASES.values() for s in group if len(s) == 2]
+    chosen = [systems[(3 * k) % len(systems)] for k in range(count)]
+    cumulative = ifs.cumulative_probabilities(chosen[0])
+    maps_T = trajectories.shared_sequence(POINTS, cumulative)
+    keys = [Key(1, "lane", (k,)) for k in range(count)]
+    words = np.stack([key.words for key in keys])
     with np.errstate(all="ignore"):
-        together = trajectories.draw(np.stack(systems), maps_T, SIDE, "patch", keys)
-        for k, system in enumerate(systems):
-            alone = trajectories.draw(system[None], maps_T, SIDE, "patch", keys[k : k + 1])
-            assert np.array_equal(together[k], alone[0])
+        together = trajectories.draw(np.stack(chosen), maps_T, SIDE, mode, words)
+    probabilities = naive.determinant_probabilities(chosen[0].tolist())
+    for k in range(0, count, 5):
+        masks = [naive.patch_mask(keys[k], t) for t in range(POINTS)] if mode == "patch" else None
+        maps = chosen[k].tolist()
+        expected = naive.draw_fractal(maps, probabilities, SHARED, SIDE, mode, masks)
+        assert np.array_equal(trajectories.to_image(together[k], SIDE), expected)
 
 
 @pytest.mark.parametrize("mode", ["fill", "point", "patch"])

@@ -222,5 +222,5 @@ class FractalDb:
             return trajectories.draw_coloured(
                 pixel_T, self.image_size, self.draw, key, self.channel_order
             )
-        canvas = trajectories.draw_pixels(pixel_T, self.image_size, self.draw, key)
+        canvas = trajectories.draw_pixels(pixel_T, self.image_size, self.draw, key.words)
         return trajectories.to_image(canvas, self.image_size)

@@ -20,6 +20,8 @@ _MODES = {"patch": 0, "fill": 1, "point": 2}
 VALUE = 127  # grey of a drawn pixel
 PAD = 6  # border, pixels
 _BLOCK = 1022  # points between two visits of a canvas, a multiple of raster.MASKS_PER_WORD
+_WIDE = 32  # systems from which on the loops over lanes are the faster ones
+_TOGETHER = 4  # trajectories kept at a time where they are not, 16 bytes a point
 _SHARED_SEED = 100  # the released code reseeds NumPy's legacy generator with it for every image
 
 
@@ -103,6 +105,8 @@ def draw(
         Bit images (see ``kernels/raster.py``), not flipped yet, uint64 (L, side * words).
     """
     lanes = len(affine_LN6)
+    if lanes < _WIDE:
+        return _draw_few(affine_LN6, maps_T, side, mode, mask_keys)
     affine_N6L = np.ascontiguousarray(np.moveaxis(affine_LN6, 0, 2))
     window_4L, kept_L = _windows(maps_T, affine_N6L)
     words = np.uint64(raster.canvas_words(side))
@@ -159,13 +163,15 @@ def pixels(
     return found
 
 
-def draw_pixels(pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key) -> NDArray[np.uint64]:
+def draw_pixels(
+    pixel_T: NDArray[np.int32], side: int, mode: Draw, mask_key: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
     """One bit image of points whose pixels are known, not flipped yet, uint64 (side * words,)."""
     words = np.uint64(raster.canvas_words(side))
     canvas_L = np.zeros((1, side * int(words)), np.uint64)
     kept_L = np.array([len(pixel_T)])
     if mode == "patch":
-        raster.stamp_patches(pixel_T[:, None], kept_L, 0, key.words[None], words, canvas_L)
+        raster.stamp_patches(pixel_T[:, None], kept_L, 0, mask_key[None], words, canvas_L)
     elif mode == "fill":
         raster.stamp_blocks(pixel_T[:, None], kept_L, words, canvas_L)
     else:
@@ -199,6 +205,22 @@ def palette(channel_order: str) -> NDArray[np.uint8]:
         colours.append(stored[k])
     table = np.array(colours, np.uint8)
     return table if channel_order == "released" else table[:, ::-1].copy()
+
+
+def _draw_few(
+    affine_LN6: NDArray[np.float64],
+    maps_T: NDArray[np.uint8],
+    side: int,
+    mode: Draw,
+    mask_keys: NDArray[np.uint64],
+) -> NDArray[np.uint64]:
+    """What :func:`draw` does, for lanes too few for its loops to pay."""
+    canvases = []
+    for first in range(0, len(affine_LN6), _TOGETHER):
+        systems = list(affine_LN6[first : first + _TOGETHER])
+        for lane, pixel_P in enumerate(pixels(systems, [maps_T] * len(systems), side), first):
+            canvases.append(draw_pixels(pixel_P, side, mode, mask_keys[lane]))
+    return np.stack(canvases)
 
 
 def filling_rates(canvases: NDArray[np.uint64], side: int) -> NDArray[np.float64]:

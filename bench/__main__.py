@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.scaling import scaling_row
 from bench.stages import stage_row
-from fdsl_gen import load_recipe, schema
+from fdsl_gen import Recipe, load_recipe, schema
 
 STAGES = ("category", "render", "encode", "digest", "write")
 
@@ -63,7 +63,7 @@ def one_of_each_kind() -> list[str]:
     return list(found.values())
 
 
-def scaled(name: str):  # type: ignore[no-untyped-def]
+def scaled(name: str) -> Recipe:
     """The recipe with about 6,000 images in 24 shards."""
     recipe = load_recipe(name)
     if recipe.variant.SCENE:

@@ -18,4 +18,4 @@ if __name__ == "__main__":
         ):
             images.append(drawn.image)
             captions.append(f"{name} {sample.key}")
-    contact_sheet(images, captions, columns=6, tile=160).save(PICTURE, optimize=True)
+    contact_sheet(images, captions, columns=6, tile=96).save(PICTURE, optimize=True)

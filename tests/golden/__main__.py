@@ -17,5 +17,5 @@ if __name__ == "__main__":
             samples, recipe.variant.render(jobs_of(recipe, samples)), strict=True
         ):
             images.append(drawn.image)
-            captions.append(f"{name} {sample.key}")
-    contact_sheet(images, captions, columns=6, tile=96).save(PICTURE, optimize=True)
+            captions.append(sample.key if sample != samples[0] else name)
+    contact_sheet(images, captions, columns=6, tile=116).save(PICTURE, optimize=True)

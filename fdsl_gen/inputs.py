@@ -35,6 +35,12 @@ class FromPicture(Protocol):
         ...
 
 
+def _reading(recipe: Recipe, picture: Path) -> Recipe:
+    # mypy cannot know that every kind is a dataclass
+    variant = dataclasses.replace(recipe.variant, source=str(picture))  # type: ignore[type-var]
+    return dataclasses.replace(recipe, variant=variant)
+
+
 def adopt(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with the picture that a dataset's folder keeps, if it names none itself.
 
@@ -45,8 +51,7 @@ def adopt(recipe: Recipe, folder: Path) -> Recipe:
     kept = folder / META / KEPT
     if not isinstance(variant, FromPicture) or variant.source is not None or not kept.exists():
         return recipe
-    variant = dataclasses.replace(variant, source=str(kept))  # type: ignore[type-var]
-    return dataclasses.replace(recipe, variant=variant)
+    return _reading(recipe, kept)
 
 
 def picture_of(recipe: Recipe) -> NDArray[np.uint8] | None:
@@ -72,5 +77,4 @@ def keep(recipe: Recipe, picture: NDArray[np.uint8] | None, folder: Path) -> Rec
             store.write(kept, png.encode(picture, "rgb8"))
     except OSError as error:
         raise UsageError(f"cannot write {kept}: {error.strerror}") from None
-    variant = dataclasses.replace(recipe.variant, source=str(kept))  # type: ignore[type-var]
-    return dataclasses.replace(recipe, variant=variant)
+    return _reading(recipe, kept)

@@ -1,5 +1,6 @@
 """The one decorator of kernels, and where their machine code is kept."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable
@@ -54,6 +55,26 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_FOLDER or "")
     try:
-        return numba.njit(cache=_FOLDER is not None, nogil=True, error_model="numpy")(function)
+        decorate = numba.njit(cache=_FOLDER is not None, nogil=True, error_model="numpy")
+        compiled = decorate(function)
     finally:
         numba.config.CACHE_DIR = before
+    if _FOLDER is not None:
+        _save_alone(compiled._cache, _FOLDER)
+    return compiled
+
+
+def _save_alone(cache: Any, folder: Path) -> None:
+    """Let one process at a time keep machine code.
+
+    numba looks for a free file name and writes the file without a lock: two processes that compile
+    one kernel for different types at the same moment could put their code under the same name.
+    """
+    save = cache.save_overload
+
+    def save_alone(signature: Any, data: Any) -> None:
+        with (folder / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            save(signature, data)
+
+    cache.save_overload = save_alone

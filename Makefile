@@ -8,12 +8,16 @@ RECIPE ?=
 OUTPUT ?= runs/pretrain
 CKPT ?= runs/pretrain/export
 ARGS ?=
+NPROC ?= 1
+
+TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
+TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune test check bench golden clean
+.PHONY: help setup shards pretrain finetune eval plot transfer test check bench bench-loader bench-storage golden clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -23,7 +27,7 @@ $(VENV)/base.done: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/all.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[train,s3,dask,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[train,s3,hf,dask,plot,dev]"
 	@touch $@ $(VENV)/base.done
 
 setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clusters, tests
@@ -31,12 +35,21 @@ setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clust
 shards: $(VENV)/base.done  ## render fractal-1 into DATA (shards/)
 	$(BIN)/fdsl-gen fractal-1 --out $(DATA) $(ARGS)
 
-pretrain: $(VENV)/all.done  ## pre-train on DATA [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain]
-	$(BIN)/fdsl-train pretrain --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+pretrain: $(VENV)/all.done  ## pre-train on DATA [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain] [NPROC=8]
+	$(TRAIN) pretrain --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 finetune: OUTPUT = runs/finetune
 finetune: $(VENV)/all.done  ## fine-tune CKPT on DATA, an image folder or shards
-	$(BIN)/fdsl-train finetune --checkpoint $(CKPT) --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+	$(TRAIN) finetune --checkpoint $(CKPT) --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+
+eval: $(VENV)/all.done  ## measure CKPT on DATA [ARGS="--report classes.csv --confusion confusion.png"]
+	$(BIN)/fdsl-train eval $(CKPT) --data $(DATA) $(ARGS)
+
+plot: $(VENV)/all.done  ## draw loss, learning rate and accuracy of OUTPUT
+	$(BIN)/fdsl-train plot $(OUTPUT) $(ARGS)
+
+transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two cores
+	$(BIN)/python -m bench.transfer $(ARGS)
 
 test: $(VENV)/all.done  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
@@ -49,6 +62,13 @@ check: $(VENV)/all.done  ## lint, types and tests
 
 bench: $(VENV)/all.done  ## measure rendering, images a second and core
 	$(BIN)/python -m bench $(ARGS)
+
+bench-loader: $(VENV)/all.done  ## measure reading against timm's, and the trainer
+	$(BIN)/python -m bench.loader $(ARGS)
+	$(BIN)/python -m bench.trainer
+
+bench-storage: $(VENV)/all.done  ## measure object storage beside plain boto3
+	$(BIN)/python -m bench.storage $(ARGS)
 
 golden: $(VENV)/all.done  ## rewrite the pinned digests after pixels changed on purpose
 	$(BIN)/python -m tests.golden $(ARGS)

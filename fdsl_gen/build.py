@@ -1,6 +1,5 @@
 """From a recipe to a finished dataset: one shard, then all of it."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -8,21 +7,24 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fdsl_gen import content, shards, store
 from fdsl_gen.categories import find_categories, missing_blocks, recall
 from fdsl_gen.dataset import decode_sample
 from fdsl_gen.engine import Engine, Failure, Observer, Silent
-from fdsl_gen.engine.local import LocalEngine
-from fdsl_gen.engine.serial import SerialEngine
+from fdsl_gen.engine.array import Share
+from fdsl_gen.engine.choice import default_workers, engine_for
 from fdsl_gen.errors import FdslError, ShardsFailed
 from fdsl_gen.finalize import as_json, finalize
-from fdsl_gen.folder import Folder, claim
-from fdsl_gen.layout import SampleId, Shard, samples_of
+from fdsl_gen.folder import Folder
+from fdsl_gen.layout import SampleId, Shard, samples_of, shards_of
 from fdsl_gen.manifest import Manifest, ShardEntry
 from fdsl_gen.recipe import Recipe
+from fdsl_gen.remote import claim_place
 from fdsl_gen.samples import digest, encode, jobs_of, members_of
 from fdsl_gen.shards import Encoded
+from fdsl_gen.store.options import S3Options
 
 Report = Callable[[int], None]
 
@@ -70,17 +72,17 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
     """
     began = time.monotonic()
     recipe = folder.recipe
+    folder.fetch()
     recall(recipe, folder.categories)
     samples = samples_of(recipe, shard)
-    tar = folder.tar(shard)
-    if not tar.exists():
+    if not folder.has(shard):
         encoded, total, blank = render_shard(recipe, samples, folder.categories, report)
         try:
-            sha256, size = store.write_new(tar, shards.tar_parts(encoded))
+            sha256, size = folder.write_tar(shard, shards.tar_parts(encoded))
         except FileExistsError:  # another process finished it meanwhile
             return _adopt(folder, shard, samples)
         entry = ShardEntry(
-            file=tar.name,
+            file=folder.tar(shard).name,
             samples=len(samples),
             bytes=size,
             sha256=sha256,
@@ -88,7 +90,7 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
             blank=blank,
         )
         index = shards.index_of(encoded, members_of(recipe))
-        store.write(folder.index(shard), shards.index_bytes(index))
+        folder.write(folder.index(shard), shards.index_bytes(index))
         folder.mark(shard, entry, seconds=round(time.monotonic() - began, 3))
         return entry
     report(len(samples))
@@ -97,7 +99,18 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
 
 def _adopt(folder: Folder, shard: Shard, samples: list[SampleId]) -> ShardEntry:
     """Mark a shard that is there without a marker: its writer was killed between the two."""
-    tar = folder.tar(shard)
+    with folder.opened(shard) as tar:
+        entry, index = _examine(folder, shard, samples, tar)
+    folder.write(folder.index(shard), shards.index_bytes(index))
+    folder.mark(shard, entry, adopted=True)
+    return entry
+
+
+def _examine(
+    folder: Folder, shard: Shard, samples: list[SampleId], tar: Path
+) -> tuple[ShardEntry, NDArray[np.void]]:
+    """What a shard holds, and its index; FdslError if that is not what belongs there."""
+    name = folder.tar(shard).name
     recipe = folder.recipe
     channels = recipe.variant.image.channels
     total = blank = 0
@@ -111,19 +124,17 @@ def _adopt(folder: Folder, shard: Shard, samples: list[SampleId]) -> ShardEntry:
         index = shards.scan_index(tar, members_of(recipe))
     except (ValueError, KeyError) as error:
         raise FdslError(
-            f"{tar.name} is there but not what belongs there ({error}); delete it"
+            f"{name} is there but not what belongs there ({error}); delete it"
         ) from None
     entry = ShardEntry(
-        file=tar.name,
+        file=name,
         samples=len(samples),
         bytes=tar.stat().st_size,
         sha256=store.file_sha256(tar),
         content_digest=content.as_text(total),
         blank=blank,
     )
-    store.write(folder.index(shard), shards.index_bytes(index))
-    folder.mark(shard, entry, adopted=True)
-    return entry
+    return entry, index
 
 
 def estimated_bytes(recipe: Recipe, num_samples: int) -> int:
@@ -131,8 +142,9 @@ def estimated_bytes(recipe: Recipe, num_samples: int) -> int:
     return num_samples * recipe.variant.nominal_bytes(recipe.num_categories)
 
 
-def _check_space(folder: Folder, missing: list[Shard]) -> None:
-    needed = estimated_bytes(folder.recipe, sum(shard.num_samples for shard in missing))
+def _check_space(folder: Folder, missing: list[Shard], workers: int) -> None:
+    kept = folder.kept_at_once(missing, workers)
+    needed = estimated_bytes(folder.recipe, sum(shard.num_samples for shard in kept))
     free = shutil.disk_usage(folder.path).free
     if needed > free:
         raise ShardsFailed(
@@ -141,43 +153,40 @@ def _check_space(folder: Folder, missing: list[Shard]) -> None:
         )
 
 
-def default_workers() -> int:
-    """CPUs that this process may use: affinity, SLURM's grant, the cgroup's quota."""
-    count = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    if granted.isdigit() and int(granted) > 0:
-        count = min(count, int(granted))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass
-    return count
-
-
-def engine_for(workers: int | None, tasks: int) -> Engine:
-    """A plain loop for one worker or one task, else local processes."""
-    count = min(workers or default_workers(), max(tasks, 1))
-    return SerialEngine() if count == 1 else LocalEngine(count)
-
-
 def find_all(
-    recipe: Recipe, cache: Path, workers: int | None = None, observer: Observer | None = None
+    folder: Folder,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    *,
+    engine: Engine | None = None,
+    share: Share | None = None,
 ) -> None:
-    """Search the categories of a recipe into a cache folder; what is there already is kept.
+    """Search the categories of a dataset; what its folder has already is kept.
+
+    Args:
+        folder: of the dataset; the categories are then in ``folder.categories``.
+        workers: processes; None: the CPUs that this process may use.
+        observer: told of every category.
+        engine: does the search; None: what ``workers`` says.
+        share: of a task of a job array; None: all.
 
     Raises:
         ShardsFailed: if some could not be found.
     """
     watch = observer or Silent()
-    engine = engine_for(workers, len(missing_blocks(recipe, cache)))
-    failures = find_categories(recipe, cache, engine, watch)
+    recipe, cache = folder.recipe, folder.categories
+    folder.fetch()
+    blocks = missing_blocks(recipe, cache, share)
+    engine = engine or engine_for(workers, len(blocks))
+    failures = find_categories(recipe, cache, engine, watch, folder.write, share)
     if failures:
         raise ShardsFailed(
             f"{len(failures)} blocks of categories were not found: {failures[0].reason}"
+        )
+    folder.fetch()
+    if missing_blocks(recipe, cache, share):
+        raise ShardsFailed(
+            f"categories were found, but not all are in {folder.where}, which all hosts must share"
         )
 
 
@@ -188,15 +197,24 @@ def generate(
     workers: int | None = None,
     overwrite: bool = False,
     observer: Observer | None = None,
+    engine: Engine | None = None,
+    storage: S3Options | None = None,
+    tmp_dir: Path | None = None,
 ) -> Manifest:
-    """Render a dataset into a folder. What an earlier run finished there is kept.
+    """Render a dataset into a folder, or into object storage. What is finished there is kept.
 
     Args:
         recipe: from :func:`load_recipe`.
-        out: folder; empty, new, or one that an earlier run of the same recipe began.
+        out: folder, or ``s3://bucket/prefix``; empty, new, or one that an earlier run of the same
+            recipe began.
         workers: processes; None: the CPUs that this process may use. One means a plain loop.
         overwrite: delete a dataset of another recipe that stands there.
         observer: told of every image and shard.
+        engine: renders the shards, such as ``fdsl_gen.engine.dask.DaskEngine``; None: what
+            ``workers`` says.
+        storage: how to reach object storage.
+        tmp_dir: where shards on their way to object storage are built, one a worker; None: the
+            system's temporary folder.
 
     Returns:
         The manifest of the finished dataset.
@@ -205,19 +223,35 @@ def generate(
         UsageError: if ``out`` cannot be used.
         ShardsFailed: if shards could not be written; run again to retry these alone.
     """
-    watch = observer or Silent()
-    folder = claim(Path(out), recipe, overwrite=overwrite)
+    folder = claim_place(out, recipe, overwrite=overwrite, storage=storage, tmp_dir=tmp_dir)
+    render_shards(folder, shards_of(folder.recipe), workers, engine, observer or Silent())
+    return finalize(folder)
+
+
+def render_shards(
+    folder: Folder, wanted: list[Shard], workers: int | None, engine: Engine | None, watch: Observer
+) -> None:
+    """Render those of the wanted shards that are not there yet, and the categories for them.
+
+    Args:
+        folder: to render into.
+        wanted: which shards.
+        workers, engine: as of :func:`generate`.
+        watch: told of every image.
+
+    Raises:
+        ShardsFailed: if shards could not be written.
+    """
+    mine = set(wanted)
+    missing = [shard for shard in folder.missing() if shard in mine]
     recipe = folder.recipe
-    missing = folder.missing()
     folder.sweep(missing)
-    _check_space(folder, missing)
-    engine = engine_for(workers, len(missing))
+    _check_space(folder, missing, workers or default_workers())
     if missing and recipe.variant.SEARCHED:
-        find_all(recipe, folder.categories, workers, watch)
-    watch.begin(
-        images=sum(shard.num_samples for shard in missing),
-        done=recipe.num_samples - sum(shard.num_samples for shard in missing),
-    )
+        find_all(folder, workers, watch, engine=engine)
+    images = sum(shard.num_samples for shard in missing)
+    watch.begin(images=images, done=sum(shard.num_samples for shard in wanted) - images)
+    engine = engine or engine_for(workers, len(missing))
     try:
         failures = engine.run(
             partial(generate_shard, folder), missing, watch, partial(_warm_up, folder, missing)
@@ -226,16 +260,16 @@ def generate(
         folder.sweep(missing)
     if failures:
         raise ShardsFailed(_describe(folder, failures))
-    return finalize(folder)
 
 
 def _warm_up(folder: Folder, missing: list[Shard]) -> None:
     """Find what all categories share and compile every kernel, once for all workers."""
     if not missing:
         return
+    folder.fetch()
     recipe = folder.recipe
     shared = recipe.variant.shared(recipe.seed)
-    store.write(folder.shared, as_json(shared))
+    folder.write(folder.shared, as_json(shared))
     first = samples_of(recipe, missing[0])[:1]
     list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))
 

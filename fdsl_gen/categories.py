@@ -16,6 +16,7 @@ import numpy as np
 
 from fdsl_gen import store
 from fdsl_gen.engine import Engine, Failure, Observer
+from fdsl_gen.engine.array import Share
 from fdsl_gen.recipe import Recipe
 from fdsl_gen.seeding import Key
 from fdsl_gen.variants.base import Found, Recalls
@@ -23,8 +24,9 @@ from fdsl_gen.variants.base import Found, Recalls
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
 BLOCK = 100  # small enough that a thousand categories keep several workers busy
 
-
 SHARED = "shared.json"
+
+Keep = Callable[[Path, bytes], None]  # writes a small file whole
 
 
 def recall(recipe: Recipe, cache: Path) -> None:
@@ -98,42 +100,67 @@ class Categories:
         self._known.update({one.index: one for one in found})
 
 
-def search_block(recipe: Recipe, cache: Path, block: int, report: Callable[[int], None]) -> None:
+def search_block(
+    recipe: Recipe, cache: Path, keep: Keep, block: int, report: Callable[[int], None]
+) -> None:
     """Find the categories of a block and write its file."""
     last = min((block + 1) * BLOCK, recipe.num_categories)
     found = []
     for index in range(block * BLOCK, last):
         found.append(recipe.variant.category(index, Key(recipe.seed, "category", (index,))))
         report(1)
-    store.write(block_path(cache, block), _pack(found))
+    keep(block_path(cache, block), _pack(found))
 
 
-def missing_blocks(recipe: Recipe, cache: Path) -> list[int]:
-    """Blocks that are not whole in the cache."""
-    count = -(-recipe.num_categories // BLOCK)
-    return [block for block in range(count) if not _is_whole(recipe, cache, block)]
+def missing_blocks(recipe: Recipe, cache: Path, share: Share | None = None) -> list[int]:
+    """Blocks, of a task's share or of all, that are not whole in the cache."""
+    return [block for block in _blocks(recipe, share) if not _is_whole(recipe, cache, block)]
+
+
+def _blocks(recipe: Recipe, share: Share | None) -> list[int]:
+    blocks = range(-(-recipe.num_categories // BLOCK))
+    return list(blocks) if share is None else share.of(blocks)
+
+
+def _size(recipe: Recipe, block: int) -> int:
+    return min((block + 1) * BLOCK, recipe.num_categories) - block * BLOCK
 
 
 def _is_whole(recipe: Recipe, cache: Path, block: int) -> bool:
-    wanted = min((block + 1) * BLOCK, recipe.num_categories) - block * BLOCK
     try:
-        return len(_unpack(block_path(cache, block), block * BLOCK, recipe.seed)) >= wanted
+        found = _unpack(block_path(cache, block), block * BLOCK, recipe.seed)
+        return len(found) >= _size(recipe, block)
     except _UNREADABLE:
         return False
 
 
 def find_categories(
-    recipe: Recipe, cache: Path, engine: Engine, watch: Observer
+    recipe: Recipe,
+    cache: Path,
+    engine: Engine,
+    watch: Observer,
+    keep: Keep = store.write,
+    share: Share | None = None,
 ) -> list[Failure[int]]:
-    """Search all categories that the cache does not hold yet; returns the blocks that failed."""
-    blocks = missing_blocks(recipe, cache)
+    """Search categories that the cache does not hold yet; returns the blocks that failed.
+
+    Args:
+        recipe: whose categories are searched for.
+        cache: folder of blocks.
+        engine: does the search.
+        watch: told of every category.
+        keep: writes the file of a block.
+        share: of a task of a job array; None: all blocks.
+    """
+    blocks = missing_blocks(recipe, cache, share)
     if not blocks:
         return []
-    todo = sum(min(BLOCK, recipe.num_categories - block * BLOCK) for block in blocks)
+    todo = sum(_size(recipe, block) for block in blocks)
     watch.note(f"searching {todo:,} categories")
-    watch.begin(images=todo, done=recipe.num_categories - todo)
+    wanted = sum(_size(recipe, block) for block in _blocks(recipe, share))
+    watch.begin(images=todo, done=wanted - todo)
     recipe.variant.category(0, Key(recipe.seed, "category", (0,)))  # compiles before the workers
-    return engine.run(partial(search_block, recipe, cache), blocks, watch)
+    return engine.run(partial(search_block, recipe, cache, keep), blocks, watch)
 
 
 def as_csv(categories: Iterable[Found]) -> str:

@@ -1,6 +1,5 @@
 """The command ``fdsl-gen``: parses, calls one function, prints."""
 
-import shlex
 import signal
 import sys
 import traceback
@@ -9,7 +8,15 @@ from typing import Any, NoReturn
 
 import click
 
-from fdsl_gen import __version__, schema
+from fdsl_gen import __version__, cli_storage, schema
+from fdsl_gen.cli_engines import (
+    engine_options,
+    finalize_command,
+    search_command,
+    take_way,
+    this_command,
+)
+from fdsl_gen.cli_storage import PLACE, storage_options, take_storage, with_storage
 from fdsl_gen.errors import Exit, FdslError, Mismatch, ShardsFailed, Stopped, UsageError
 
 _PATH = click.Path(path_type=Path)
@@ -54,12 +61,15 @@ def _generate_command(name: str) -> click.Command:
     from fdsl_gen.options import recipe_options
 
     params: list[click.Parameter] = [
-        click.Option(["--out"], type=_PATH, help="folder of the dataset"),
+        click.Option(["--out"], type=PLACE, help="folder of the dataset, or s3://BUCKET/PREFIX"),
+        click.Option(["--tmp-dir"], type=_PATH, help="where shards for s3:// are built"),
         click.Option(
             ["--workers"], type=click.IntRange(min=1), help="processes  [default: CPUs granted]"
         ),
         click.Option(["--overwrite"], is_flag=True, help="delete the dataset that stands there"),
         click.Option(["--dry-run"], is_flag=True, help="say what would be made, and stop"),
+        *engine_options(),
+        *storage_options(),
         *recipe_options(name),
     ]
 
@@ -71,14 +81,33 @@ def _generate_command(name: str) -> click.Command:
 
 
 def _generate(
-    name: str, out: Path | None, workers: int | None, overwrite: bool, dry_run: bool, **values: Any
+    name: str,
+    out: Path | str | None,
+    tmp_dir: Path | None,
+    workers: int | None,
+    overwrite: bool,
+    dry_run: bool,
+    **values: Any,
 ) -> None:
     from fdsl_gen.build import estimated_bytes, generate
     from fdsl_gen.layout import shards_of
     from fdsl_gen.options import load_with
     from fdsl_gen.progress import Progress
+    from fdsl_gen.share import render_share
 
+    engine, share = take_way(values, workers)
+    how: dict[str, Any] = {"workers": workers, "engine": engine, "tmp_dir": tmp_dir}
+    how["storage"] = take_storage(values)
     recipe = load_with(name, values)
+    if share is not None:
+        total = len(shards_of(recipe))
+        mine = len(share.of(range(total)))
+        click.echo(f"{share}: {mine:,} of {total:,} shards", err=not dry_run)
+        if overwrite:
+            raise UsageError(
+                "--overwrite in a task of a job array would delete what the other tasks wrote;"
+                " give another --out, or delete the dataset before the array begins"
+            )
     size = estimated_bytes(recipe, recipe.num_samples)
     plan = (
         f"{recipe.name}: {recipe.num_samples:,} images, {recipe.num_categories:,} categories,"
@@ -88,28 +117,29 @@ def _generate(
         click.echo(plan)
         return
     if out is None:
-        raise UsageError("say where the dataset goes: --out DIR")
+        raise UsageError("say where the dataset goes: --out DIR or --out s3://BUCKET/PREFIX")
     click.echo(plan, err=True)
     with Progress() as progress:
         try:
-            manifest = generate(
-                recipe, out, workers=workers, overwrite=overwrite, observer=progress
-            )
+            if share is not None:
+                search = search_command(name)
+                left = render_share(recipe, out, share, search=search, observer=progress, **how)
+                click.echo(f"{share} is done; {left:,} shards of {out} are left for others")
+                click.echo(f"when all are there: {finalize_command(out)}")
+                return
+            manifest = generate(recipe, out, overwrite=overwrite, observer=progress, **how)
         except ShardsFailed as error:
-            raise ShardsFailed(f"{error}; to retry these alone: {_this_command()}") from None
+            again = this_command(share)
+            raise ShardsFailed(f"{error}; to retry these alone: {again}") from None
     rate = progress.made / progress.seconds
     click.echo(
         f"{out} is complete: {recipe.num_samples:,} images in {progress.seconds:.1f} s", nl=False
     )
     click.echo(f" ({rate:,.0f} img/s)" if progress.made else "")
-    click.echo(f"look at {out / 'preview.png'}, then:")
+    click.echo(f"look at {out}/preview.png, then:")
     click.echo(f"  fdsl-gen verify {out}")
     if manifest.recipe.get("train_recipe"):
         click.echo(f"  fdsl-train pretrain --data {out} --output runs/{recipe.name}")
-
-
-def _this_command() -> str:
-    return shlex.join(["fdsl-gen", *sys.argv[1:]])
 
 
 @cli.command(context_settings=_PASS_ON)
@@ -207,100 +237,59 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 @click.pass_context
 def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     """Search the categories of a recipe; print them as CSV, or show them in a picture."""
-    from fdsl_gen.options import recipe_options
+    from fdsl_gen.cli_categories import categories_command
 
-    params: list[click.Parameter] = [
-        click.Option(["--out"], type=_PATH, help="folder of the dataset to be; keeps the search"),
-        click.Option(["--table"], type=_PATH, help="write the CSV to this file"),
-        click.Option(["--picture"], type=_PATH, help="write a PNG with one image of each"),
-        click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
-        *recipe_options(recipe),
-    ]
-
-    def callback(**values: Any) -> None:
-        _categories(recipe, **values)
-
-    command = click.Command("categories", params=params, callback=callback, help=categories.help)
-    _pass_on(ctx, command, recipe, options)
+    _pass_on(ctx, categories_command(recipe), recipe, options)
 
 
-def _categories(
-    name: str,
-    out: Path | None,
-    table: Path | None,
-    picture: Path | None,
-    workers: int | None,
-    **values: Any,
-) -> None:
-    import tempfile
-
-    from fdsl_gen import store
-    from fdsl_gen.build import find_all
-    from fdsl_gen.categories import Categories, as_csv
-    from fdsl_gen.folder import claim
-    from fdsl_gen.options import load_with
-    from fdsl_gen.preview import categories_png
-    from fdsl_gen.progress import Progress
-
-    recipe = load_with(name, values)
-    if not recipe.variant.SEARCHED:
-        raise UsageError(f"the categories of {recipe.name} are drawn directly, not searched for")
-    with tempfile.TemporaryDirectory() as temporary, Progress("category") as progress:
-        cache = claim(out, recipe).categories if out else Path(temporary)
-        find_all(recipe, cache, workers, progress)
-        found = Categories(recipe, cache)
-        text = as_csv(found[c] for c in range(recipe.num_categories))
-        try:
-            if table is not None:
-                store.write(table, text.encode())
-            if picture is not None:
-                store.write(picture, categories_png(recipe, cache))
-        except OSError as error:
-            raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
-    written = [str(path) for path in (out, table, picture) if path is not None]
-    click.echo("\n".join(written) if written else text, nl=bool(written))
-
-
+@with_storage
 @cli.command()
-@click.argument("folder", type=_PATH)
-def status(folder: Path) -> None:
+@click.argument("folder", type=PLACE)
+def status(folder: Path | str, **values: Any) -> None:
     """Tell how much of a dataset is done."""
-    from fdsl_gen.manifest import MANIFEST
+    from fdsl_gen.remote import open_place
     from fdsl_gen.verify import status as status_of
 
-    done, total, missing = status_of(folder)
+    opened = open_place(folder, take_storage(values))
+    done, total, missing = status_of(opened)
     click.echo(f"{done} of {total} shards are done")
     for name in missing[:10]:
         click.echo(f"missing: {name}")
     if len(missing) > 10:
         click.echo(f"and {len(missing) - 10} more")
     if not missing:
-        complete = (folder / MANIFEST).exists()
+        complete = opened.is_complete()
         click.echo("complete" if complete else f"next: fdsl-gen finalize {folder}")
 
 
+@with_storage
 @cli.command("finalize")
-@click.argument("folder", type=_PATH)
-def finalize_folder(folder: Path) -> None:
+@click.argument("folder", type=PLACE)
+def finalize_folder(folder: Path | str, **values: Any) -> None:
     """Write card, preview and manifest of a folder whose shards are all there."""
     from fdsl_gen.finalize import finalize
-    from fdsl_gen.folder import open_folder
+    from fdsl_gen.remote import open_place
 
-    manifest = finalize(open_folder(folder))
+    manifest = finalize(open_place(folder, take_storage(values)))
     click.echo(f"{folder} is complete, content digest {manifest.content_digest}")
 
 
+@with_storage
 @cli.command("verify")
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PLACE)
 @click.option(
     "--render", "count", type=click.IntRange(min=1), help="draw this many samples again and compare"
 )
-def verify_folder(folder: Path, count: int | None) -> None:
+def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
     """Check every file of a dataset against its manifest."""
     from fdsl_gen import verify
     from fdsl_gen.manifest import read_manifest
     from fdsl_gen.progress import Progress
 
+    storage = take_storage(values)
+    if isinstance(folder, str):
+        cli_storage.verify_remote(folder, count, storage)
+        return
     manifest = read_manifest(folder)
     samples = sum(split.num_samples for split in manifest.splits.values())
     with Progress() as progress:
@@ -338,6 +327,10 @@ def export(folder: Path, out: Path) -> None:
     click.echo(f"{count:,} images in {out}")
 
 
+cli.add_command(cli_storage.upload)
+cli.add_command(cli_storage.download)
+
+
 @cli.command()
 @click.argument("recipe")
 def cite(recipe: str) -> None:
@@ -347,14 +340,21 @@ def cite(recipe: str) -> None:
     click.echo(load_recipe(recipe).variant.CITATION)
 
 
+# SIGTERM, and what schedulers send ahead of the end: SLURM --signal, Grid Engine -notify, limits.
+_WALLTIME = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+
+
 def _stop(signum: int, frame: object) -> NoReturn:
+    for other in _WALLTIME:  # one is enough; the next must not disturb the end
+        signal.signal(other, signal.SIG_IGN)
     name = signal.Signals(signum).name
     raise Stopped(f"stopped by {name}; what is finished stays, the same command goes on from there")
 
 
 def main() -> NoReturn:
     """Entry point: every expected failure is one sentence on standard error and its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
+    for each in _WALLTIME:
+        signal.signal(each, _stop)
     try:
         code = cli.main(standalone_mode=False)
     except FdslError as error:

@@ -16,9 +16,14 @@ class Exit(IntEnum):
 
 
 class FdslError(Exception):
-    """Base of all errors that are one clear sentence to the user."""
+    """Base of all errors that are one clear sentence to the user.
+
+    Attributes:
+        everywhere: whether every process of a training run meets it, so that one may speak for all.
+    """
 
     exit_code = Exit.UNEXPECTED
+    everywhere = True
 
 
 class UsageError(FdslError, ValueError):
@@ -35,6 +40,12 @@ class RenderError(FdslError):
 
 class ShardsFailed(FdslError):
     """Some shards could not be written; what was finished stays."""
+
+    exit_code = Exit.SHARDS_FAILED
+
+
+class StorageError(FdslError):
+    """Object storage did not answer or failed; what was finished stays."""
 
     exit_code = Exit.SHARDS_FAILED
 

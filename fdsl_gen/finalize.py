@@ -2,10 +2,9 @@
 
 import json
 
-from fdsl_gen import card, content, store
+from fdsl_gen import card, content
 from fdsl_gen.errors import ShardsFailed
 from fdsl_gen.folder import Folder
-from fdsl_gen.layout import shards_of
 from fdsl_gen.manifest import FORMAT, MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
 from fdsl_gen.preview import preview_png
 from fdsl_gen.samples import members_of
@@ -20,15 +19,14 @@ def build_manifest(folder: Folder) -> Manifest:
     recipe = folder.recipe
     entries: dict[str, list[ShardEntry]] = {}
     missing = []
-    for shard in shards_of(recipe):
-        entry = folder.entry(shard)
+    for shard, entry in folder.entries().items():
         if entry is None:
             missing.append(folder.tar(shard).name)
         else:
             entries.setdefault(shard.split, []).append(entry)
     if missing:
         raise ShardsFailed(
-            f"{len(missing)} shards of {folder.path} are missing, the first is {missing[0]};"
+            f"{len(missing)} shards of {folder.where} are missing, the first is {missing[0]};"
             " run its fdsl-gen command again"
         )
     total = sum(int(e.content_digest, 16) for split in entries.values() for e in split)
@@ -59,6 +57,7 @@ def finalize(folder: Folder) -> Manifest:
     Raises:
         ShardsFailed: if shards are missing.
     """
+    folder.fetch()
     manifest = build_manifest(folder)
     shared = folder.recipe.variant.shared(folder.recipe.seed)
     files = {
@@ -69,8 +68,7 @@ def finalize(folder: Folder) -> Manifest:
         folder.path / MANIFEST: manifest.to_json(),
     }
     for path, data in files.items():
-        if not path.exists() or path.read_bytes() != data:
-            store.write(path, data)
+        folder.refresh(path, data)
     folder.sweep()
     return manifest
 

@@ -1,5 +1,7 @@
 """A dataset folder: who owns it, which shards are done, what may be deleted.
 
+:class:`Folder` is one on this machine; ``remote.py`` makes the same of a prefix of a bucket.
+
 Layout::
 
     manifest.json  README.md  preview.png  _info.json      written last, the manifest after the rest
@@ -12,9 +14,11 @@ Layout::
     __meta__/categories/block-{number:06d}.npz             categories that were searched for
 """
 
+import contextlib
 import json
 import os
 import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,7 @@ from fdsl_gen.categories import SHARED
 from fdsl_gen.errors import UsageError
 from fdsl_gen.layout import Shard, shards_of
 from fdsl_gen.manifest import MANIFEST, META, ShardEntry
+from fdsl_gen.owner import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
 from fdsl_gen.recipe import Recipe, recipe_from_dict
 
 ROOT_FILES = (MANIFEST, "_info.json", "preview.png", "README.md")
@@ -32,10 +37,15 @@ ROOT_FILES = (MANIFEST, "_info.json", "preview.png", "README.md")
 
 @dataclass(frozen=True)
 class Folder:
-    """Paths in a dataset folder and what they say."""
+    """Paths in a dataset folder and what they say. Picklable: workers get one with their tasks."""
 
     path: Path
     recipe: Recipe
+
+    @property
+    def where(self) -> str:
+        """How messages call the dataset."""
+        return str(self.path)
 
     @property
     def meta(self) -> Path:
@@ -61,30 +71,75 @@ class Folder:
     def index(self, shard: Shard) -> Path:
         return self.meta / "index" / f"{self.stem(shard)}.npy"
 
+    def fetch(self) -> None:
+        """Bring here what shards are rendered with: categories, the picture. Here it is.
+
+        Raises:
+            UsageError: if this host does not see the folder.
+        """
+        if not self.meta.is_dir():
+            raise UsageError(
+                f"{socket.gethostname()} does not see {self.path}; give a folder that all hosts"
+                " share, or s3://BUCKET/PREFIX"
+            )
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write a small file of the dataset, replacing what stands there."""
+        store.write(path, data)
+
+    def refresh(self, path: Path, data: bytes) -> None:
+        """The same, unless the file has this content already."""
+        if not path.exists() or path.read_bytes() != data:
+            self.write(path, data)
+
+    def is_complete(self) -> bool:
+        """Whether the manifest is there."""
+        return (self.path / MANIFEST).exists()
+
+    def has(self, shard: Shard) -> bool:
+        """Whether a shard stands under its final name, marked or not."""
+        return self.tar(shard).exists()
+
+    def write_tar(self, shard: Shard, parts: Iterable[bytes]) -> tuple[str, int]:
+        """Write a shard; its sha256 and its size in bytes.
+
+        Raises:
+            FileExistsError: if it is there already; it was not replaced.
+        """
+        return store.write_new(self.tar(shard), parts)
+
+    @contextlib.contextmanager
+    def opened(self, shard: Shard) -> Iterator[Path]:
+        """A local file with the content of a shard, for as long as the context lasts."""
+        yield self.tar(shard)
+
+    def kept_at_once(self, shards: list[Shard], workers: int) -> list[Shard]:
+        """Which of the shards to be made this machine must have room for."""
+        return shards
+
     def mark(self, shard: Shard, entry: ShardEntry, **facts: Any) -> None:
         """Note that a shard is finished; ``facts`` of the run go into the marker only."""
         run = {"host": socket.gethostname(), "pid": os.getpid(), "version": fdsl_gen.__version__}
         data = {"shard": schema.to_dict(entry, defaults=True), "run": run | facts}
-        store.write(self.marker(shard), (json.dumps(data, indent=1) + "\n").encode())
+        self.write(self.marker(shard), (json.dumps(data, indent=1) + "\n").encode())
 
     def entry(self, shard: Shard) -> ShardEntry | None:
         """What the marker of a shard says; None if there is none or its file is gone or cut."""
         path = self.marker(shard)
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            entry = read_marker(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
-        except ValueError:
-            raise UsageError(
-                f"{path} is damaged; delete it, and the shard is checked anew"
-            ) from None
-        entry = schema.from_dict(ShardEntry, data["shard"], path.name)
         tar = self.tar(shard)
         return entry if tar.exists() and tar.stat().st_size == entry.bytes else None
 
+    def entries(self) -> dict[Shard, ShardEntry | None]:
+        """What the marker of every shard says, in order; see :meth:`entry`."""
+        return {shard: self.entry(shard) for shard in shards_of(self.recipe)}
+
     def missing(self) -> list[Shard]:
         """Shards without a valid marker, in order."""
-        return [shard for shard in shards_of(self.recipe) if self.entry(shard) is None]
+        return [shard for shard, entry in self.entries().items() if entry is None]
 
     def sweep(self, shards: list[Shard] | None = None) -> int:
         """Remove what dead processes left of these shards; None: of anything, on any host."""
@@ -96,18 +151,27 @@ class Folder:
         return sum(store.sweep(folder, names) for folder in places)
 
 
+def read_marker(data: bytes, where: str) -> ShardEntry:
+    """The content of a marker.
+
+    Raises:
+        UsageError: if it is damaged.
+    """
+    try:
+        return schema.from_dict(ShardEntry, json.loads(data)["shard"], where)
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{where} is damaged; delete it, and the shard is checked anew") from None
+
+
 def _owner_path(path: Path) -> Path:
-    return path / META / "recipe.json"
+    return path / META / OWNER
 
 
 def _owner_data(path: Path) -> dict[str, Any] | None:
     try:
-        data: dict[str, Any] = json.loads(_owner_path(path).read_text(encoding="utf-8"))
+        return read_owner(_owner_path(path).read_bytes(), str(_owner_path(path)))
     except FileNotFoundError:
         return None
-    except ValueError:
-        raise UsageError(f"{_owner_path(path)} is damaged") from None
-    return data
 
 
 def open_folder(path: Path) -> Folder:
@@ -134,62 +198,42 @@ def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
     Raises:
         UsageError: if it belongs to another recipe, holds something else, or cannot be written.
     """
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"{path} is a file, not a folder")
     recipe = inputs.adopt(recipe, path)
     picture = inputs.picture_of(recipe)
+    claim_path(path, owner_bytes(recipe), overwrite=overwrite)
+    # Absolute, for workers that stand in another folder.
+    return Folder(path.absolute(), inputs.keep(recipe, picture, path.absolute()))
+
+
+def claim_path(path: Path, ours: bytes, *, overwrite: bool = False) -> None:
+    """Make ``path`` a dataset folder, or find that it already is that of the same recipe.
+
+    Args:
+        path: made if it does not exist.
+        ours: content of ``recipe.json``.
+        overwrite: delete another dataset that stands there.
+
+    Raises:
+        UsageError: see :func:`claim`.
+    """
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file, not a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
         if overwrite:
             _empty(path)
-        owner = {
-            "recipe": recipe.to_dict(),
-            "identity": recipe.identity,
-            "recipe_digest": recipe.recipe_digest,
-        }
-        text = json.dumps(owner, indent=1, allow_nan=False) + "\n"
-        store.write_new(_owner_path(path), [text.encode()])
+        store.write_new(_owner_path(path), [ours])
     except FileExistsError:
-        _refuse_other(path, recipe)
+        refuse_other(str(path), _owner_path(path).read_bytes(), ours)
     except OSError as error:
         raise UsageError(f"cannot write into {path}: {error.strerror}") from None
-    return Folder(path, inputs.keep(recipe, picture, path))
 
 
 def _refuse_foreign(path: Path) -> None:
     if _owner_path(path).exists():
         return
-    others = sorted(entry.name for entry in path.iterdir() if entry.name != META)
-    if others:
-        raise UsageError(
-            f"{path} is not empty and not a dataset folder of fdsl-gen (it holds {others[0]});"
-            " give another --out"
-        )
-
-
-def _refuse_other(path: Path, recipe: Recipe) -> None:
-    owner = _owner_data(path) or {}
-    same = owner.get("recipe_digest") == recipe.recipe_digest
-    if same and owner["recipe"]["name"] == recipe.name:
-        return
-    theirs = owner.get("recipe", {})
-    differing = sorted(_differing(theirs, recipe.to_dict())) or ["revision"]
-    raise UsageError(
-        f"{path} belongs to another recipe (different: {', '.join(differing)}); give another --out,"
-        " or --overwrite to delete the dataset there"
-    )
-
-
-def _differing(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    names = []
-    for key in one.keys() | other.keys():
-        a, b = one.get(key), other.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            names += _differing(a, b, f"{prefix}{key}.")
-        elif a != b:
-            names.append(prefix + key)
-    return names
+    refuse_foreign(str(path), [entry.name for entry in path.iterdir()])
 
 
 def _empty(path: Path) -> None:

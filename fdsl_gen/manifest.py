@@ -11,6 +11,7 @@ from typing import Any
 from fdsl_gen import schema
 from fdsl_gen.errors import UsageError
 from fdsl_gen.schema import setting
+from fdsl_gen.store.s3 import S3Store
 
 FORMAT = 1
 META = "__meta__"
@@ -93,10 +94,44 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return parse_manifest(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise UsageError(_why_missing(folder)) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+
+
+def fetch_manifest(bucket: S3Store) -> Manifest:
+    """The manifest of a dataset in object storage.
+
+    Raises:
+        UsageError: if there is none, or it is not one.
+        StorageError: if the storage does not answer.
+    """
+    try:
+        return parse_manifest(bucket.read(MANIFEST), f"{bucket.url}/{MANIFEST}")
+    except FileNotFoundError:
+        if bucket.stat(f"{META}/recipe.json"):
+            raise UsageError(
+                f"{bucket.url} is not finished: run its fdsl-gen command again (fdsl-gen status"
+                f" {bucket.url} tells what is missing)"
+            ) from None
+        raise UsageError(f"{bucket.url} has no {MANIFEST}: there is no dataset there") from None
+
+
+def parse_manifest(content: bytes, path: str) -> Manifest:
+    """A manifest from the content of its file.
+
+    Args:
+        content: of the file.
+        path: of the file, for messages.
+
+    Raises:
+        UsageError: if it is not one.
+    """
+    try:
+        data = json.loads(content)
+    except ValueError as error:
         raise UsageError(f"cannot read {path}: {error}") from None
     names = list(Manifest.__dataclass_fields__)
     schema.check_keys(data, names, MANIFEST)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fdsl_gen import inputs, shards, store
 from fdsl_gen.dataset import load_index, open_dataset
 from fdsl_gen.errors import Mismatch, UsageError
-from fdsl_gen.folder import open_folder
+from fdsl_gen.folder import Folder
 from fdsl_gen.layout import SampleId, shards_of
 from fdsl_gen.manifest import META, Manifest, ShardEntry, read_manifest
 from fdsl_gen.recipe import recipe_from_dict
@@ -103,9 +103,8 @@ def _same(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> boo
     return np.array_equal(one, other)
 
 
-def status(path: Path) -> tuple[int, int, list[str]]:
+def status(folder: Folder) -> tuple[int, int, list[str]]:
     """How many shards are finished, how many there will be, and which are missing."""
-    folder = open_folder(path)
     missing = [folder.tar(shard).name for shard in folder.missing()]
     total = len(shards_of(folder.recipe))
     return total - len(missing), total, missing

@@ -1,7 +1,10 @@
 """Functions that engine tests send to worker processes."""
 
+import errno
 import os
 import signal
+
+from fdsl_gen.errors import UsageError
 
 
 def touch_or_die(task, report):
@@ -17,6 +20,14 @@ def touch_or_die(task, report):
 def divide(task, report):
     report(1)
     return 1 / task
+
+
+def refuse_to_work(task, report):
+    raise UsageError("the folder is not here")
+
+
+def fill_the_disk(task, report):
+    raise OSError(errno.ENOSPC, "disk full")
 
 
 def refuse():

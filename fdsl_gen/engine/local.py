@@ -41,7 +41,8 @@ def _end_with_parent() -> None:
 
 def _work(pipe: Any, function: Function[Any]) -> None:
     """A worker's life: receive a task, send ("images", n) while at it, then "done" or "failed"."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
+    for sent_to_all in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(sent_to_all, signal.SIG_IGN)  # the supervisor decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     unsent = 0
@@ -67,7 +68,7 @@ def _work(pipe: Any, function: Function[Any]) -> None:
 
 
 @contextlib.contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Keep new processes from running the caller's script again.
 
     Tasks are functions of this package, so workers have no use for it; a script or notebook that
@@ -109,7 +110,7 @@ class _Run(Generic[T]):
         context = multiprocess.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.function), daemon=True)
-        with _without_main():
+        with without_main():
             process.start()
         theirs.close()
         self.workers.append(_Worker(process, ours))

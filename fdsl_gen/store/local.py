@@ -1,12 +1,13 @@
 """Files that are either whole or not there, in a local folder.
 
 Everything is written under a temporary name in its own folder, flushed to the disk and then given
-its final name. The temporary name tells host and process, so that what a killed process left can
-be found: ``.{final name}.{host}.{pid}.tmp``.
+its final name. The temporary name tells host, process and thread, so that what a killed process
+left can be found: ``.{final name}.{host}.{pid}-{thread}.tmp``.
 """
 
 import os
 import socket
+import threading
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +16,8 @@ _HOST = socket.gethostname().replace(".", "-")
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.tmp")
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    return path.with_name(f".{path.name}.{_HOST}.{writer}.tmp")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -26,8 +28,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]:
-    """A temporary file with the joined parts; its path, sha256 and size."""
+def write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]:
+    """A temporary file beside ``path`` with the joined parts; its path, sha256 and size.
+
+    It is the caller's to rename or remove; :func:`sweep` finds it if the caller is killed.
+    """
     temporary = _temporary(path)
     hashed = sha256()
     size = 0
@@ -56,7 +61,7 @@ def write_new(path: Path, parts: Iterable[bytes]) -> tuple[str, int]:
         OSError: if the file cannot be written; nothing is left of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, hexdigest, size = _write_temporary(path, parts)
+    temporary, hexdigest, size = write_temporary(path, parts)
     try:
         try:
             os.link(temporary, path)  # unlike a rename, fails if the name is taken
@@ -75,7 +80,7 @@ def write_new(path: Path, parts: Iterable[bytes]) -> tuple[str, int]:
 def write(path: Path, data: bytes) -> None:
     """Write a small file, replacing what stands there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, _, _ = _write_temporary(path, [data])
+    temporary, _, _ = write_temporary(path, [data])
     os.replace(temporary, path)
     _sync_folder(path.parent)
 
@@ -114,9 +119,12 @@ def sweep(folder: Path, names: Iterable[str] | None = None) -> int:
     removed = 0
     for path in folder.glob(".*.tmp"):
         parts = path.name[1:].rsplit(".", 3)
-        if len(parts) != 4 or not parts[2].isdigit():
+        if len(parts) != 4:
             continue
-        name, host, pid, _ = parts
+        name, host, writer, _ = parts
+        pid = writer.partition("-")[0]
+        if not pid.isdigit():
+            continue
         ours = host == _HOST
         if wanted is not None and (name not in wanted or not ours):
             continue

@@ -1,0 +1,72 @@
+"""Names of places: a folder, ``s3://bucket/prefix`` or ``hf://datasets/OWNER/NAME``."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from fdsl_gen.errors import UsageError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a drive
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+class S3Url(NamedTuple):
+    """A place in object storage; ``prefix`` has no slash at its ends and may be empty."""
+
+    bucket: str
+    prefix: str
+
+
+def scheme_of(text: str) -> str | None:
+    """``s3`` of ``s3://...``, ``pipe`` of ``pipe:...``; None for the path of a folder."""
+    found = _SCHEME.match(text)
+    return found[1].lower() if found else None
+
+
+def is_remote(place: str | Path) -> bool:
+    """Whether a place is object storage rather than a folder.
+
+    Raises:
+        UsageError: if it is a URL of another kind.
+    """
+    if isinstance(place, Path) or scheme_of(place) is None:
+        return False
+    parse_s3(place)
+    return True
+
+
+def parse_s3(text: str) -> S3Url:
+    """The parts of ``s3://bucket/prefix``.
+
+    Raises:
+        UsageError: if it is something else.
+    """
+    scheme = scheme_of(text)
+    if scheme != "s3" or not text[2:].startswith("://"):
+        what = f"{scheme}:" if scheme else text
+        raise UsageError(
+            f"{what} is not a place fdsl-gen knows here; give a folder or s3://BUCKET/PREFIX"
+            " (other services speak S3 too: --endpoint-url)"
+        )
+    bucket, _, prefix = text[5:].partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise UsageError(
+            f"'{bucket}' is not the name of a bucket (3 to 63 of a-z, 0-9, '.' and '-');"
+            " give s3://BUCKET/PREFIX"
+        )
+    parts = [part for part in prefix.split("/") if part]
+    if {".", ".."} & set(parts):
+        raise UsageError(f"s3://{bucket}/{prefix}: '.' and '..' mean nothing in object storage")
+    return S3Url(bucket, "/".join(parts))
+
+
+def parse_hub(text: str) -> str:
+    """OWNER/NAME of ``hf://datasets/OWNER/NAME``.
+
+    Raises:
+        UsageError: if it is something else.
+    """
+    found = re.fullmatch(r"hf://datasets/([\w.-]+/[\w.-]+)/?", text)
+    if not found:
+        raise UsageError(f"{text}: a dataset of the Hugging Face Hub is hf://datasets/OWNER/NAME")
+    return found[1]

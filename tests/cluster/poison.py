@@ -1,0 +1,19 @@
+"""Loaded into the workers of a test cluster: shard 3 kills its worker while a file exists."""
+
+import os
+import signal
+from pathlib import Path
+
+from fdsl_gen import build
+from fdsl_gen.layout import samples_of
+
+FLAG = Path(os.environ["FDSL_TEST_POISON"])
+
+
+def poisoned(recipe, shard):
+    if shard.index == 3 and FLAG.exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return samples_of(recipe, shard)
+
+
+build.samples_of = poisoned

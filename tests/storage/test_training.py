@@ -1,0 +1,116 @@
+"""Training from object storage: the same run as from disk, through trouble too."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fdsl_gen import generate, load_recipe
+from fdsl_gen.manifest import read_manifest
+from fdsl_train.cli import main
+from tests.storage.conftest import SECRET
+from tests.storage.proxy import BUSY, CUT, FORBIDDEN, PASS
+
+FLAGS = """--recipe cpu_smoke --img-size 32 --patch-size 8 --embed-dim 32 --depth 1 --num-heads 2
+    --steps 12 --warmup-steps 2 --global-batch-size 16 --scale 0.5,1 --log-every 1 --workers 1"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """48 small images in 6 shards."""
+    out = tmp_path_factory.mktemp("set") / "data"
+    recipe = load_recipe(
+        "rcdb-1k", num_categories=8, num_instances=6, num_shards=6, image_size=48, encoding="gray8"
+    )
+    generate(recipe, out, workers=1)
+    return out
+
+
+@pytest.fixture
+def stored(folder, direct) -> Path:
+    """The same in the bucket."""
+    manifest = read_manifest(folder)
+    for entry in manifest.splits["train"].shards:
+        direct.upload(entry.file, folder / entry.file, entry.sha256)
+        index = f"__meta__/index/{entry.file.removesuffix('.tar')}.npy"
+        direct.write(index, (folder / index).read_bytes())
+    direct.write("manifest.json", manifest.to_json())
+    return folder
+
+
+def pretrain(data, output, *more) -> Result:
+    words = ["pretrain", *FLAGS.split(), "--data", str(data), "--output", str(output)]
+    return CliRunner().invoke(main, [*words, *map(str, more)])
+
+
+def losses(output) -> list[float]:
+    lines = (output / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def reached(store, tmp_path) -> list[str]:
+    """The flags by which a store is reached, with a cache of two shards or a little more."""
+    options = store.options
+    return [
+        "--endpoint-url", options.endpoint_url, "--retries", options.retries,
+        "--timeout", options.timeout, "--cache-dir", tmp_path / "cache",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("decoded", ["0", "4"])
+def test_a_run_from_the_bucket_is_the_run_from_disk(
+    stored, bucket, proxy, tmp_path, monkeypatch, decoded
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert pretrain(stored, tmp_path / "disk", "--decoded-cache", "0").exit_code == 0
+    tars = 0
+
+    def trouble(method: str, path: str, before: int) -> str:
+        nonlocal tars
+        if method == "GET" and path.endswith(".tar") and before == 0:
+            tars += 1
+            return (CUT, BUSY)[tars % 2]
+        return PASS
+
+    proxy.rule = trouble
+    result = pretrain(
+        bucket.url, tmp_path / "bucket", *reached(bucket, tmp_path), "--decoded-cache", decoded
+    )
+    assert result.exit_code == 0, result.output
+    assert tars == 6
+    assert losses(tmp_path / "bucket") == losses(tmp_path / "disk")
+    kept = [path.name for path in (tmp_path / "cache").iterdir() if path.suffix == ".part"]
+    assert kept == []
+
+
+def test_a_cache_smaller_than_the_set(stored, bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("fdsl_train.data.shard_cache.KEEP_SECONDS", 0.0)
+    largest = max(path.stat().st_size for path in stored.glob("*.tar"))
+    flags = [*reached(bucket, tmp_path), "--decoded-cache", "0", "--cache-gb", 3 * largest / 1e9]
+    result = pretrain(bucket.url, tmp_path / "out", *flags, "--workers", "0")
+    assert result.exit_code == 0, result.output
+    held = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*.tar"))
+    assert held <= 3 * largest
+
+
+def test_what_cannot_be_read_is_a_sentence(stored, bucket, proxy, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    flags = reached(bucket, tmp_path)
+
+    def refused(data, *more) -> str:
+        result = pretrain(data, tmp_path / "out", *more)
+        assert result.exit_code in (2, 3), result.output
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert SECRET not in result.output
+        return result.stderr
+
+    assert "there is no dataset there" in refused(bucket.url + "/other", *flags)
+    assert "not a place" in refused("gs://bucket/set")
+    assert "not a place" in refused("pipe:cat shards")
+    proxy.rule = lambda method, path, before: FORBIDDEN
+    assert "was refused (AccessDenied); check the credentials" in refused(bucket.url, *flags)
+    proxy.rule = lambda method, path, before: PASS
+    small = refused(bucket.url, *flags, "--cache-gb", "0.000001")
+    assert "cannot hold a shard" in small

@@ -19,7 +19,9 @@ Purpose = Literal["pretrain", "finetune"]
 
 # These may differ between a run and its continuation: they change no weight, or (device, threads)
 # only its last bits.
-FREE_ON_RESUME = frozenset({"workers", "log_every", "checkpoint_every", "threads", "device"})
+FREE_ON_RESUME = frozenset(
+    {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache"}
+)
 
 # Saying the one in a flag takes back what the recipe says of the other.
 _RIVALS = {
@@ -52,6 +54,9 @@ class TrainConfig:
     depth: int | None = setting(None, doc="number of blocks; null: the model's own", low=1)
     num_heads: int | None = setting(None, doc="attention heads; null: the model's own", low=1)
     drop_path: float = setting(0.0, doc="stochastic depth rate", low=0, high=1)
+    freeze: Literal["none", "backbone"] = setting(
+        "none", doc="backbone: train the head alone, a linear probe"
+    )
 
     # length and batch
     steps: int | None = setting(None, doc="optimizer steps (or say epochs)", low=1)
@@ -59,24 +64,40 @@ class TrainConfig:
         None, doc="passes over the data, rounded up to whole steps", low=0, above=True
     )
     global_batch_size: int = setting(doc="images per step over all processes", low=1)
+    grad_accum_steps: int = setting(
+        1, doc="parts of a process's share of a batch that pass the model one by one", low=1
+    )
 
     # optimizer
-    opt: Literal["adamw", "sgd"] = setting("adamw", doc="optimizer; sgd is Nesterov's")
-    momentum: float = setting(0.9, doc="of sgd", low=0, high=1)
+    opt: str = setting("adamw", doc="timm optimizer; sgd is Nesterov's, momentum is plain SGD")
+    momentum: float = setting(0.9, doc="of optimizers that have one", low=0, high=1)
     weight_decay: float = setting(0.05, doc="not applied to biases and norms", low=0)
+    layer_decay: float | None = setting(
+        None, doc="factor of the learning rate from a layer to the one below", low=0, above=True
+    )
+    clip_grad: float | None = setting(None, doc="limit of gradients", low=0, above=True)
+    clip_mode: Literal["norm", "value", "agc"] = setting("norm", doc="what the limit is of")
     lr: float = setting(doc="peak learning rate, before scaling by the batch", low=0, above=True)
     lr_base_batch: int | None = setting(
         None, doc="peak is lr * global_batch_size / this; null: peak is lr", low=1
     )
-    sched: Literal["cosine"] = setting("cosine", doc="shape of the schedule after warm-up")
+    sched: Literal["cosine", "onecycle"] = setting(
+        "cosine", doc="cosine: linear warm-up, half a cosine; onecycle: half a cosine both ways"
+    )
     min_lr: float = setting(1.0e-5, doc="learning rate at the end", low=0)
     warmup_lr: float = setting(1.0e-6, doc="learning rate of the first warm-up step", low=0)
     warmup_steps: int | None = setting(None, doc="linear warm-up (or say warmup_epochs)", low=0)
     warmup_epochs: float | None = setting(
         None, doc="warm-up in passes over the data, rounded up to whole steps", low=0
     )
-    amp: bool = setting(False, doc="mixed precision, on a GPU only")
+    amp: bool = setting(False, doc="mixed precision")
     amp_dtype: Literal["float16", "bfloat16"] = setting("bfloat16", doc="of mixed precision")
+    model_ema: bool = setting(
+        False, doc="keep a moving average of the weights; it is validated and exported"
+    )
+    model_ema_decay: float = setting(0.9998, doc="of the moving average", low=0, high=1)
+    torchcompile: str | None = setting(None, doc="backend of torch.compile, such as inductor")
+    channels_last: bool = setting(False, doc="memory layout that convolutions prefer")
 
     # loss
     smoothing: float = setting(0.1, doc="label smoothing", low=0, high=1)
@@ -96,6 +117,9 @@ class TrainConfig:
     aa: str | None = setting(None, doc="timm's RandAugment text, such as rand-m9-mstd0.5-inc1")
     reprob: float = setting(0.0, doc="probability of random erasing", low=0, high=1)
     remode: Literal["const", "rand", "pixel"] = setting("pixel", doc="filling of erased parts")
+    aug_repeats: int = setting(
+        1, doc="views of an image in neighbouring places, each augmented anew", low=1
+    )
     mean: tuple[float, ...] = setting((0.5, 0.5, 0.5), doc="subtracted, per channel, of 0..1")
     std: tuple[float, ...] = setting((0.5, 0.5, 0.5), doc="divided by", low=0, above=True)
     crop_pct: float = setting(
@@ -105,6 +129,9 @@ class TrainConfig:
     # running
     workers: int = setting(
         4, doc="data loader processes, at most one per CPU; changes no result", low=0
+    )
+    decoded_cache: float = setting(
+        4.0, doc="GB; smaller datasets are decoded once a machine, into a file; 0: never", low=0
     )
     log_every: int = setting(50, doc="steps between lines of metrics.jsonl", low=1)
     checkpoint_every: int = setting(1000, doc="steps between checkpoints", low=1)
@@ -128,8 +155,6 @@ class TrainConfig:
             low, high = getattr(self, name)
             if low > high:
                 raise UsageError(f"{name}: the first number must not exceed the second")
-        if self.mixes and self.global_batch_size % 2:
-            raise UsageError("global_batch_size: must be even with mixup or cutmix")
         if self.min_lr > self.peak_lr:
             raise UsageError(
                 f"min_lr: {self.min_lr:g} is above the peak learning rate, which is"
@@ -153,6 +178,26 @@ class TrainConfig:
     def steps_for(self, epochs: float, num_samples: int) -> int:
         """Steps that show at least ``epochs * num_samples`` images."""
         return -int(-epochs * num_samples // self.global_batch_size)
+
+    def share(self, world_size: int) -> int:
+        """Images that one of ``world_size`` processes passes through the model at once.
+
+        Raises:
+            UsageError: if the global batch cannot be shared out evenly.
+        """
+        parts = world_size * self.grad_accum_steps
+        if self.global_batch_size % parts:
+            raise UsageError(
+                f"global_batch_size: {self.global_batch_size} images cannot be shared evenly by"
+                f" {world_size} processes in {self.grad_accum_steps} parts"
+            )
+        share = self.global_batch_size // parts
+        if self.mixes and share % 2:
+            raise UsageError(
+                "global_batch_size: mixup and cutmix pair images, so the share of a process must"
+                f" be even, and it is {share}"
+            )
+        return share
 
     def resolve(self, num_samples: int) -> "Resolved":
         """The run with every length in steps.
@@ -208,7 +253,9 @@ def describe_recipes() -> list[tuple[str, str]]:
     return described
 
 
-def load_config(name: str, purpose: Purpose, overrides: dict[str, Any]) -> TrainConfig:
+def load_config(
+    name: str, purpose: Purpose, overrides: dict[str, Any], world_size: int = 1
+) -> TrainConfig:
     """Read a training recipe and replace some of its values.
 
     Args:
@@ -216,7 +263,9 @@ def load_config(name: str, purpose: Purpose, overrides: dict[str, Any]) -> Train
             ``.yaml``.
         purpose: the command that asks.
         overrides: settings by name. ``steps`` takes back the recipe's ``epochs`` and the other
-            way round, the same for warm-up.
+            way round, the same for warm-up. ``batch_size`` is timm's: images that one process
+            passes through the model at once.
+        world_size: processes of the run.
 
     Raises:
         UsageError: if there is no such recipe, it is for the other command, or a value cannot be.
@@ -225,8 +274,13 @@ def load_config(name: str, purpose: Purpose, overrides: dict[str, Any]) -> Train
     data = schema.load_yaml(file)
     known = [field.name for field in dataclasses.fields(TrainConfig)]
     schema.check_keys(data, known, file.stem)
+    overrides = dict(overrides)
+    share = overrides.pop("batch_size", None)
     schema.check_keys(overrides, known, file.stem)
     merged = dict(data)
+    if share is not None:
+        parts = overrides.get("grad_accum_steps", data.get("grad_accum_steps", 1))
+        overrides["global_batch_size"] = share * world_size * parts
     for key in overrides:
         if key in _RIVALS and _RIVALS[key] not in overrides:
             merged.pop(_RIVALS[key], None)

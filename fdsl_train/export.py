@@ -1,5 +1,6 @@
 """A trained model as a folder for ``timm.create_model('local-dir:...', pretrained=True)``."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,20 @@ from timm.models import save_for_hf
 from torch import nn
 
 from fdsl_train.config import Resolved
+from fdsl_train.models import published
 from fdsl_train.output import EXPORT
+
+_OF_TIMMS_WEIGHTS = (
+    "description",
+    "origin_url",
+    "paper_name",
+    "paper_ids",
+    "notes",
+    "label_names",
+    "label_descriptions",
+    "test_input_size",
+    "test_crop_pct",
+)
 
 
 def export(
@@ -27,8 +41,10 @@ def export(
     """
     fresh = output / f".{EXPORT}.tmp"
     shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed here
-    # timm would repeat the tag and licence of its own weights of this architecture.
-    settings: dict[str, Any] = {"pretrained_cfg": {"tag": "fdsl", "license": None}}
+    # timm would repeat what it knows of its own weights of this architecture.
+    known = dataclasses.asdict(published(config.model))
+    not_ours = {key: None for key in _OF_TIMMS_WEIGHTS if known.get(key) is not None}
+    settings: dict[str, Any] = {"pretrained_cfg": not_ours | {"tag": "fdsl", "license": None}}
     if class_names is not None:
         settings["label_names"] = list(class_names)
     save_for_hf(

@@ -1,39 +1,63 @@
 """``fdsl-train finetune``: a pre-trained model on a set of real images."""
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from fdsl_gen.errors import UsageError
-from fdsl_gen.manifest import MANIFEST, META
-from fdsl_train.config import load_config
-from fdsl_train.data.folder import open_folders
-from fdsl_train.data.reader import ShardSource, read_dataset
-from fdsl_train.data.source import Source, num_samples
+from fdsl_train.config import Resolved, TrainConfig, load_config
+from fdsl_train.data.opening import Opened, Where, open_both
+from fdsl_train.data.source import num_samples
 from fdsl_train.device import choose_device
+from fdsl_train.fitting import model_for
+from fdsl_train.launch import find_process
+from fdsl_train.models import Architecture, create_model, published
 from fdsl_train.progress import Say
 from fdsl_train.run import Run, train
-from fdsl_train.weights import model_for, read_trained
+from fdsl_train.weights import Trained, read_trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What to start from.
+
+    Attributes:
+        checkpoint: a file or folder of weights; None starts from freshly drawn ones.
+        keep_head: keep the trained classifier instead of drawing a new one.
+        averaged: take the moving average of the weights that is kept in the file.
+    """
+
+    checkpoint: Path | None
+    keep_head: bool = False
+    averaged: bool = False
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is None and (self.keep_head or self.averaged):
+            flag = "--keep-head" if self.keep_head else "--use-ema"
+            raise UsageError(f"{flag}: --from-scratch has nothing to take it from; leave it out")
 
 
 def finetune(
     *,
     recipe: str,
-    start: Path,
-    data: Path,
+    start: Start,
+    where: Where,
     val_split: float | None,
     output: Path,
     resume: bool,
     overrides: dict[str, Any],
     say: Say,
 ) -> None:
-    """Fine-tune all weights, with a new head.
+    """Fine-tune a model, with a new head unless asked otherwise.
 
     Args:
         recipe: name or path.
-        start: checkpoint or exported folder to start from.
-        data: a tree of image folders, or a dataset folder with a validation split.
-        val_split: share to hold out of a tree without validation folder.
+        start: what to start from.
+        where: the images; they need a validation part.
+        val_split: share to hold out of images without one.
         output: folder of the run.
         resume: continue what stands in ``output``.
         overrides: settings by name, over the recipe's.
@@ -44,33 +68,29 @@ def finetune(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
     """
-    config = load_config(recipe, "finetune", overrides)
-    device = choose_device(config)
-    trained = read_trained(start)
-    sources = _open(data, val_split=val_split, seed=config.seed)
-    architecture = trained.architecture
-    asked = {"model": config.model, "patch_size": config.patch_size, "depth": config.depth}
-    asked |= {"embed_dim": config.embed_dim, "num_heads": config.num_heads}
-    for name, value in asked.items():
-        if value is not None and value != getattr(architecture, name):
-            raise UsageError(
-                f"{name}: {start} was trained with {getattr(architecture, name)}, not {value};"
-                " leave it out"
-            )
-    settings = dataclasses.asdict(architecture)
-    settings["img_size"] = config.img_size or architecture.img_size
-    resolved = dataclasses.replace(config, **settings).resolve(num_samples(sources.train))
-    model = model_for(
-        trained,
-        num_classes=sources.train.num_classes,
-        img_size=resolved.img_size,
-        drop_path=resolved.drop_path,
-        seed=resolved.seed,
+    process = find_process()
+    if where.download and process.world_size > 1:
+        raise UsageError(
+            "--download: several processes would write the same files; fetch them with one, such as"
+            " fdsl-train knn, and leave the flag out here"
+        )
+    config = load_config(recipe, "finetune", overrides, process.world_size)
+    device = choose_device(config, process.local_rank)
+    trained = None
+    if start.checkpoint is not None:
+        asked = dataclasses.asdict(_architecture_in(config))
+        trained = read_trained(start.checkpoint, asked, averaged=start.averaged)
+    sources = open_both(where, val_split=val_split, seed=config.seed)
+    _check_amount(sources, config)
+    architecture = _with_size(config, _scratch(config) if trained is None else trained.architecture)
+    resolved = dataclasses.replace(config, **dataclasses.asdict(architecture)).resolve(
+        num_samples(sources.train)
     )
-    say(f"start {start}, new head for {sources.train.num_classes} classes")
+    model = _first_weights(resolved, trained, start, sources, say)
     trainer = train(
         Run(
             config=resolved,
+            process=process,
             device=device,
             model=model,
             source=sources.train,
@@ -82,34 +102,73 @@ def finetune(
     )
     if trainer is None:
         return
-    for name, values in (("last", trainer.latest), ("best", trainer.best)):
-        at = f" at step {values['step']}, chosen by {sources.label}" if name == "best" else ""
-        say(
-            f"{name}: top-1 {values['val_top1']:.2f} %, top-5 {values['val_top5']:.2f} %"
-            f" on {sources.label}{at}"
-        )
+    label, step = sources.label, trainer.best["step"]
+    say(f"last: {_in_words(trainer.latest)} on {label}")
+    say(f"best: {_in_words(trainer.best)} on {label} at step {step}, chosen by {label}")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sources:
-    """Training and validation samples, and what the latter are called."""
-
-    train: Source
-    validation: Source
-    label: str
+def _in_words(measures: dict[str, float]) -> str:
+    names = {"val_top1": "top-1", "val_top5": "top-5", "val_recall": "recall"}
+    return ", ".join(
+        f"{word} {measures[name]:.2f} %" for name, word in names.items() if name in measures
+    )
 
 
-def _open(data: Path, *, val_split: float | None, seed: int) -> _Sources:
-    if not (data / MANIFEST).exists() and not (data / META).exists():
-        kept, held_out, label = open_folders(data, val_split=val_split, seed=seed)
-        return _Sources(kept, held_out, label)
-    if val_split is not None:
+def _check_amount(sources: Opened, config: TrainConfig) -> None:
+    count = num_samples(sources.train)
+    if count < config.global_batch_size:
         raise UsageError(
-            "--val-split is for folders of images; render the dataset with validation_instances"
+            f"{sources.train.name} has {count} training images, fewer than the"
+            f" {config.global_batch_size} of a batch; give a smaller --batch-size"
         )
-    manifest = read_dataset(data)
-    return _Sources(
-        ShardSource(data, manifest, "train"),
-        ShardSource(data, manifest, "validation"),
-        "validation",
+
+
+def _architecture_in(config: TrainConfig) -> Architecture:
+    """What the recipe and the flags say of the model, which may be nothing."""
+    return Architecture.of(config.to_dict())
+
+
+def _scratch(config: TrainConfig) -> Architecture:
+    if config.model is None:
+        raise UsageError("--from-scratch needs --model, a name of timm's")
+    side = published(config.model).input_size[-1]
+    return dataclasses.replace(_architecture_in(config), img_size=config.img_size or side)
+
+
+def _with_size(config: TrainConfig, architecture: Architecture) -> Architecture:
+    return dataclasses.replace(architecture, img_size=config.img_size or architecture.img_size)
+
+
+def _first_weights(
+    config: Resolved, trained: Trained | None, start: Start, sources: Opened, say: Say
+) -> nn.Module:
+    """The model before the first step; says where its weights are from."""
+    classes = sources.train.num_classes
+    if trained is None:
+        say(f"from scratch: {config.model} with freshly drawn weights, {classes} classes")
+        return create_model(
+            Architecture.of(config.to_dict()),
+            num_classes=classes,
+            drop_path=config.drop_path,
+            seed=config.seed,
+        )
+    if start.keep_head and trained.num_classes != classes:
+        width = (
+            "is missing" if trained.num_classes is None else f"has {trained.num_classes} classes"
+        )
+        raise UsageError(
+            f"--keep-head: the head of {trained.name} {width}, the data has {classes}; leave it out"
+            " for a new head"
+        )
+    side = trained.architecture.img_size
+    sizes = f", {side} px to {config.img_size} px" if side != config.img_size else ""
+    head = "its own head kept" if start.keep_head else f"new head for {classes} classes"
+    alone = ", which alone is trained" if config.freeze == "backbone" else ""
+    say(f"start {trained.name}{sizes}, {head}{alone}")
+    return model_for(
+        trained,
+        num_classes=None if start.keep_head else classes,
+        img_size=config.img_size,
+        drop_path=config.drop_path,
+        seed=config.seed,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import timm
-from timm.models import get_pretrained_cfg
+from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from fdsl_gen.errors import UsageError
@@ -41,14 +41,20 @@ class Architecture:
         """The arguments for the model's constructor that are given."""
         values = dataclasses.asdict(self)
         del values["model"]
-        if not _has_fixed_input(self.model):
+        if not published(self.model).fixed_input_size:
             del values["img_size"]  # a convolutional network takes any size, and no argument
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _has_fixed_input(model: str) -> bool:
-    defaults = get_pretrained_cfg(model)
-    return defaults is not None and bool(defaults.fixed_input_size)
+def published(model: str) -> PretrainedCfg:
+    """What timm says of its own weights of a model: input size, mean, std, name of the classifier.
+
+    Raises:
+        UsageError: if timm has no such model.
+    """
+    if not timm.is_model(model):
+        raise UsageError(f"model: timm has no model '{model}'{nearest(model, timm.list_models())}")
+    return get_pretrained_cfg(model) or PretrainedCfg()
 
 
 def create_model(
@@ -60,8 +66,6 @@ def create_model(
         UsageError: if timm has no such model, or it does not take a setting.
     """
     name = architecture.model
-    if not timm.is_model(name):
-        raise UsageError(f"model: timm has no model '{name}'{nearest(name, timm.list_models())}")
     arguments: dict[str, Any] = dict(architecture.sizes())
     if drop_path:
         arguments["drop_path_rate"] = drop_path
@@ -74,6 +78,34 @@ def create_model(
         given = ", ".join(f"{key}={value}" for key, value in arguments.items())
         raise UsageError(f"model: {name} cannot be built with {given}: {error}") from None
     return model
+
+
+def classifier_layers(model: nn.Module) -> list[nn.Module]:
+    """The layers that give the classes: one, or the two of a distilled DeiT; none without head."""
+    found: Any = model.get_classifier()  # type: ignore[operator]
+    layers = found if isinstance(found, tuple) else (found,)
+    return [layer for layer in layers if any(True for _ in layer.parameters())]
+
+
+def freeze_backbone(model: nn.Module) -> None:
+    """Leave gradients to the classifier alone: what a linear probe trains."""
+    model.requires_grad_(False)
+    for layer in classifier_layers(model):
+        layer.requires_grad_(True)
+
+
+def set_training_mode(model: nn.Module, *, frozen: bool) -> None:
+    """Put a model into training mode.
+
+    Args:
+        model: a timm model, not wrapped.
+        frozen: whether only the classifier trains. The rest then stays as it evaluates: no
+            drop-path, no dropout, and batch norms neither use nor update statistics of the batch.
+    """
+    model.train(not frozen)
+    if frozen:
+        for layer in classifier_layers(model):
+            layer.train()
 
 
 def architecture_of(config: Resolved) -> Architecture:

@@ -54,7 +54,7 @@ def _metavar(annotation: Any) -> str:
 def recipe_options(command: F) -> F:
     """Decorate a click command with a flag for every setting; values arrive as texts or booleans.
 
-    ``--batch-size`` is timm's: per process. There is one process, so it says the global size.
+    ``--batch-size`` is timm's: images that one process passes through the model at once.
     """
     annotations = typing.get_type_hints(TrainConfig)
     for field in reversed(dataclasses.fields(TrainConfig)):
@@ -67,7 +67,8 @@ def recipe_options(command: F) -> F:
         else:
             option = click.option(flag, metavar=_metavar(annotations[field.name]), help=doc)
         command = option(command)
-    size = click.option("--batch-size", metavar="INTEGER", help="images per step and process")
+    about = "images at once in one process, instead of --global-batch-size"
+    size = click.option("--batch-size", metavar="INTEGER", help=about)
     return size(command)
 
 
@@ -78,12 +79,11 @@ def overrides_of(given: dict[str, Any]) -> dict[str, Any]:
         UsageError: names the flag.
     """
     flags = {name: value for name, value in given.items() if value is not None}
-    if "batch_size" in flags:
-        if "global_batch_size" in flags:
-            raise UsageError("give --batch-size or --global-batch-size, not both")
-        flags["global_batch_size"] = flags.pop("batch_size")
-    annotations = typing.get_type_hints(TrainConfig)
+    if "batch_size" in flags and "global_batch_size" in flags:
+        raise UsageError("give --batch-size or --global-batch-size, not both")
+    annotations = typing.get_type_hints(TrainConfig) | {"batch_size": int}
     bounds = {field.name: field.metadata["bounds"] for field in dataclasses.fields(TrainConfig)}
+    bounds["batch_size"] = bounds["global_batch_size"]
     values = {}
     for name, value in flags.items():
         parsed = _parse(value, annotations[name]) if isinstance(value, str) else value

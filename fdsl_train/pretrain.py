@@ -7,18 +7,21 @@ from fdsl_gen.errors import UsageError
 from fdsl_gen.manifest import Manifest
 from fdsl_train.checkpoint import LAST
 from fdsl_train.config import load_config
-from fdsl_train.data.reader import ShardSource, read_dataset
+from fdsl_train.data.place import Place
 from fdsl_train.data.source import num_samples
 from fdsl_train.device import choose_device
+from fdsl_train.launch import find_process
 from fdsl_train.models import architecture_of, create_model
 from fdsl_train.progress import Say
 from fdsl_train.run import Run, train
+
+VALIDATION = "validation"  # name of the split
 
 
 def pretrain(
     *,
     recipe: str | None,
-    data: Path,
+    place: Place,
     output: Path,
     resume: bool,
     overrides: dict[str, Any],
@@ -28,7 +31,7 @@ def pretrain(
 
     Args:
         recipe: name or path; None takes the one that the dataset names.
-        data: dataset folder.
+        place: where the dataset is.
         output: folder of the run.
         resume: continue what stands in ``output``.
         overrides: settings by name, over the recipe's.
@@ -39,10 +42,12 @@ def pretrain(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
     """
-    manifest = read_dataset(data)
-    config = load_config(recipe or _named_by(manifest, data), "pretrain", overrides)
-    device = choose_device(config)
-    source = ShardSource(data, manifest, "train")
+    manifest = place.manifest()
+    process = find_process()
+    name = recipe or _named_by(manifest, place)
+    config = load_config(name, "pretrain", overrides, process.world_size)
+    device = choose_device(config, process.local_rank)
+    source = place.split(manifest, "train")
     resolved = config.resolve(num_samples(source))
     model = create_model(
         architecture_of(resolved),
@@ -50,13 +55,26 @@ def pretrain(
         drop_path=resolved.drop_path,
         seed=resolved.seed,
     )
+    validation = None
+    if VALIDATION in manifest.splits:
+        validation = place.split(manifest, VALIDATION)
     finished = train(
-        Run(config=resolved, device=device, model=model, source=source, output=output),
+        Run(
+            config=resolved,
+            process=process,
+            device=device,
+            model=model,
+            source=source,
+            validation=validation,
+            output=output,
+        ),
         resume=resume,
         say=say,
     )
     if finished is None:
         return
+    for name, value in finished.latest.items():
+        say(f"{name} {value:.2f} % on the {VALIDATION} split")
     small = " --recipe cpu_finetune" if device.type == "cpu" else ""
     say(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"
@@ -64,9 +82,9 @@ def pretrain(
     )
 
 
-def _named_by(manifest: Manifest, data: Path) -> str:
+def _named_by(manifest: Manifest, place: Place) -> str:
     """The training recipe that the dataset's recipe names."""
     name = manifest.recipe.get("train_recipe")
     if not isinstance(name, str):
-        raise UsageError(f"the dataset {data} names no training recipe; give one with --recipe")
+        raise UsageError(f"the dataset {place} names no training recipe; give one with --recipe")
     return name

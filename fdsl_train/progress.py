@@ -27,9 +27,10 @@ class Progress:
         total: steps of the whole run.
         start: steps done before this process.
         say: takes a plain line.
+        quiet: whether this process leaves the bar to another one.
     """
 
-    def __init__(self, total: int, start: int, say: Say) -> None:
+    def __init__(self, total: int, start: int, say: Say, *, quiet: bool = False) -> None:
         self._total = total
         self._start = start
         self._say = say
@@ -37,7 +38,7 @@ class Progress:
         self._next = self._began + _FIRST
         self._values: dict[str, str] = {}
         self._bar: tqdm[NoReturn] | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not quiet:
             self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True)
 
     def show(self, values: dict[str, float]) -> None:

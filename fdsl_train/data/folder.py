@@ -1,18 +1,21 @@
 """Folders of image files, one folder per class, for fine-tuning.
 
-Either a tree with ``train`` (or ``training``) beside ``val``, ``validation`` or ``test``, or a flat
-tree of classes of which a share is held out.
+Either a tree with ``train`` (or ``training``) beside ``val``, ``validation`` or ``test``, in
+capitals or not, or a flat tree of classes of which a share is held out.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fdsl_gen import schema
 from fdsl_gen.errors import UsageError
-from fdsl_gen.seeding import Key, permutation
+from fdsl_train.data.holdout import held_out_of
 from fdsl_train.data.source import Sample
 
 _ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})
@@ -33,6 +36,9 @@ class FolderSource:
         class_names: by label.
     """
 
+    labels: Literal["single", "multi"] = "single"
+    views: NDArray[np.int64] | None = None
+
     def __init__(
         self, root: Path, name: str, files: list[File], class_names: tuple[str, ...]
     ) -> None:
@@ -51,6 +57,9 @@ class FolderSource:
         path, label = self._files[row]
         return Sample(read_image(path), label)
 
+    def prefetch(self, shards: Sequence[int]) -> None:
+        """Nothing to do: the files are near."""
+
 
 def read_image(path: Path) -> Image.Image:
     """An image file as RGB, turned as its EXIF orientation says; transparency is dropped.
@@ -59,11 +68,17 @@ def read_image(path: Path) -> Image.Image:
         UsageError: if it cannot be read.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd palettes and EXIF blocks
-            return ImageOps.exif_transpose(opened).convert("RGBA").convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+        with Image.open(path) as opened:
+            return upright_rgb(opened)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UsageError(f"cannot read the image {path}: {error}") from None
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB, turned as its EXIF orientation says; transparency is dropped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd palettes and EXIF blocks
+        return ImageOps.exif_transpose(image).convert("RGBA").convert("RGB")
 
 
 def open_folders(
@@ -80,51 +95,113 @@ def open_folders(
         Training part, validation part, and what the latter is called.
 
     Raises:
-        UsageError: if the tree is not of one of the two kinds.
+        UsageError: if the tree is not of one of the two kinds, or has fewer than two classes.
     """
-    names = _folders(root)
-    train = next((root / name for name in _TRAIN if name in names), root)
-    held_out = next((name for name in _HELD_OUT if name in names), None)
-    if train == root and held_out is not None:
-        raise UsageError(f"{root} has a folder {held_out} but no folder train")
-    classes = tuple(_folders(train))
-    files = _files(train, classes)
+    tree = _Tree(root)
+    files = _files(tree.train, tree.classes)
     if val_split is not None:
-        if held_out is not None:
-            raise UsageError(f"{root} has a folder {held_out}; leave --val-split out")
-        kept, held = _split(files, len(classes), val_split, seed)
+        if tree.held_out:
+            raise UsageError(f"{root} has a folder {tree.held_out[0]}; leave --val-split out")
+        labels = [label for _, label in files]
+        keep, hold = held_out_of(labels, val_split, seed, tree.classes)
+        kept, held = [files[i] for i in keep], [files[i] for i in hold]
         label = f"{100 * val_split:g} % held out"
-    elif held_out is None:
+    elif not tree.held_out:
         raise UsageError(
             f"{root} has no folder val, validation or test; give --val-split 0.1 to hold out a"
             " tenth of it"
         )
     else:
-        strangers = set(_folders(root / held_out)) - set(classes)
-        if strangers:
-            raise UsageError(f"{root / held_out / min(strangers)} is a class that {train} lacks")
-        kept, label = files, held_out
-        held = _files(root / held_out, classes, complete=False)
+        label = tree.held_out[0]
+        kept, held = files, tree.files_in(root / label)
     return (
-        FolderSource(root, str(root), kept, classes),
-        FolderSource(root, f"{root} ({label})", held, classes),
+        FolderSource(root, str(root), kept, tree.classes),
+        FolderSource(root, f"{root} ({label})", held, tree.classes),
         label,
     )
 
 
+def open_folder(root: Path, split: str | None) -> tuple[FolderSource, str]:
+    """One part of a tree of images, to measure on.
+
+    Args:
+        root: see the head of this file.
+        split: a folder in it; None takes the validation folder, or all of a flat tree.
+
+    Returns:
+        The part, and what it is called.
+
+    Raises:
+        UsageError: if there is no such folder, or it has a class that the training part lacks.
+    """
+    tree = _Tree(root)
+    if split is None and not tree.held_out:
+        if tree.train != root:
+            raise UsageError(
+                f"{root} has no folder val, validation or test; --split {tree.train.name} measures"
+                " on the training images"
+            )
+        return FolderSource(root, str(root), _files(root, tree.classes), tree.classes), "all images"
+    label = split or tree.held_out[0]
+    if label not in tree.splits:
+        known = ", ".join(tree.splits) or "no splits"
+        raise UsageError(f"{root} has no folder {label}; it has {known}")
+    held = tree.files_in(root / label)
+    return FolderSource(root, f"{root} ({label})", held, tree.classes), label
+
+
+class _Tree:
+    """What the folders of a tree mean.
+
+    Attributes:
+        splits: names of its split folders, if it has any.
+        held_out: those of them to validate on, the preferred first.
+        train: the folder of the training part; the root of a flat tree.
+        classes: names, by label.
+    """
+
+    def __init__(self, root: Path) -> None:
+        names = {name.lower(): name for name in _folders(root)}
+        self.held_out = [names[name] for name in _HELD_OUT if name in names]
+        trains = [names[name] for name in _TRAIN if name in names]
+        if not self.held_out:  # CIFAR-100 and VOC have a class "train", which holds no folders
+            trains = [name for name in trains if _subfolders(root / name)]
+        if self.held_out and not trains:
+            raise UsageError(f"{root} has a folder {self.held_out[0]} but no folder train")
+        self.splits = trains + self.held_out
+        self.train = root / trains[0] if trains else root
+        self.classes = tuple(_folders(self.train))
+        if len(self.classes) < 2:
+            raise UsageError(
+                f"{self.train} has one class only, {self.classes[0]}; a classifier needs two"
+            )
+
+    def files_in(self, folder: Path) -> list[File]:
+        """Images of another part, by the classes of the training part."""
+        strangers = set(_folders(folder)) - set(self.classes)
+        if strangers:
+            raise UsageError(f"{folder / min(strangers)} is a class that {self.train} lacks")
+        return _files(folder, self.classes, complete=False)
+
+
 def _folders(path: Path) -> list[str]:
+    """Names of the folders in ``path``; there must be some."""
+    found = _subfolders(path)
+    if not found:
+        raise UsageError(f"{path} holds no folders; images must be in one folder per class")
+    return found
+
+
+def _subfolders(path: Path) -> list[str]:
     """Names of the folders in ``path``, sorted, without hidden ones."""
     try:
-        found = sorted(
+        return sorted(
             entry.name
             for entry in path.iterdir()
             if entry.is_dir() and not entry.name.startswith(".")
         )
     except OSError as error:
         raise UsageError(f"cannot read the folder {path}: {error.strerror}") from None
-    if not found:
-        raise UsageError(f"{path} holds no folders; images must be in one folder per class")
-    return found
 
 
 def _files(path: Path, classes: Iterable[str], *, complete: bool = True) -> list[File]:
@@ -132,7 +209,9 @@ def _files(path: Path, classes: Iterable[str], *, complete: bool = True) -> list
     files: list[File] = []
     for label, name in enumerate(classes):
         images = sorted(
-            file for file in (path / name).rglob("*") if file.suffix.lower() in _ENDINGS
+            file
+            for file in (path / name).rglob("*")
+            if file.suffix.lower() in _ENDINGS and not file.name.startswith(".")
         )
         if complete and not images:
             raise UsageError(f"{path / name} holds no images")
@@ -140,20 +219,3 @@ def _files(path: Path, classes: Iterable[str], *, complete: bool = True) -> list
     if not files:
         raise UsageError(f"{path} holds no images")
     return files
-
-
-def _split(
-    files: list[File], num_classes: int, share: float, seed: int
-) -> tuple[list[File], list[File]]:
-    """Hold out ``share`` of every class, at least one image, keeping at least one."""
-    kept: list[File] = []
-    held: list[File] = []
-    for label in range(num_classes):
-        own = [file for file in files if file[1] == label]
-        if len(own) < 2:
-            raise UsageError(f"{own[0][0].parent} has one image; --val-split needs two of a class")
-        count = min(max(1, round(share * len(own))), len(own) - 1)
-        chosen = set(permutation(Key(seed, "val split", (label,)), len(own))[:count].tolist())
-        kept += [file for i, file in enumerate(own) if i not in chosen]
-        held += [file for i, file in enumerate(own) if i in chosen]
-    return kept, held

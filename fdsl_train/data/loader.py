@@ -1,36 +1,43 @@
 """Batches in an order that no number of workers changes.
 
 Worker w of W builds whole batches w, w + W, w + 2 W, ... and PyTorch's loader takes from its
-workers in turn, so batch after batch arrives as a single process would have made them. Workers live
-as long as the run: an epoch may be three steps, and starting processes for each would cost more
-than the training.
+workers in turn, so batch after batch arrives as a single process would have made them. Of R
+training processes, number r takes places r, r + R, ... of every batch. Workers live as long as the
+run: an epoch may be three steps, and starting processes for each would cost more than training.
 """
 
-from collections.abc import Callable, Iterator
+import atexit
+import multiprocessing
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Protocol
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from fdsl_gen.errors import FdslError, UsageError
 from fdsl_gen.seeding import Key
+from fdsl_train import signals
 from fdsl_train.data.order import Plan, Position
-from fdsl_train.data.source import Source
+from fdsl_train.data.prefetch import Batch, Parcel, on_device
+from fdsl_train.data.source import Label, Picture, Source
 from fdsl_train.randomness import seed_cpu
-
-Transform = Callable[[Image.Image], Tensor]
+from fdsl_train.transforms.batch import Drawn, Images, collate
 
 _PREFETCH = 4  # batches each worker prepares ahead
 
 
-class Batch(NamedTuple):
-    """Images float32 (B, 3, H, W), normalised; labels int64 (B,)."""
+class Transform(Protocol):
+    """What becomes of images: the random part in a worker, the rest on the device."""
 
-    images: Tensor
-    labels: Tensor
+    def draw(self, picture: Picture) -> Drawn:
+        """All but the last step, one image."""
+        ...
+
+    def finish(self, images: Images) -> Tensor:
+        """The last step, a batch: float32 (B, 3, H, W)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class _Refusal:
     sentence: str
 
 
-class _Batches(IterableDataset[Batch | _Refusal]):
+class _Batches(IterableDataset[Parcel | _Refusal]):
     """Batches ``start .. stop - 1`` of a plan; in a worker, its share of them."""
 
     def __init__(
@@ -50,14 +57,16 @@ class _Batches(IterableDataset[Batch | _Refusal]):
         transform: Transform,
         seed: int,
         batches: range,
+        places: slice,
     ) -> None:
         self._source = source
         self._plan = plan
         self._transform = transform
         self._seed = seed
         self._batches = batches
+        self._places = places
 
-    def __iter__(self) -> Iterator[Batch | _Refusal]:
+    def __iter__(self) -> Iterator[Parcel | _Refusal]:
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in self._batches[first::stride]:
@@ -67,19 +76,29 @@ class _Batches(IterableDataset[Batch | _Refusal]):
                 yield _Refusal(str(error))
                 return
 
-    def _build(self, index: int) -> Batch:
+    def _build(self, index: int) -> Parcel:
+        self._source.prefetch(self._plan.next_shards(index))
         images, labels = [], []
-        for position in self._plan.batch(index):
+        for position in self._plan.batch(index)[self._places]:
             image, label = self._sample(position)
             images.append(image)
             labels.append(label)
-        return Batch(torch.stack(images), torch.tensor(labels, dtype=torch.int64))
+        return Parcel(collate(images), self._targets(labels))
 
-    def _sample(self, position: Position) -> tuple[Tensor, int]:
+    def _sample(self, position: Position) -> tuple[Drawn, Label]:
         sample = self._source.take(position.shard, position.row)
         # Keyed by what is drawn for, so that the draw does not depend on worker, batch or resume.
-        seed_cpu(Key(self._seed, "augment", (position.epoch, position.number)))
-        return self._transform(sample.image.convert("RGB")), sample.label
+        drawn_for = (position.epoch, position.number, position.repeat)
+        seed_cpu(Key(self._seed, "augment", drawn_for))
+        return self._transform.draw(sample.image), sample.label
+
+    def _targets(self, labels: list[Label]) -> Tensor:
+        if self._source.labels == "single":
+            return torch.tensor(labels, dtype=torch.int64)
+        targets = torch.zeros(len(labels), self._source.num_classes)
+        for row, own in enumerate(labels):
+            targets[row, list(own) if isinstance(own, tuple) else [own]] = 1.0
+        return targets
 
 
 class Loader:
@@ -88,11 +107,14 @@ class Loader:
     Args:
         source: where samples come from.
         plan: which samples make up a batch.
-        transform: image -> float32 (3, H, W).
+        transform: what becomes of images.
         seed: keys the transform's draws, with epoch and sample.
         batches: which batches to deliver.
         workers: processes; 0 builds batches in this one.
-        pin_memory: for faster copies to a GPU.
+        rank, world_size: which of how many training processes this is. Each gets its
+            share of every batch.
+        device: where the batches are wanted.
+        channels_last: memory layout of their images.
     """
 
     def __init__(
@@ -104,19 +126,38 @@ class Loader:
         seed: int,
         batches: range,
         workers: int,
-        pin_memory: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | None = None,
+        channels_last: bool = False,
     ) -> None:
-        self._loader: DataLoader[Batch | _Refusal] = DataLoader(
-            _Batches(source, plan, transform, seed, batches),
+        self._transform = transform
+        self._device = device or torch.device("cpu")
+        self._channels_last = channels_last
+        self._loader: DataLoader[Parcel | _Refusal] = DataLoader(
+            _Batches(source, plan, transform, seed, batches, slice(rank, None, world_size)),
             batch_size=None,  # the dataset yields whole batches
             num_workers=workers,
-            pin_memory=pin_memory,
+            pin_memory=self._device.type == "cuda",
             prefetch_factor=_PREFETCH if workers else None,
             persistent_workers=workers > 0,
+            worker_init_fn=signals.ignore,
             # The base seed of workers would be drawn from the global generator, which a resumed
             # run has not advanced as far; nothing here uses it.
             generator=torch.Generator(),
         )
+
+    def _begin(self) -> Iterator[Parcel | _Refusal]:
+        """PyTorch's iterator; its workers do not outlive this process.
+
+        They ignore signals meant for the whole run, and so also the one by which Python would end
+        them at exit.
+        """
+        before = set(multiprocessing.active_children())
+        iterator = iter(self._loader)
+        for worker in set(multiprocessing.active_children()) - before:
+            atexit.register(worker.kill)
+        return iterator
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches in order.
@@ -125,15 +166,22 @@ class Loader:
             UsageError: the first sample that cannot be used, in the order of the batches.
             FdslError: if a worker process died.
         """
+        return on_device(self._parcels(), self._device, self._transform.finish, self._channels_last)
+
+    def _parcels(self) -> Iterator[Parcel]:
         try:
-            for batch in self._loader:
-                if isinstance(batch, _Refusal):
-                    raise UsageError(batch.sentence)
-                yield batch
+            for parcel in self._begin():
+                if isinstance(parcel, _Refusal):
+                    refused = UsageError(parcel.sentence)
+                    refused.everywhere = False
+                    raise refused
+                yield parcel
         except RuntimeError as error:
             if "DataLoader worker" not in str(error) or "Traceback" in str(error):
                 raise
-            raise FdslError(
+            died = FdslError(
                 "a data loader process died, often for want of memory (or of shared memory,"
                 " /dev/shm); try fewer --workers"
-            ) from error
+            )
+            died.everywhere = False
+            raise died from error

@@ -3,7 +3,9 @@
 An epoch permutes the shards, then the samples inside windows of 16 shards, so that a reader touches
 few files at a time however large the set is. A run is the endless concatenation of epochs, and
 batch b is positions ``[b * B, (b + 1) * B)`` of it. A resume therefore needs one number, and an
-epoch may be shorter than a batch.
+epoch may be shorter than a batch. With repeated augmentation every sample stands several times in a
+row; of a batch, process r of R takes places r, r + R, r + 2 R, ..., so that repeats go to different
+processes (Hoffer et al., "Augment your batch", 2020; DeiT).
 """
 
 from collections.abc import Sequence
@@ -18,12 +20,20 @@ WINDOW = 16  # shards
 
 
 class Position(NamedTuple):
-    """A sample at a place of the run: ``number`` counts the samples of the split in file order."""
+    """A sample at a place of the run.
+
+    Attributes:
+        epoch: of the order.
+        shard, row: where the sample is.
+        number: counts the samples of the split in file order.
+        repeat: which of the sample's views, with repeated augmentation.
+    """
 
     epoch: int
     shard: int
     row: int
     number: int
+    repeat: int = 0
 
 
 class Plan(Protocol):
@@ -31,6 +41,10 @@ class Plan(Protocol):
 
     def batch(self, index: int) -> list[Position]:
         """The samples of batch ``index``."""
+        ...
+
+    def next_shards(self, index: int) -> Sequence[int]:
+        """Shards that batches soon after ``index`` will read, to be fetched ahead."""
         ...
 
 
@@ -44,13 +58,17 @@ class Order:
         shard_sizes: samples in each shard, in file order.
         seed: seed of the run.
         batch_size: global batch size B.
+        repeats: places in a row that each sample takes.
     """
 
-    def __init__(self, shard_sizes: Sequence[int], seed: int, batch_size: int) -> None:
+    def __init__(
+        self, shard_sizes: Sequence[int], seed: int, batch_size: int, repeats: int = 1
+    ) -> None:
         self._sizes = np.asarray(shard_sizes, np.int64)
         self._starts = np.cumsum(self._sizes) - self._sizes
         self._seed = seed
         self._batch_size = batch_size
+        self._repeats = repeats
         self._epoch = -1
         self._shards: NDArray[np.int64] = self._sizes  # permuted shard numbers of the epoch
         self._ends: NDArray[np.int64] = self._sizes  # first position after each window
@@ -64,10 +82,27 @@ class Order:
 
     def batch(self, index: int) -> list[Position]:
         """The samples of batch ``index``, ``batch_size`` of them."""
-        return self.positions(index * self._batch_size, self._batch_size)
+        start, repeats = index * self._batch_size, self._repeats
+        first, end = start // repeats, -(-(start + self._batch_size) // repeats)
+        places = [
+            position._replace(repeat=repeat)
+            for position in self.positions(first, end - first)
+            for repeat in range(repeats)
+        ]
+        skipped = start - first * repeats
+        return places[skipped : skipped + self._batch_size]
+
+    def next_shards(self, index: int) -> Sequence[int]:
+        """The shards of the window after the one where batch ``index`` begins."""
+        epoch, offset = divmod(index * self._batch_size // self._repeats, self.num_samples)
+        shards, ends = self._shuffled(epoch)
+        window = int(np.searchsorted(ends, offset, side="right")) + 1
+        if window == len(ends):
+            (shards, _), window = self._shuffled(epoch + 1), 0
+        return [int(shard) for shard in shards[window * WINDOW : (window + 1) * WINDOW]]
 
     def positions(self, start: int, count: int) -> list[Position]:
-        """``count`` samples of the endless order from position ``start`` on."""
+        """``count`` samples of the endless order from position ``start`` on, without repeats."""
         found: list[Position] = []
         while len(found) < count:
             epoch, offset = divmod(start + len(found), self.num_samples)
@@ -80,9 +115,7 @@ class Order:
     def _go_to(self, epoch: int, offset: int) -> None:
         """Make the window that holds position ``offset`` of ``epoch`` the current one."""
         if epoch != self._epoch:
-            self._shards = permutation(Key(self._seed, "order shards", (epoch,)), len(self._sizes))
-            windows = np.add.reduceat(self._sizes[self._shards], range(0, len(self._sizes), WINDOW))
-            self._ends = np.cumsum(windows)
+            self._shards, self._ends = self._shuffled(epoch)
             self._epoch, self._window = epoch, -1
         window = int(np.searchsorted(self._ends, offset, side="right"))
         if window != self._window:
@@ -91,6 +124,12 @@ class Order:
             key = Key(self._seed, "order window", (epoch, window))
             self._samples = samples[permutation(key, len(samples))]
             self._window = window
+
+    def _shuffled(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Shards in the order of an epoch, and the first position after each window of them."""
+        shards = permutation(Key(self._seed, "order shards", (epoch,)), len(self._sizes))
+        windows = np.add.reduceat(self._sizes[shards], range(0, len(self._sizes), WINDOW))
+        return shards, np.cumsum(windows)
 
     def _rows(self, shard: int) -> NDArray[np.int64]:
         """All samples of a shard, int64 (n, 3): shard, row, number."""
@@ -128,3 +167,42 @@ class Sequential:
                 shards.tolist(), rows.tolist(), numbers.tolist(), strict=True
             )
         ]
+
+    def next_shards(self, index: int) -> Sequence[int]:
+        """The shard after the one where batch ``index`` begins."""
+        shard = int(np.searchsorted(self._ends, index * self._batch_size, side="right"))
+        return range(shard + 1, min(shard + 2, len(self._sizes)))
+
+
+class OneOfEach:
+    """Several neighbouring instances count as one sample of which each visit takes another.
+
+    In every run of K visits a sample shows each of its K instances once, in an order of its own.
+
+    Args:
+        order: over the samples, all in shard 0.
+        views: int64 (num_samples, K, 2): shard and row of each instance.
+        seed: seed of the run.
+        repeats: visits per epoch, that of ``order``.
+    """
+
+    def __init__(self, order: Order, views: NDArray[np.int64], seed: int, repeats: int) -> None:
+        self._order = order
+        self._views = views
+        self._seed = seed
+        self._repeats = repeats
+
+    def batch(self, index: int) -> list[Position]:
+        """The samples of batch ``index``, each at the place of the instance that is its turn."""
+        return [self._turn(position) for position in self._order.batch(index)]
+
+    def next_shards(self, index: int) -> Sequence[int]:
+        """None in particular: any shard may be next."""
+        return ()
+
+    def _turn(self, position: Position) -> Position:
+        visit = position.epoch * self._repeats + position.repeat
+        cycle, turn = divmod(visit, self._views.shape[1])
+        key = Key(self._seed, "views", (position.number, cycle))
+        shard, row = self._views[position.number, permutation(key, self._views.shape[1])[turn]]
+        return position._replace(shard=int(shard), row=int(row))

@@ -4,37 +4,61 @@ Everything that can be checked without reading the shards is checked when a spli
 can only be seen inside them (a damaged image, an impossible label) is an error of the sample.
 """
 
+import json
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from fdsl_gen import png, schema
 from fdsl_gen.errors import UsageError
 from fdsl_gen.manifest import META, Manifest, SplitEntry, read_manifest
 from fdsl_gen.shards import index_dtype, scan_index
-from fdsl_train.data.source import Sample
+from fdsl_train.data.decoded import Decoded
+from fdsl_train.data.shelf import FolderShelf, Shelf
+from fdsl_train.data.source import Label, Sample
 
 _OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a common limit of files
 
 
 def read_dataset(folder: Path) -> Manifest:
-    """The manifest of a dataset of single labels.
+    """The manifest of a dataset of labelled images.
 
     Raises:
-        UsageError: if the folder is not a finished dataset, or not of single labels.
+        UsageError: if the folder is not a finished dataset, or has masks for labels.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; --data takes the folder of a dataset")
-    manifest = read_manifest(folder)
-    if manifest.task != "single":
+    return usable(read_manifest(folder), str(folder))
+
+
+def usable(manifest: Manifest, name: str) -> Manifest:
+    """The manifest, if training can read its dataset, which messages call ``name``.
+
+    Raises:
+        UsageError: if its images have masks for labels.
+    """
+    if manifest.task not in ("single", "multi"):
         raise UsageError(
-            f"{folder} is a {manifest.task} dataset; training reads sets with one label per image"
+            f"{name} is a {manifest.task} dataset; training reads sets whose images have labels"
         )
     return manifest
+
+
+def split_of(manifest: Manifest, split: str, name: str) -> SplitEntry:
+    """A split by its name, in a dataset that messages call ``name``.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if split not in manifest.splits:
+        raise UsageError(f"{name} has no {split} split; it has {', '.join(manifest.splits)}")
+    return manifest.splits[split]
 
 
 class _OpenShard:
@@ -82,60 +106,72 @@ class _OpenShard:
 
 
 class ShardSource:
-    """A split of a dataset folder; see ``Source`` for the attributes.
+    """A split of a dataset made by ``fdsl_gen``; see ``Source`` for the attributes.
 
     Opened files stay with the process that opened them: a pickled copy opens its own.
 
     Args:
-        folder: dataset folder.
+        name: how messages call the dataset.
         manifest: its manifest.
         split: name of the split.
-
-    Raises:
-        UsageError: if there is no such split, or a shard is missing or has another size than the
-            manifest says.
+        shelf: where its shards are.
     """
 
     class_names: tuple[str, ...] | None = None
 
-    def __init__(self, folder: Path, manifest: Manifest, split: str) -> None:
-        if split not in manifest.splits:
-            known = ", ".join(manifest.splits)
-            raise UsageError(f"{folder} has no {split} split; it has {known}")
+    def __init__(self, name: str, manifest: Manifest, split: str, shelf: Shelf) -> None:
         entry = manifest.splits[split]
-        _check_files(folder, entry)
-        self.name = str(folder)
+        self.name = name
         self.num_classes = manifest.num_classes
         self.shard_sizes = tuple(shard.samples for shard in entry.shards)
+        self._starts = list(accumulate(self.shard_sizes, initial=0))
+        self.labels: Literal["single", "multi"] = "multi" if manifest.task == "multi" else "single"
         self.digest = schema.digest(
             {
                 "num_classes": manifest.num_classes,
                 "shards": [[shard.samples, shard.content_digest] for shard in entry.shards],
             }
         )
-        self._paths = [folder / shard.file for shard in entry.shards]
+        self.image = manifest.image
+        self._shelf = shelf
         self._members = manifest.members
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
+        self._decoded: Decoded | None = None
+        self.views: NDArray[np.int64] | None = None
+        if manifest.pick_one_of > 1 and split == "train":
+            self.views = self._group(manifest.pick_one_of)
 
     def take(self, shard: int, row: int) -> Sample:
         """Sample ``row`` of shard ``shard``; see ``Source``."""
+        if self._decoded is not None:
+            return self._decoded.take(self._starts[shard] + row)
         opened = self._shard(shard)
         where = f"{opened.path}, sample {opened.key(row)}"
-        text = opened.read(row, "cls")
-        if not text.isdigit():
-            raise UsageError(f"{where}: the label {text!r} is not an integer from 0 on")
-        label = int(text)
-        if label >= self.num_classes:
-            raise UsageError(
-                f"{where}: the label {label} is not below the number of classes, {self.num_classes}"
-            )
+        label = self._label(opened, row, where)
         try:
             pixels = png.decode(opened.read(row, "png"))
         except (ValueError, LookupError, OSError) as error:
             if isinstance(error, UsageError):
                 raise
             raise UsageError(f"{where}: the image is damaged: {error}") from None
-        return Sample(Image.fromarray(pixels), label)
+        expected = (self.image.height, self.image.width)
+        if pixels.shape[:2] != expected:
+            raise UsageError(
+                f"{where}: the image is {pixels.shape[1]}x{pixels.shape[0]} pixels, the manifest"
+                f" says {expected[1]}x{expected[0]}"
+            )
+        if self.image.channels == 1 and pixels.ndim == 3:  # a grey set stored as RGB
+            pixels = pixels[:, :, 0]
+        return Sample(pixels, label)
+
+    def prefetch(self, shards: Sequence[int]) -> None:
+        """See ``Source``."""
+        if self._decoded is None:
+            self._shelf.prefetch(shards)
+
+    def use(self, decoded: Decoded) -> None:
+        """Take samples from a decoded copy from now on."""
+        self._decoded = decoded
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": OrderedDict()}
@@ -143,24 +179,60 @@ class ShardSource:
     def _shard(self, shard: int) -> _OpenShard:
         opened = self._open.get(shard)
         if opened is None:
-            opened = _OpenShard(self._paths[shard], self._members, self.shard_sizes[shard])
+            path = self._shelf.locate(shard)
+            opened = _OpenShard(path, self._members, self.shard_sizes[shard])
             self._open[shard] = opened
             if len(self._open) > _OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
         return opened
 
+    def _label(self, opened: _OpenShard, row: int, where: str) -> Label:
+        if self.labels == "multi":
+            return self._labels(opened.read(row, "json"), where)
+        text = opened.read(row, "cls")
+        if not text.isdigit():
+            raise UsageError(f"{where}: the label {text!r} is not an integer from 0 on")
+        self._check_label(int(text), where)
+        return int(text)
 
-def _check_files(folder: Path, entry: SplitEntry) -> None:
-    for shard in entry.shards:
-        path = folder / shard.file
+    def _labels(self, text: bytes, where: str) -> tuple[int, ...]:
         try:
-            size = path.stat().st_size
-        except OSError as error:
-            reason = "is missing" if isinstance(error, FileNotFoundError) else error.strerror
-            raise UsageError(f"shard {path}: {reason}; run the fdsl-gen command again") from None
-        if size != shard.bytes:
+            labels = tuple(json.loads(text)["labels"])
+        except (ValueError, LookupError, TypeError):
+            labels = ()
+        if not labels or not all(type(label) is int for label in labels):
+            raise UsageError(f"{where}: its .json has no list of labels")
+        for label in labels:
+            self._check_label(label, where)
+        return labels
+
+    def _check_label(self, label: int, where: str) -> None:
+        if not 0 <= label < self.num_classes:
             raise UsageError(
-                f"shard {path}: is {size} bytes, the manifest says {shard.bytes};"
-                " delete it and run the fdsl-gen command again"
+                f"{where}: the label {label} is not below the number of classes, {self.num_classes}"
             )
+
+    def _group(self, count: int) -> NDArray[np.int64]:
+        """int64 (num_samples, count, 2): shard and row of the instances that count as one."""
+        places: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+        for shard in range(len(self.shard_sizes)):
+            opened = self._shard(shard)
+            for row, key in enumerate(opened.index["key"]):
+                category, instance = map(int, bytes(key).split(b"_"))
+                group = places.setdefault((category, instance // count), [])
+                group.append((instance, shard, row))
+        table = [sorted(places[group]) for group in sorted(places)]
+        if any(len(group) != count for group in table):
+            raise UsageError(f"{self.name}: some categories lack one of their {count} instances")
+        return np.array(table, np.int64)[:, :, 1:]
+
+
+def open_split(folder: Path, manifest: Manifest, split: str) -> ShardSource:
+    """A split of a local dataset folder.
+
+    Raises:
+        UsageError: if there is no such split, or a shard is missing or cut short.
+    """
+    entry = split_of(manifest, split, str(folder))
+    return ShardSource(str(folder), manifest, split, FolderShelf(folder, entry))

@@ -3,18 +3,22 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from PIL import Image
 
 from fdsl_gen import content, png, shards
 from fdsl_gen.manifest import META, ImageEntry, Manifest, ShardEntry, SplitEntry
 from fdsl_gen.seeding import Key, permutation
 from fdsl_gen.store import write, write_new
+from fdsl_train.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 64
@@ -47,6 +51,39 @@ TINY = {
 }
 
 
+# What changes of it for a fine-tuning on digits.
+FINETUNE = {
+    "purpose": "finetune",
+    "opt": "adamw",
+    "lr": 2e-3,
+    "smoothing": 0,
+    "epochs": 8,
+    "steps": None,
+    "warmup_steps": None,
+    "warmup_epochs": 1,
+    "global_batch_size": 16,
+    "model": None,
+    "img_size": None,
+    "patch_size": None,
+    "embed_dim": None,
+    "depth": None,
+    "num_heads": None,
+    "mixup": 0,
+    "cutmix": 0,
+    "aa": None,
+    "hflip": 0,
+    "vflip": 0,
+    "reprob": 0,
+    "drop_path": 0,
+    "scale": [0.9, 1.0],
+    "mean": [0.3, 0.3, 0.3],  # of the digits, near enough
+    "std": [0.35, 0.35, 0.35],
+    "crop_pct": 1.0,
+    "log_every": 20,
+    "checkpoint_every": 60,
+}
+
+
 def pattern(label: int, instance: int) -> NDArray[np.uint8]:
     """A grey image, uint8 (64, 64): coarse blocks drawn by the label, plus a little noise."""
     blocks = np.random.default_rng([1, label]).random((8, 8)) > 0.5
@@ -69,6 +106,7 @@ def build_dataset(
     num_shards: int = 3,
     validation: bool = False,
     train_recipe: str | None = None,
+    pick_one_of: int = 1,
     edit: Callable[[list[shards.Encoded]], list[shards.Encoded]] = lambda samples: samples,
 ) -> Path:
     """Write a dataset of patterns; ``edit`` changes the samples of the first training shard."""
@@ -113,15 +151,42 @@ def build_dataset(
         image=ImageEntry(height=SIDE, width=SIDE, channels=1, levels=None),
         members=("png", "cls"),
         splits=splits,
+        pick_one_of=pick_one_of,
     )
     write(folder / "manifest.json", manifest.to_json())
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Decoded datasets stay among the files of the tests."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", None)
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """32 patterns of 8 classes in 3 shards; do not change it."""
     return build_dataset(tmp_path_factory.mktemp("data") / "patterns")
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real handwritten digits, 8x8 grey: 70 of each to train on, 20 to test on."""
+    from sklearn.datasets import load_digits  # takes seconds to import
+
+    folder = tmp_path_factory.mktemp("digits")
+    data = load_digits()
+    for label in range(10):
+        images = data.images[data.target == label]
+        for i, image in enumerate(images[:90]):
+            path = folder / ("train" if i < 70 else "test") / f"digit {label}" / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 15.9).astype(np.uint8)).save(path)
+    return folder
 
 
 def write_recipe(path: Path, **changes: Any) -> Path:
@@ -150,3 +215,8 @@ def start(*arguments: str | Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def run(*arguments: str | Path) -> Result:
+    """Run ``fdsl-train`` in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])

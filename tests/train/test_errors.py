@@ -98,12 +98,22 @@ def test_impossible_labels(tmp_path: Path, label: bytes, sentence: str, workers:
         (("--steps", "1.5"), "--steps: must be an integer, not 1.5"),
         (("--epochs", "0"), "--epochs: must be greater than 0"),
         (("--steps", "3", "--epochs", "3"), "give exactly one of steps and epochs"),
-        (("--batch-size", "0"), "--global-batch-size: must be at least 1"),
+        (("--batch-size", "0"), "--batch-size: must be at least 1"),
         (("--model", "vit_tyni_patch16_224"), "timm has no model 'vit_tyni_patch16_224'; did you"),
         (("--model", "resnet18"), "resnet18 cannot be built with"),
         (("--embed-dim", "33"), "cannot be built with"),
         (("--aa", "rand-m9-what"), "aa: must look like rand-m9-mstd0.5-inc1, not 'rand-m9-what'"),
         (("--warmup-steps", "50"), "must be shorter than the run"),
+        (("--global-batch-size", "15"), "share of a process must be even, and it is 15"),
+        (("--opt", "adamv"), "opt: timm has no optimizer 'adamv'; did you mean 'adam"),
+        (("--opt", "adahessian"), "cannot be used here: it needs second derivatives"),
+        (("--opt", "fusedlamb"), "opt: fusedlamb cannot be used here"),
+        (("--torchcompile", "inducto"), "no backend 'inducto'; did you mean 'inductor'"),
+        (
+            ("--grad-accum-steps", "3"),
+            "16 images cannot be shared evenly by 1 processes in 3 parts",
+        ),
+        (("--grad-accum-steps", "16"), "must be even, and it is 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -169,4 +179,4 @@ def test_other_kinds_of_labels(folder: Path, tmp_path: Path) -> None:
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"single"', '"segmentation"'))
     result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
-    assert_refused(result, "is a segmentation dataset; training reads sets with one label")
+    assert_refused(result, "is a segmentation dataset; training reads sets whose images")

@@ -3,56 +3,14 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
-from click.testing import CliRunner, Result
-from conftest import build_dataset, write_recipe
-from PIL import Image
-from sklearn.datasets import load_digits
+from conftest import FINETUNE, build_dataset, run, write_recipe
 
-from fdsl_gen.errors import UsageError
 from fdsl_train import checkpoint
-from fdsl_train.cli import main
-from fdsl_train.data.folder import open_folders, read_image
-from fdsl_train.data.source import num_samples
-from fdsl_train.weights import model_for, read_trained
-
-FINETUNE = {
-    "purpose": "finetune",
-    "opt": "adamw",
-    "lr": 2e-3,
-    "smoothing": 0,
-    "epochs": 8,
-    "steps": None,
-    "warmup_steps": None,
-    "warmup_epochs": 1,
-    "global_batch_size": 16,
-    "model": None,
-    "img_size": None,
-    "patch_size": None,
-    "embed_dim": None,
-    "depth": None,
-    "num_heads": None,
-    "mixup": 0,
-    "cutmix": 0,
-    "aa": None,
-    "hflip": 0,
-    "vflip": 0,
-    "reprob": 0,
-    "drop_path": 0,
-    "scale": [0.9, 1.0],
-    "mean": [0.3, 0.3, 0.3],  # of the digits, near enough
-    "std": [0.35, 0.35, 0.35],
-    "crop_pct": 1.0,
-    "log_every": 20,
-    "checkpoint_every": 60,
-}
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+from fdsl_train.fitting import model_for
+from fdsl_train.weights import read_trained
 
 
 @pytest.fixture(scope="module")
@@ -73,20 +31,6 @@ def pretrained(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", folder / "out")
     assert result.exit_code == 0, result.output
     return folder / "out"
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real handwritten digits, 8x8 grey: 70 of each to train on, 20 to test on."""
-    folder = tmp_path_factory.mktemp("digits")
-    data = load_digits()
-    for label in range(10):
-        images = data.images[data.target == label]
-        for i, image in enumerate(images[:90]):
-            path = folder / ("train" if i < 70 else "test") / f"digit {label}" / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray((image * 15.9).astype(np.uint8)).save(path)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -189,78 +133,6 @@ def test_a_dataset_of_ours_with_a_validation_split(pretrained: Path, tmp_path: P
     )  # fmt: skip
     assert result.exit_code == 0, (result.output, result.exception)
     assert "chosen by validation" in result.output
-
-
-def tree(root: Path, *files: str) -> Path:
-    """A tree of 4x4 images."""
-    for name in files:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (4, 4)).save(path)
-    return root
-
-
-@pytest.mark.parametrize("train", ["train", "training"])
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
-def test_names_of_splits(tmp_path: Path, train: str, held_out: str) -> None:
-    files = (f"{train}/a/1.png", f"{train}/b/deep/2.jpg", f"{held_out}/b/3.png")
-    kept, held, label = open_folders(tree(tmp_path, *files), val_split=None, seed=0)
-    assert (num_samples(kept), num_samples(held), label) == (2, 1, held_out)
-    assert kept.class_names == held.class_names == ("a", "b")
-    assert held.take(0, 0).label == 1
-
-
-def test_a_share_of_every_class_is_held_out(tmp_path: Path) -> None:
-    files = [f"{name}/{i}.png" for name in "abc" for i in range(20)]
-    kept, held, _ = open_folders(tree(tmp_path, *files), val_split=0.1, seed=0)
-    assert [held.take(0, row).label for row in range(num_samples(held))] == [0, 0, 1, 1, 2, 2]
-    assert num_samples(kept) == 54
-    again = open_folders(tmp_path, val_split=0.1, seed=0)[1]
-    other = open_folders(tmp_path, val_split=0.1, seed=1)[1]
-    assert again.digest == held.digest != other.digest
-
-
-@pytest.mark.parametrize(
-    ("files", "val_split", "sentence"),
-    [
-        (("a/1.png", "b/1.png"), None, "give --val-split 0.1"),
-        (("a/1.png", "test/a/1.png"), None, "has a folder test but no folder train"),
-        (("train/a/1.png", "val/b/1.png"), None, "b is a class that"),
-        (("train/a/1.png", "val/a/1.png"), 0.1, "leave --val-split out"),
-        (("a/1.png", "b/1.png", "b/2.png"), 0.5, "a has one image"),
-        (("1.png",), 0.1, "holds no folders; images must be in one folder per class"),
-    ],
-)
-def test_trees_that_cannot_be_used(
-    tmp_path: Path, files: tuple[str, ...], val_split: float | None, sentence: str
-) -> None:
-    with pytest.raises(UsageError, match=sentence):
-        open_folders(tree(tmp_path, *files), val_split=val_split, seed=0)
-
-
-def test_images_of_every_kind_become_rgb(tmp_path: Path) -> None:
-    corner = np.zeros((6, 4), np.uint8)
-    corner[0, 0] = 200
-    grey = Image.fromarray(corner)
-    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
-        path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
-        grey.convert(mode).save(path)
-        image = read_image(path)
-        assert (image.mode, image.size) == ("RGB", (4, 6)), mode
-        assert image.getpixel((0, 0))[0] >= 190, mode
-        assert image.getpixel((3, 5))[0] <= 10, mode
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to the right to view
-    grey.convert("RGB").save(tmp_path / "turned.png", exif=exif)
-    turned = read_image(tmp_path / "turned.png")
-    assert turned.size == (6, 4)
-    assert turned.getpixel((5, 0)) == (200, 200, 200)
-
-
-def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "x.png").write_bytes(b"nothing")
-    with pytest.raises(UsageError, match=r"cannot read the image .*x\.png"):
-        read_image(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,23 @@
 """Batches are the same whatever the number of workers and wherever the run begins."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY, build_dataset, write_recipe
-from PIL import Image
 from torch import Tensor
 
 from fdsl_gen.errors import FdslError, UsageError
 from fdsl_train.config import Resolved, load_config
-from fdsl_train.data.loader import Batch, Loader
+from fdsl_train.data.loader import Loader
 from fdsl_train.data.order import Order
-from fdsl_train.data.reader import ShardSource, read_dataset
+from fdsl_train.data.prefetch import Batch
+from fdsl_train.data.reader import open_split, read_dataset
+from fdsl_train.data.source import Picture
 from fdsl_train.transforms import train_transform
+from fdsl_train.transforms.batch import Drawn, Images
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Resolved:
 def loader(
     folder: Path, config: Resolved, workers: int, batches: range, batch_size: int = 10
 ) -> Loader:
-    source = ShardSource(folder, read_dataset(folder), "train")
+    source = open_split(folder, read_dataset(folder), "train")
     return Loader(
         source,
         Order(source.shard_sizes, config.seed, batch_size),
@@ -65,7 +69,7 @@ def test_draws_belong_to_the_sample_not_to_the_batch(dataset: Path, config: Reso
 
 def test_epochs_draw_anew(dataset: Path, config: Resolved) -> None:
     batches = loader(dataset, config, 0, range(2), batch_size=32)
-    order = Order(ShardSource(dataset, read_dataset(dataset), "train").shard_sizes, config.seed, 32)
+    order = Order(open_split(dataset, read_dataset(dataset), "train").shard_sizes, config.seed, 32)
     first, second = (
         {position.number: image for position, image in zip(order.batch(b), images, strict=True)}
         for b, (images, _) in enumerate(batches)
@@ -97,17 +101,18 @@ def test_an_error_in_a_worker_arrives_as_its_sentence(
     assert "\n" not in str(caught.value)
 
 
-def _dies(image: Image.Image) -> Tensor:
-    import os
-    import signal
+class _Dies:
+    def draw(self, picture: Picture) -> Drawn:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
 
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError
+    def finish(self, images: Images) -> Tensor:
+        raise AssertionError
 
 
 def test_a_killed_worker_is_a_sentence(dataset: Path) -> None:
-    source = ShardSource(dataset, read_dataset(dataset), "train")
+    source = open_split(dataset, read_dataset(dataset), "train")
     order = Order(source.shard_sizes, 0, 4)
-    killed = Loader(source, order, _dies, seed=0, batches=range(3), workers=1)
+    killed = Loader(source, order, _Dies(), seed=0, batches=range(3), workers=1)
     with pytest.raises(FdslError, match="a data loader process died"):
         list(killed)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdsl_train.data.order import WINDOW, Order, Position, Sequential
+from fdsl_train.data.order import WINDOW, OneOfEach, Order, Position, Sequential
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=40)
 
@@ -33,6 +33,53 @@ def test_random_access_equals_sequential(
     for index in wanted:
         assert jumping.batch(index) == batches[index]
         assert len(batches[index]) == batch_size
+
+
+@given(sizes, st.integers(1, 12), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_repeats_stand_in_a_row(shard_sizes: list[int], batch_size: int, repeats: int) -> None:
+    plain = Order(shard_sizes, 5, 1)
+    order = Order(shard_sizes, 5, batch_size, repeats)
+    found = [position for index in range(6) for position in order.batch(index)]
+    expected = [
+        position._replace(repeat=repeat)
+        for position in plain.positions(0, len(found))
+        for repeat in range(repeats)
+    ]
+    assert found == expected[: len(found)]
+
+
+def test_the_next_window_is_known_before_it_is_read() -> None:
+    order = Order([3] * (2 * WINDOW), 7, 3 * WINDOW)  # a batch is a window
+    for index in range(6):
+        assert set(order.next_shards(index)) == {p.shard for p in order.batch(index + 1)}
+    small = Order([3] * (2 * WINDOW), 7, 6)
+    assert [small.next_shards(index) for index in range(8)] == [order.next_shards(0)] * 8
+    assert small.next_shards(8) == order.next_shards(1)
+
+
+def test_one_of_each_shows_every_instance_once_in_a_cycle() -> None:
+    views = np.arange(7 * 4 * 2).reshape(7, 4, 2)
+    plan = OneOfEach(Order([7], 3, 7, 1), views, 3, 1)
+    epochs = [plan.batch(epoch) for epoch in range(12)]
+    for batch in epochs:
+        assert sorted(position.number for position in batch) == list(range(7))
+        for position in batch:
+            assert [position.shard, position.row] in views[position.number].tolist()
+    for number in range(7):
+        rows = [p.row for batch in epochs for p in batch if p.number == number]
+        for cycle in range(3):
+            assert len(set(rows[4 * cycle : 4 * cycle + 4])) == 4
+        assert rows[:4] != rows[4:8] or rows[4:8] != rows[8:]
+
+
+def test_repeats_of_one_of_each_are_visits_too() -> None:
+    views = np.arange(5 * 6 * 2).reshape(5, 6, 2)
+    plan = OneOfEach(Order([5], 3, 15, 3), views, 3, 3)
+    rows: dict[int, list[int]] = {}
+    for position in plan.batch(0) + plan.batch(1):
+        rows.setdefault(position.number, []).append(position.row)
+    assert all(len(own) == len(set(own)) == 6 for own in rows.values())
 
 
 def test_a_batch_may_span_several_epochs() -> None:

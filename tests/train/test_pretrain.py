@@ -11,11 +11,12 @@ import timm
 import torch
 from click.testing import CliRunner, Result
 from conftest import build_dataset, environment, write_recipe
+from torch import Tensor
 
 from fdsl_train import checkpoint
 from fdsl_train.cli import main
-from fdsl_train.data.loader import Batch
-from fdsl_train.trainer import Trainer
+from fdsl_train.data.prefetch import Batch
+from fdsl_train.learner import Learner
 
 
 def run(*arguments: str | Path) -> Result:
@@ -56,7 +57,7 @@ def test_the_loss_goes_down(finished: Path) -> None:
 
 def test_what_a_run_leaves(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
-        "args.yaml", "export", "last.pth.tar", "metrics.jsonl", "summary.csv",
+        "args.yaml", "export", "last.pth.tar", "metrics.jsonl", "summary.csv", "tensorboard",
     ]  # fmt: skip
     with (finished / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -150,14 +151,15 @@ def test_weights_that_are_not_finite_are_not_saved(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss of a step may be finite, and what the step did to the weights not."""
-    take = Trainer._take
+    take = Learner.take
 
-    def spoil(trainer: Trainer, step: int, batch: Batch) -> None:
-        take(trainer, step, batch)
+    def spoil(learner: Learner, step: int, batch: Batch) -> dict[str, Tensor]:
+        values = take(learner, step, batch)
         if step == 1:
-            next(trainer.model.parameters()).data.fill_(float("inf"))
+            next(learner.model.parameters()).data.fill_(float("inf"))
+        return values
 
-    monkeypatch.setattr(Trainer, "_take", spoil)
+    monkeypatch.setattr(Learner, "take", spoil)
     recipe = write_recipe(tmp_path / "r.yaml", checkpoint_every=1)
     result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out")
     assert result.exit_code == 1

@@ -11,12 +11,12 @@ from conftest import build_dataset, pattern
 from fdsl_gen.errors import UsageError
 from fdsl_gen.manifest import META
 from fdsl_gen.shards import scan_index
-from fdsl_train.data.reader import ShardSource, read_dataset
+from fdsl_train.data.reader import ShardSource, open_split, read_dataset
 from fdsl_train.data.source import num_samples
 
 
-def open_split(folder: Path, split: str = "train") -> ShardSource:
-    return ShardSource(folder, read_dataset(folder), split)
+def source_of(folder: Path, split: str = "train") -> ShardSource:
+    return open_split(folder, read_dataset(folder), split)
 
 
 def contents(source: ShardSource) -> dict[int, list[bytes]]:
@@ -30,7 +30,7 @@ def contents(source: ShardSource) -> dict[int, list[bytes]]:
 
 
 def test_every_sample_is_read(dataset: Path) -> None:
-    source = open_split(dataset)
+    source = source_of(dataset)
     assert num_samples(source) == 32
     found = contents(source)
     for label in range(8):
@@ -42,14 +42,14 @@ def test_a_missing_index_is_built(dataset: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(dataset, copy)
     shutil.rmtree(copy / META / "index")
-    assert contents(open_split(copy)) == contents(open_split(dataset))
+    assert contents(source_of(copy)) == contents(source_of(dataset))
     name = "patterns-train-000001"
     stored = np.load(dataset / META / "index" / f"{name}.npy")
     assert np.array_equal(scan_index(dataset / f"{name}.tar", ("png", "cls")), stored)
 
 
 def test_a_source_can_be_sent_to_another_process(dataset: Path) -> None:
-    source = open_split(dataset)
+    source = source_of(dataset)
     before = source.take(0, 0)
     copy = pickle.loads(pickle.dumps(source))
     assert copy.take(0, 0).image.tobytes() == before.image.tobytes()
@@ -57,16 +57,16 @@ def test_a_source_can_be_sent_to_another_process(dataset: Path) -> None:
 
 def test_more_shards_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fdsl_train.data.reader._OPEN_SHARDS", 2)
-    source = open_split(build_dataset(tmp_path / "d", num_shards=5))
+    source = source_of(build_dataset(tmp_path / "d", num_shards=5))
     assert contents(source) == contents(source)
     assert len(source._open) == 2
 
 
 def test_the_digest_tells_other_data(dataset: Path, tmp_path: Path) -> None:
-    digest = open_split(dataset).digest
-    assert open_split(build_dataset(tmp_path / "same")).digest == digest
-    assert open_split(build_dataset(tmp_path / "cut", num_shards=2)).digest != digest
-    assert open_split(build_dataset(tmp_path / "more", num_instances=5)).digest != digest
+    digest = source_of(dataset).digest
+    assert source_of(build_dataset(tmp_path / "same")).digest == digest
+    assert source_of(build_dataset(tmp_path / "cut", num_shards=2)).digest != digest
+    assert source_of(build_dataset(tmp_path / "more", num_instances=5)).digest != digest
 
 
 def test_an_index_of_another_tar_is_refused(tmp_path: Path) -> None:
@@ -74,9 +74,9 @@ def test_an_index_of_another_tar_is_refused(tmp_path: Path) -> None:
     index = folder / META / "index" / "patterns-train-000000.npy"
     np.save(index, np.load(index)[:-1])
     with pytest.raises(UsageError, match="does not fit the manifest"):
-        open_split(folder).take(0, 0)
+        source_of(folder).take(0, 0)
 
 
 def test_a_split_that_is_not_there(dataset: Path) -> None:
     with pytest.raises(UsageError, match="no validation split; it has train"):
-        open_split(dataset, "validation")
+        source_of(dataset, "validation")

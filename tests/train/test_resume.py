@@ -3,14 +3,18 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from conftest import start, write_recipe
+from safetensors.torch import load_file
 
+from fdsl_train import checkpoint
 from fdsl_train.cli import main
 
 STEPS = 30
@@ -18,8 +22,12 @@ STEPS = 30
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With everything that draws random numbers switched on."""
-    return write_recipe(tmp_path_factory.mktemp("recipe") / "tiny.yaml", steps=STEPS)
+    """With everything that draws random numbers or keeps a state switched on."""
+    return write_recipe(
+        tmp_path_factory.mktemp("recipe") / "tiny.yaml", steps=STEPS, model_ema="true",
+        model_ema_decay=0.9, amp="true", amp_dtype="float16", grad_accum_steps=2, clip_grad=1.0,
+        aug_repeats=2, layer_decay=0.8,
+    )  # fmt: skip
 
 
 def logged(output: Path) -> list[dict[str, Any]]:
@@ -30,6 +38,15 @@ def logged(output: Path) -> list[dict[str, Any]]:
         {key: value for key, value in json.loads(line).items() if key not in clock}
         for line in text.splitlines()
     ]
+
+
+def wait_for_lines(metrics: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    """Until so many steps are logged, or the process ended, or a minute is over."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if metrics.exists() and metrics.read_text().count("\n") >= count:
+            return
+        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +68,7 @@ def test_a_killed_run_continues_bit_for_bit(
     arguments += ["--workers", str(workers), "--resume", "auto"]
     process = start(*arguments)
     metrics = output / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if metrics.exists() and metrics.read_text().count("\n") >= 6:
-            break
-        time.sleep(0.002)
+    wait_for_lines(metrics, 6, process)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
     process.communicate()
@@ -86,3 +99,63 @@ def test_resume_begins_where_nothing_was_saved(
     assert result.exit_code == 0, result.output
     assert logged(output) == logged(uninterrupted)
     assert (output / "summary.csv").read_text() == (uninterrupted / "summary.csv").read_text()
+
+
+def test_the_state_that_goes_on_is_whole(uninterrupted: Path) -> None:
+    saved = checkpoint.load(uninterrupted / "last.pth.tar")
+    assert saved["scaler"]["_growth_tracker"] == STEPS  # every step was scaled, none skipped
+    exported = load_file(uninterrupted / "export" / "model.safetensors")
+    for name, average in saved["model_ema"].items():
+        assert torch.equal(average, exported[name])
+    changed = [name for name in exported if not torch.equal(exported[name], saved["model"][name])]
+    assert len(changed) > 10, "the average is the model itself, the test shows nothing"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "sentence"),
+    [
+        (signal.SIGTERM, 75, "stopped by SIGTERM after step"),
+        (signal.SIGUSR1, 75, "stopped by SIGUSR1 after step"),
+        (signal.SIGINT, 130, "interrupted; --resume auto continues the run"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_signal_ends_a_run_between_steps(
+    recipe: Path, dataset: Path, uninterrupted: Path, tmp_path: Path,
+    number: signal.Signals, code: int, sentence: str,
+) -> None:  # fmt: skip
+    output = tmp_path / "out"
+    arguments = ["pretrain", "--recipe", recipe, "--data", dataset, "--output", output]
+    arguments += ["--workers", "1", "--checkpoint-every", "1000", "--resume", "auto"]
+    process = start(*arguments)
+    wait_for_lines(output / "metrics.jsonl", 6, process)
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert said.strip().startswith("fdsl-train: ") and sentence in said
+    assert len(said.strip().splitlines()) == 1
+    step = checkpoint.load(output / "last.pth.tar")["step"]
+    assert 6 <= step < STEPS
+    assert [line["step"] for line in logged(output)] == list(range(1, step + 1))
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    assert f"from step {step} to" in result.output
+    assert logged(output) == logged(uninterrupted)
+
+
+def test_a_signal_to_a_loader_process_changes_nothing(
+    recipe: Path, dataset: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """SLURM and terminals signal every process of a job."""
+    output = tmp_path / "out"
+    arguments = ["pretrain", "--recipe", recipe, "--data", dataset, "--output", output]
+    process = start(*arguments, "--workers", "1")
+    wait_for_lines(output / "metrics.jsonl", 2, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert children
+    for child in children:
+        os.kill(int(child), signal.SIGTERM)
+        os.kill(int(child), signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert logged(output) == logged(uninterrupted)

@@ -1,16 +1,25 @@
-"""timm's transforms as the recipes use them."""
+"""timm's transforms as the recipes use them, on one channel and on three."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from conftest import pattern, write_recipe
 from PIL import Image
+from timm.data.transforms_factory import create_transform
+from torch import Tensor
 
 from fdsl_gen.seeding import Key
 from fdsl_train.config import Resolved, load_config
+from fdsl_train.data.source import Picture
 from fdsl_train.randomness import seed_cpu
-from fdsl_train.transforms import eval_transform, train_transform
+from fdsl_train.transforms import ImageTransform, eval_transform, train_transform
+
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+GREY = Image.fromarray(pattern(0, 0))
+RGB = GREY.convert("RGB")
 
 
 def config(tmp_path: Path, **changes: object) -> Resolved:
@@ -18,47 +27,136 @@ def config(tmp_path: Path, **changes: object) -> Resolved:
     return load_config(str(path), "pretrain", {}).resolve(32)
 
 
-def test_randaugment_at_full_magnitude_never_raises(tmp_path: Path) -> None:
-    """Pillow 13.0 refuses posterize with 0 bits, which magnitude 10 asks for."""
-    full = train_transform(config(tmp_path, aa="rand-m10-mstd0.5-inc1-n4"))
-    always = train_transform(config(tmp_path, aa="rand-m10-n4-inc1"))
-    image = Image.fromarray(pattern(0, 0)).convert("RGB")
-    for number in range(250):
-        seed_cpu(Key(0, "test", (number,)))
-        assert torch.isfinite(full(image)).all()
-        assert torch.isfinite(always(image)).all()
+def draw(transform: ImageTransform, picture: Picture, number: int) -> Tensor:
+    seed_cpu(Key(0, "test", (number,)))
+    return transform(picture)
 
 
-def test_what_is_uncovered_is_filled_with_the_mean(tmp_path: Path) -> None:
-    turned = train_transform(
-        config(tmp_path, aa="rand-m9-inc1-n3", reprob=0.0, scale=[1.0, 1.0], ratio=[1.0, 1.0])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"aa": None, **IMAGENET},
+        {"reprob": 1.0, "remode": "rand"},
+        {"hflip": 0.3, "vflip": 0.0, "remode": "const"},
+        {"interpolation": "bilinear", "scale": [0.5, 0.5]},
+        {"ratio": [3.0, 4.0], "scale": [0.9, 1.0]},  # crops that do not fit: timm's second way
+        {"mean": [0.45, 0.45, 0.45], "std": [0.2, 0.25, 0.3]},
+    ],
+    ids=str,
+)
+def test_one_channel_equals_timm_on_rgb(tmp_path: Path, changes: dict[str, object]) -> None:
+    """The same draws in the same order, the same tensors to the bit."""
+    settings = config(tmp_path, **changes)
+    ours = train_transform(settings)
+    timm = create_transform(
+        settings.img_size,
+        is_training=True,
+        scale=settings.scale,
+        ratio=settings.ratio,
+        hflip=settings.hflip,
+        vflip=settings.vflip,
+        interpolation=settings.interpolation,
+        color_jitter=None,
+        auto_augment=settings.aa,
+        mean=settings.mean,
+        std=settings.std,
+        re_prob=settings.reprob,
+        re_mode=settings.remode,
     )
-    white = Image.fromarray(np.full((64, 64, 3), 255, np.uint8))
-    values = set()
-    for number in range(40):
+    for number in range(60):
         seed_cpu(Key(0, "test", (number,)))
-        values |= set(turned(white).unique().tolist())
-    assert any(abs(value - (128 / 255 - 0.5) / 0.5) < 1e-6 for value in values)
+        expected = timm(RGB)
+        assert torch.equal(draw(ours, GREY, number), expected)
+        assert torch.equal(draw(ours, RGB, number), expected)
+    assert expected.shape == (3, 32, 32)
+    assert expected.dtype == torch.float32
+
+
+@pytest.mark.parametrize("changes", [{}, IMAGENET, {"interpolation": "bilinear"}], ids=str)
+def test_validation_on_one_channel_equals_timm_on_rgb(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    transform = eval_transform(config(tmp_path, **changes))
+    assert torch.equal(transform(GREY), transform(RGB))
+
+
+def test_arrays_are_taken_like_pillow_images(tmp_path: Path) -> None:
+    """Also those that are a view of more, or may not be written to, as in a mapped file."""
+    transform = train_transform(config(tmp_path))
+    pixels = np.asarray(GREY)
+    wide = np.zeros((64, 100), np.uint8)
+    wide[:, 9:73] = pixels
+    locked = pixels.copy()
+    locked.flags.writeable = False
+    for number in range(20):
+        expected = draw(transform, GREY, number)
+        for picture in (pixels, wide[:, 9:73], locked):
+            assert torch.equal(draw(transform, picture, number), expected)
+        assert torch.equal(draw(transform, np.asarray(RGB), number), expected)
+
+
+def test_images_of_other_shapes(tmp_path: Path) -> None:
+    """Wide ones, and ones smaller than the output."""
+    settings = config(tmp_path)
+    for shape in ((20, 61), (61, 20), (9, 9)):
+        image = Image.fromarray(np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8))
+        for transform in (train_transform(settings), eval_transform(settings)):
+            for number in range(10):
+                expected = draw(transform, image.convert("RGB"), number)
+                assert torch.equal(draw(transform, image, number), expected)
+
+
+def test_a_transform_can_be_sent_to_a_process(tmp_path: Path) -> None:
+    transform = train_transform(config(tmp_path))
+    copied = pickle.loads(pickle.dumps(transform))
+    for number in range(10):
+        assert torch.equal(draw(copied, GREY, number), draw(transform, GREY, number))
+
+
+@pytest.mark.parametrize(
+    ("changes", "levels"),
+    [({}, {128}), ({"mean": IMAGENET["mean"]}, {115})],
+    ids=["grey", "coloured"],
+)
+def test_what_is_uncovered_is_filled_with_the_mean(
+    tmp_path: Path, changes: dict[str, object], levels: set[int]
+) -> None:
+    """Of the three channels, where they differ: one channel stays one."""
+    settings = config(
+        tmp_path,
+        aa="rand-m9-inc1-n3",
+        reprob=0.0,
+        scale=[1.0, 1.0],
+        ratio=[1.0, 1.0],
+        **changes,
+    )
+    turned = train_transform(settings)
+    white = Image.fromarray(np.full((64, 64), 255, np.uint8))
+    mean, std = torch.tensor(settings.mean)[:, None, None], torch.tensor(settings.std)[0]
+    seen = []
+    for number in range(40):
+        pixels = ((draw(turned, white, number) * std + mean) * 255).round()
+        assert torch.equal(pixels[0], pixels[1])
+        assert torch.equal(pixels[0], pixels[2])
+        seen.append(pixels.unique().tolist())
+    assert levels <= {level for one in seen for level in one}
+    assert any(set(one) == levels | {255} for one in seen)  # a shift by whole pixels
 
 
 def test_erasing_follows_the_key(tmp_path: Path) -> None:
     erased = train_transform(config(tmp_path, reprob=1.0, aa=None))
-    image = Image.fromarray(pattern(0, 0)).convert("RGB")
-
-    def draw(number: int) -> torch.Tensor:
-        seed_cpu(Key(0, "test", (number,)))
-        return erased(image)
-
-    first = draw(0)
-    draw(1)
-    assert torch.equal(draw(0), first)
-    assert not torch.equal(draw(1), first)
-    assert first.abs().max() > 1.0  # normal noise goes beyond what pixels can be
+    for picture in (GREY, RGB):
+        first = draw(erased, picture, 0)
+        assert not torch.equal(draw(erased, picture, 1), first)
+        assert torch.equal(draw(erased, picture, 0), first)
+        assert first.abs().max() > 1.0  # normal noise goes beyond what pixels can be
+        assert not torch.equal(first[0], first[1])
 
 
 def test_eval_sees_the_whole_image_if_asked(tmp_path: Path) -> None:
-    image = Image.fromarray(pattern(0, 0)).convert("RGB")
-    whole = eval_transform(config(tmp_path, crop_pct=1.0))(image)
-    part = eval_transform(config(tmp_path, crop_pct=0.5))(image)
-    assert whole.shape == part.shape == (3, 32, 32)
-    assert not torch.equal(whole, part)
+    for picture in (GREY, RGB):
+        whole = eval_transform(config(tmp_path, crop_pct=1.0))(picture)
+        part = eval_transform(config(tmp_path, crop_pct=0.5))(picture)
+        assert whole.shape == part.shape == (3, 32, 32)
+        assert not torch.equal(whole, part)

@@ -1,7 +1,4 @@
-"""Objectives: what a step computes from a batch."""
-
-from dataclasses import dataclass
-from typing import Protocol
+"""One label per image: cross entropy."""
 
 import torch
 import torch.nn.functional as F
@@ -9,23 +6,34 @@ from timm.data.mixup import Mixup
 from torch import Tensor, nn
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.loader import Batch
+from fdsl_train.data.prefetch import Batch
+from fdsl_train.tasks.base import Outcome
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Of one step: the loss to descend, and scalars worth logging, averaged over the batch."""
+class Accuracy:
+    """Top-1 and top-5."""
 
-    loss: Tensor
-    metrics: dict[str, Tensor]
+    def __init__(self) -> None:
+        self._hits_1 = 0
+        self._hits_5 = 0
+        self._count = 0
 
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """A batch: logits float (B, num_classes), labels int64 (B,)."""
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        hits = best == labels[:, None]
+        self._hits_1 += int(hits[:, 0].sum())
+        self._hits_5 += int(hits.sum())
+        self._count += len(labels)
 
-class Task(Protocol):
-    """An objective."""
+    def counts(self) -> list[float]:
+        """Hits among the first, among the first five, and images."""
+        return [self._hits_1, self._hits_5, self._count]
 
-    def step(self, model: nn.Module, batch: Batch) -> Outcome:
-        """Loss and metrics of a batch that is on the model's device already."""
-        ...
+    def percent(self, counts: list[float]) -> dict[str, float]:
+        """``val_top1`` and ``val_top5`` in percent."""
+        top1, top5, images = counts
+        return {"val_top1": 100.0 * top1 / images, "val_top5": 100.0 * top5 / images}
 
 
 class Classification:
@@ -51,12 +59,16 @@ class Classification:
             )
 
     def step(self, model: nn.Module, batch: Batch) -> Outcome:
-        """See :class:`Task`. The metric ``top1`` counts the heavier label of a mixed image."""
+        """See ``Task``. The metric ``top1`` counts the heavier label of a mixed image."""
         images, targets = self._mixed(batch)
         logits = model(images)
         loss = F.cross_entropy(logits, targets)
         hits = logits.detach().argmax(dim=1) == targets.argmax(dim=1)
         return Outcome(loss, {"top1": hits.float().mean()})
+
+    def score(self) -> Accuracy:
+        """See ``Task``."""
+        return Accuracy()
 
     def _mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Images and target distributions, float32 (B, num_classes)."""

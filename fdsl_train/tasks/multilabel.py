@@ -1,0 +1,78 @@
+"""Several labels per image: binary cross entropy per class, positives weighted up."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fdsl_gen.errors import UsageError
+from fdsl_train.config import Resolved
+from fdsl_train.data.prefetch import Batch
+from fdsl_train.tasks.base import Outcome
+
+
+class Recall:
+    """``val_recall``: share of all labels that are among the k highest, k the image's own number.
+
+    With as many guesses as labels, precision is the same number.
+    """
+
+    def __init__(self) -> None:
+        self._found = 0.0
+        self._wanted = 0.0
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """A batch: logits float (B, C), labels multi-hot (B, C)."""
+        self._found += float(_found(logits, labels).sum())
+        self._wanted += float(labels.sum())
+
+    def counts(self) -> list[float]:
+        """Labels found, labels there."""
+        return [self._found, self._wanted]
+
+    def percent(self, counts: list[float]) -> dict[str, float]:
+        """``val_recall`` in percent."""
+        return {"val_recall": 100.0 * counts[0] / counts[1]}
+
+
+def _found(logits: Tensor, labels: Tensor) -> Tensor:
+    """Labels among the highest logits of each image, as many as it has: float (B,)."""
+    ranked = labels.gather(1, logits.argsort(dim=1, descending=True))
+    places = torch.arange(labels.shape[1], device=labels.device)
+    return (ranked * (places < labels.sum(dim=1, keepdim=True))).sum(dim=1)
+
+
+class MultiLabel:
+    """Binary cross entropy with logits, the positives of an image weighted by C / their number.
+
+    So the few positives of an image weigh as much as its C classes together (Anderson and Farrell,
+    "Improving Fractal Pre-training", WACV 2022).
+
+    Args:
+        config: the recipe; smoothing, mixup and cutmix are for single labels.
+        num_classes: C, width of the model's output.
+
+    Raises:
+        UsageError: if the recipe mixes or smooths.
+    """
+
+    def __init__(self, config: Resolved, num_classes: int) -> None:
+        if config.mixes or config.smoothing:
+            raise UsageError(
+                "mixup, cutmix and smoothing are for images with one label, and these have several;"
+                " use --mixup 0 --cutmix 0 --smoothing 0"
+            )
+        self._num_classes = num_classes
+
+    def step(self, model: nn.Module, batch: Batch) -> Outcome:
+        """See ``Task``. The metric ``recall`` is that of :class:`Recall`."""
+        logits = model(batch.images)
+        positives = batch.labels.sum(dim=1, keepdim=True)
+        loss = F.binary_cross_entropy_with_logits(
+            logits, batch.labels, pos_weight=self._num_classes / positives
+        )
+        recall = _found(logits.detach(), batch.labels).sum() / positives.sum()
+        return Outcome(loss, {"recall": recall})
+
+    def score(self) -> Recall:
+        """See ``Task``."""
+        return Recall()

@@ -1,0 +1,112 @@
+"""Image -> tensor: timm's transforms for RGB, and the same on one channel for grey images.
+
+RandAugment fills what it uncovers with the mean of the recipe, as timm does; with ``mean: 0.5``
+that is grey. Random erasing acts on one sample at a time, so that its draws are keyed like the
+others.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from timm.data.transforms_factory import create_transform
+from torch import Tensor
+
+from fdsl_train.config import Resolved
+from fdsl_train.data.source import Picture
+from fdsl_train.transforms.batch import Drawn, Images, collate, to_float
+from fdsl_train.transforms.erasing import Erasing
+from fdsl_train.transforms.grey import GreyTrain
+
+
+class ImageTransform:
+    """Takes grey images one way and colour images the other.
+
+    Args:
+        config: the run.
+        grey: uint8 (H, W) -> uint8 (1, S, S).
+        colour: RGB -> uint8 (3, S, S).
+        erasing: drawn after them; None: nothing is erased.
+    """
+
+    def __init__(
+        self,
+        config: Resolved,
+        grey: Callable[[NDArray[np.uint8]], Tensor],
+        colour: Callable[[Image.Image], Tensor],
+        erasing: Erasing | None,
+    ) -> None:
+        self.grey = grey
+        self._colour = colour
+        self.erasing = erasing
+        self._mean, self._std = config.mean, config.std
+
+    def __call__(self, picture: Picture) -> Tensor:
+        """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalised."""
+        return self.finish(collate([self.draw(picture)]))[0]
+
+    def draw(self, picture: Picture) -> Drawn:
+        """All but the last step, for batches: see :func:`collate` and :meth:`finish`.
+
+        Pillow images of other modes than L are turned into RGB.
+        """
+        pixels = self._pixels(picture)
+        return Drawn(pixels, self.erasing() if self.erasing is not None else None)
+
+    def finish(self, images: Images) -> Tensor:
+        """The last step: float32 (B, 3, S, S), normalised, where the pixels are."""
+        return to_float(images, self._mean, self._std)
+
+    def _pixels(self, picture: Picture) -> Tensor:
+        if not isinstance(picture, Image.Image):
+            if picture.ndim == 2:
+                return self.grey(picture)
+            return self._colour(Image.fromarray(picture))
+        if picture.mode == "L":
+            return self.grey(np.asarray(picture))
+        return self._colour(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def train_transform(config: Resolved) -> ImageTransform:
+    """Random crop, flips, RandAugment and erasing."""
+    colour = _timm(
+        config,
+        is_training=True,
+        scale=config.scale,
+        ratio=config.ratio,
+        hflip=config.hflip,
+        vflip=config.vflip,
+        color_jitter=None,  # timm ignores it beside RandAugment, as in the papers' runs
+        auto_augment=config.aa,
+        mean=config.mean,
+    )
+    return ImageTransform(config, GreyTrain(config), colour, Erasing(config))
+
+
+def eval_transform(config: Resolved) -> ImageTransform:
+    """Resize and centre crop."""
+    either = _timm(config, is_training=False, crop_pct=config.crop_pct)
+    return ImageTransform(config, _FromArray(either), either, None)
+
+
+class _FromArray:
+    """uint8 (H, W) for a transform of Pillow images."""
+
+    def __init__(self, transform: Callable[[Image.Image], Tensor]) -> None:
+        self._transform = transform
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
+        return self._transform(Image.fromarray(pixels))
+
+
+def _timm(config: Resolved, **settings: Any) -> Callable[[Image.Image], Tensor]:
+    """timm's transform without its last steps: Pillow image -> uint8 (C, S, S)."""
+    transform: Callable[[Image.Image], Tensor] = create_transform(
+        input_size=config.img_size,
+        interpolation=config.interpolation,
+        normalize=False,
+        **settings,
+    )
+    return transform

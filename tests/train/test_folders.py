@@ -1,0 +1,116 @@
+"""Every kind of folder of images, and every kind of image in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fdsl_gen.errors import UsageError
+from fdsl_train.data.folder import open_folder, open_folders, read_image
+from fdsl_train.data.source import num_samples
+
+
+def tree(root: Path, *files: str) -> Path:
+    """A tree of 4x4 images, PNG whatever they are called."""
+    for name in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(path, "png")
+    return root
+
+
+@pytest.mark.parametrize("train", ["train", "training"])
+@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+def test_names_of_splits(tmp_path: Path, train: str, held_out: str) -> None:
+    files = (f"{train}/a/1.png", f"{train}/b/deep/2.jpg", f"{held_out}/b/3.png")
+    kept, held, label = open_folders(tree(tmp_path, *files), val_split=None, seed=0)
+    assert (num_samples(kept), num_samples(held), label) == (2, 1, held_out)
+    assert kept.class_names == held.class_names == ("a", "b")
+    assert held.take(0, 0).label == 1
+
+
+def test_a_share_of_every_class_is_held_out(tmp_path: Path) -> None:
+    files = [f"{name}/{i}.png" for name in "abc" for i in range(20)]
+    kept, held, _ = open_folders(tree(tmp_path, *files), val_split=0.1, seed=0)
+    assert [held.take(0, row).label for row in range(num_samples(held))] == [0, 0, 1, 1, 2, 2]
+    assert num_samples(kept) == 54
+    again = open_folders(tmp_path, val_split=0.1, seed=0)[1]
+    other = open_folders(tmp_path, val_split=0.1, seed=1)[1]
+    assert again.digest == held.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("files", "val_split", "sentence"),
+    [
+        (("a/1.png", "b/1.png"), None, "give --val-split 0.1"),
+        (("a/1.png", "test/a/1.png"), None, "has a folder test but no folder train"),
+        (("train/a/1.png", "train/c/1.png", "val/b/1.png"), None, "b is a class that"),
+        (("train/a/1.png", "train/b/1.png", "val/a/1.png"), 0.1, "leave --val-split out"),
+        (("a/1.png", "b/1.png", "b/2.png"), 0.5, "a has one image"),
+        (("1.png",), 0.1, "holds no folders; images must be in one folder per class"),
+        (("a/1.png", "a/2.png"), 0.5, "has one class only, a; a classifier needs two"),
+        (("a/1.png", "b/notes.txt"), 0.5, r"/b holds no images"),
+        (("train/a/1.png", "train/b/1.png", "val/c.png"), None, r"/val holds no folders"),
+    ],
+)
+def test_trees_that_cannot_be_used(
+    tmp_path: Path, files: tuple[str, ...], val_split: float | None, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        open_folders(tree(tmp_path, *files), val_split=val_split, seed=0)
+
+
+def test_images_of_every_kind_become_rgb(tmp_path: Path) -> None:
+    corner = np.zeros((6, 4), np.uint8)
+    corner[0, 0] = 200
+    grey = Image.fromarray(corner)
+    for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
+        path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+        grey.convert(mode).save(path)
+        image = read_image(path)
+        assert (image.mode, image.size) == ("RGB", (4, 6)), mode
+        assert image.getpixel((0, 0))[0] >= 190, mode
+        assert image.getpixel((3, 5))[0] <= 10, mode
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to the right to view
+    grey.convert("RGB").save(tmp_path / "turned.png", exif=exif)
+    turned = read_image(tmp_path / "turned.png")
+    assert turned.size == (6, 4)
+    assert turned.getpixel((5, 0)) == (200, 200, 200)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"nothing")
+    with pytest.raises(UsageError, match=r"cannot read the image .*x\.png"):
+        read_image(tmp_path / "x.png")
+
+
+def test_capitals_and_hidden_files(tmp_path: Path) -> None:
+    tree(tmp_path, "Train/a/1.PNG", "Train/b/2.JPEG", "Train/b/._2.jpg", "VAL/b/3.Png")
+    kept, held, label = open_folders(tmp_path, val_split=None, seed=0)
+    assert (num_samples(kept), num_samples(held), label) == (2, 1, "VAL")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"{name}/{i}.png" for name in ("rocket", "train", "tulip") for i in range(2)))
+    kept, held, _ = open_folders(tmp_path, val_split=0.5, seed=0)
+    assert kept.class_names == ("rocket", "train", "tulip")
+    assert num_samples(kept) == num_samples(held) == 3
+
+
+def test_one_part_to_measure_on(tmp_path: Path) -> None:
+    tree(tmp_path / "split", "train/a/1.png", "train/b/2.png", "train/b/3.png", "test/b/4.png")
+    held, label = open_folder(tmp_path / "split", None)
+    assert (label, held.class_names, num_samples(held)) == ("test", ("a", "b"), 1)
+    assert held.take(0, 0).label == 1
+    kept, label = open_folder(tmp_path / "split", "train")
+    assert (label, num_samples(kept)) == ("train", 3)
+    with pytest.raises(UsageError, match="has no folder val; it has train, test"):
+        open_folder(tmp_path / "split", "val")
+    tree(tmp_path / "flat", "a/1.png", "b/2.png")
+    flat, label = open_folder(tmp_path / "flat", None)
+    assert (label, num_samples(flat)) == ("all images", 2)
+    tree(tmp_path / "alone", "train/a/1.png", "train/b/2.png")
+    with pytest.raises(UsageError, match="--split train measures on the training images"):
+        open_folder(tmp_path / "alone", None)

@@ -3,7 +3,7 @@
 import errno
 import traceback
 
-from fdsl_gen.errors import FdslError
+from fdsl_gen.errors import FdslError, StorageError
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
@@ -11,7 +11,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 def explain(error: Exception) -> tuple[str, bool]:
     """One sentence for the user, and whether further tasks would fail for the same reason."""
     if isinstance(error, FdslError):
-        return str(error), False
+        return str(error), isinstance(error, StorageError)
     if isinstance(error, OSError):
         return f"cannot write: {error.strerror or error}", error.errno in _NO_ROOM
     where = traceback.extract_tb(error.__traceback__)[-1]

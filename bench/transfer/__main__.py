@@ -1,0 +1,106 @@
+"""Run the comparison and write docs/transfer.md: ``python -m bench.transfer``."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from bench.__main__ import machine
+from bench.transfer.digits import Digits, mnist, write_draw
+from bench.transfer.pieces import Piece, Say, finetuning, one_threaded, pretraining, run_pieces
+from bench.transfer.plan import PLAN, Plan, load_plan
+from bench.transfer.report import draw_picture, markdown
+from bench.transfer.results import read_rows
+from fdsl_gen import store
+from fdsl_gen.errors import Exit, FdslError
+
+
+def compare(plan: Plan, digits: Digits, work: Path, docs: Path, jobs: int, say: Say) -> None:
+    """Run what is not done yet, then write ``transfer.md`` and ``transfer.png``.
+
+    Args:
+        plan: what to compare.
+        digits: the real images.
+        work: folder of datasets, draws and runs; finished pieces in it are kept.
+        docs: folder of the report.
+        jobs: processes.
+        say: takes lines for the user.
+
+    Raises:
+        FdslError: if a command fails, or ``work`` holds results of other settings.
+    """
+    first = [pretraining(plan, arm, work) for arm in plan.arms if arm.dataset is not None]
+    second = [finetuning(plan, arm, draw, work) for draw in plan.draws for arm in plan.arms]
+    for draw in plan.draws:
+        write_draw(work / "draws" / str(draw), digits, plan.labels, draw)
+    with one_threaded(jobs) as pool:
+        say(f"pre-training, {len(first)} pieces")
+        run_pieces(first, pool, say)
+        say(f"fine-tuning, {len(second)} pieces")
+        run_pieces(second, pool, say)
+    rows = read_rows(plan, work)
+    draw_picture(plan, rows, docs / "transfer.png")
+    held_out = len(digits.labels) - plan.labels * len(set(digits.labels.tolist()))
+    facts = _facts([*first, *second])
+    commands = _commands(work, [*first, *second[: len(plan.arms)]])
+    text = markdown(plan, rows, held_out, facts, commands)
+    store.write(docs / "transfer.md", text.encode())
+    for row in rows:
+        gain = f", gain {row.gain:+.1f}" if row.gains else ""
+        say(f"{row.arm.name}: {row.mean:.1f} %{gain}")
+
+
+def _facts(pieces: Sequence[Piece]) -> str:
+    minutes = sum(piece.seconds() or 0 for piece in pieces) / 60
+    return (
+        f"{machine()}, PyTorch {version('torch')}, timm {version('timm')}; {minutes:.0f}"
+        " process-minutes in all, two processes of one thread at a time."
+    )
+
+
+def _commands(work: Path, pieces: Sequence[Piece]) -> list[str]:
+    """The commands of the pieces without what says where files are, or changes no result."""
+    without = ("--out=", "--output=", "--data=", "--resume=", "--workers=")
+    return [
+        shlex.join(part.replace(f"{work}/", "") for part in command if not part.startswith(without))
+        for piece in pieces
+        for command in piece.commands
+    ]
+
+
+@click.command()
+@click.option(
+    "--plan", default=PLAN, show_default=True, type=click.Path(path_type=Path), help="YAML file"
+)
+@click.option(
+    "--work",
+    default=Path("runs/transfer"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="folder of datasets and runs; what is finished there is kept",
+)
+@click.option(
+    "--docs",
+    default=Path("docs"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="folder of the report",
+)
+@click.option("--jobs", default=2, show_default=True, help="processes, of one thread each")
+def main(plan: Path, work: Path, docs: Path, jobs: int) -> None:
+    """Pre-train on formulas, fine-tune on digits, and write transfer.md and transfer.png."""
+    try:
+        compare(load_plan(plan), mnist(), work, docs, jobs, click.echo)
+    except FdslError as error:
+        click.echo(f"bench.transfer: {error}", err=True)
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        click.echo("bench.transfer: interrupted; the same command goes on from there", err=True)
+        sys.exit(int(Exit.INTERRUPTED))
+
+
+if __name__ == "__main__":
+    main()

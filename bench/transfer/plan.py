@@ -1,0 +1,54 @@
+"""What is compared: arms, the recipes they share, and the draws of labelled digits."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from fdsl_gen import schema
+from fdsl_gen.errors import UsageError
+from fdsl_gen.schema import setting
+
+PLAN = Path(__file__).with_name("plan.yaml")
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """A way to come by the weights that fine-tuning starts from."""
+
+    name: str = setting(doc="of the row and of the folders")
+    dataset: str | None = setting(None, doc="what follows fdsl-gen; null: weights as drawn")
+    control: bool = setting(False, doc="whether it must give no gain")
+
+    def dataset_options(self) -> list[str]:
+        """The command of ``fdsl-gen`` and its options."""
+        return shlex.split(self.dataset or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A comparison. Read by :func:`load_plan`."""
+
+    pretrain: str = setting(doc="training recipe, name or path")
+    finetune: str = setting(doc="training recipe, name or path")
+    labels: int = setting(doc="labelled digits per class in a draw", low=1)
+    draws: tuple[int, ...] = setting(doc="seeds of the draws of labelled digits", low=0)
+    arms: tuple[Arm, ...] = setting(doc="what is compared; one is called scratch")
+
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise UsageError("arms: two have the same name")
+        if [arm.name for arm in self.arms if arm.dataset is None] != [SCRATCH]:
+            raise UsageError(f"arms: exactly one, named {SCRATCH}, must have no dataset")
+        if not self.draws or len(set(self.draws)) < len(self.draws):
+            raise UsageError("draws: must be different seeds, at least one")
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan.
+
+    Raises:
+        UsageError: if it cannot be read, or a key or value is wrong.
+    """
+    return schema.from_dict(Plan, schema.load_yaml(path), path.stem)

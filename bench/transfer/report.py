@@ -1,0 +1,89 @@
+"""docs/transfer.md and docs/transfer.png."""
+
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.transfer.plan import Plan
+from bench.transfer.results import Row, is_clear
+from fdsl_train.pictures.save import new_figure, save
+
+NOTES = Path(__file__).with_name("notes.md")
+
+
+def markdown(
+    plan: Plan, rows: list[Row], held_out: int, facts: str, commands: Iterable[str]
+) -> str:
+    """The document: the comparison, the table, the commands, and what else was tried.
+
+    Args:
+        plan: what was compared.
+        rows: what came out.
+        held_out: digits that accuracy was measured on.
+        facts: machine, date, versions and time, a paragraph.
+        commands: that were run, one a line.
+    """
+    scratch = next(row for row in rows if not row.gains)
+    head = ["arm", "loss (chance)", *(f"draw {seed}" for seed in plan.draws), "mean", "gain"]
+    head += ["least .. greatest", "clear"]
+    table = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    table += [f"| {' | '.join(_cells(row, scratch))} |" for row in rows]
+    listing = "\n".join(f"    {command}" for command in commands)
+    return "\n\n".join(
+        [
+            "# Do formulas pre-train?",
+            textwrap.fill(_introduction(plan, held_out), 100),
+            "![accuracy by arm](transfer.png)",
+            "\n".join(table),
+            textwrap.fill(facts, 100),
+            "## Commands",
+            "As run, without the places of files; of fine-tuning, the first draw:",
+            listing,
+            NOTES.read_text(encoding="utf-8").strip() + "\n",
+        ]
+    )
+
+
+def _introduction(plan: Plan, held_out: int) -> str:
+    labels = 10 * plan.labels
+    return (
+        "Written by `make transfer` (`python -m bench.transfer`), but for the last sections, which"
+        " are by hand. Each arm pre-trains a very small ViT on images drawn from formulas"
+        f" (`--recipe {Path(plan.pretrain).stem}`) and fine-tunes all of it on {labels} real MNIST"
+        f" digits, {plan.labels} of each (`--recipe {Path(plan.finetune).stem}`); scratch starts"
+        " from freshly drawn weights instead, with the same fine-tuning. Top-1 in percent on all"
+        f" {held_out:,} other digits, after the last step. A draw is a choice of labelled"
+        " digits and the seed of the fine-tuning; gains are points above scratch on the same draw."
+        " A gain is called clear if every draw gains and the mean gain exceeds the range of"
+        " scratch over the draws. Loss: of pre-training, mean of the last tenth, against that of a"
+        " model that knows nothing, ln(categories). Arms marked (control) must not be clear."
+    )
+
+
+def _cells(row: Row, scratch: Row) -> list[str]:
+    control = " (control)" if row.arm.control else ""
+    loss = gain = spread = clear = ""
+    if row.pretraining is not None:
+        loss = f"{row.pretraining.loss:.2f} ({row.pretraining.chance:.2f})"
+        gain = f"{row.gain:+.1f}"
+        spread = f"{min(row.gains):+.1f} .. {max(row.gains):+.1f}"
+        clear = "yes" if is_clear(row, scratch) else "no"
+    draws = [f"{value:.1f}" for value in row.top1]
+    return [row.arm.name + control, loss, *draws, f"{row.mean:.1f}", gain, spread, clear]
+
+
+def draw_picture(plan: Plan, rows: list[Row], path: Path) -> None:
+    """A mark at the mean of each arm, best on top, and a dot for every draw."""
+    ordered = sorted(rows, key=lambda row: row.mean)
+    figure = new_figure(7, 0.5 * len(rows) + 1.2)
+    axes = figure.subplots()
+    for place, row in enumerate(ordered):
+        own = "tab:gray" if not row.gains or row.arm.control else "tab:blue"
+        axes.plot(row.top1, [place] * len(row.top1), "o", color=own, markersize=5, alpha=0.6)
+        axes.plot([row.mean], [place], "|", color=own, markersize=22, markeredgewidth=2)
+    axes.grid(axis="both", alpha=0.3)
+    names = [row.arm.name + (" (control)" if row.arm.control else "") for row in ordered]
+    axes.set_yticks(range(len(ordered)), names)
+    axes.set_ylim(-0.7, len(ordered) - 0.3)
+    axes.set_xlabel(f"top-1 on other MNIST digits, %, after {10 * plan.labels} labels")
+    save(figure, path)

@@ -1,6 +1,7 @@
 """Shared helpers: small datasets, and the command as a user runs it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,11 @@ from fdsl_gen import generate, load_recipe
 # The first call of a kernel compiles it, so times of single examples say nothing.
 hypothesis.settings.register_profile("fdsl", deadline=None)
 hypothesis.settings.load_profile("fdsl")
+
+# A shell starts what it puts into the background with interrupts ignored, and so would be the
+# commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL = {"image_size": 64, "num_points": 3000, "num_categories": 40, "filling_rate": 0.03}
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 
 import distributed
 
@@ -21,6 +22,7 @@ def test_a_killed_worker_costs_nothing(standing, tmp_path):
     out = tmp_path / "dask"
     process = start(out, f"--scheduler-file={standing.file}")
     marker = wait_for(lambda: sorted(out.glob("__meta__/markers/*.json")))[0]
+    time.sleep(0.1)  # its worker has been given the next shard by now
     os.kill(json.loads(marker.read_text())["run"]["pid"], signal.SIGKILL)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors

@@ -59,7 +59,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         compiled = decorate(function)
     finally:
         numba.config.CACHE_DIR = before
-    if _FOLDER is not None:
+    if _FOLDER is not None and not numba.config.DISABLE_JIT:
         _save_alone(compiled._cache, _FOLDER)
     return compiled
 

@@ -96,6 +96,7 @@ def finetune(
             source=sources.train,
             validation=sources.validation,
             output=output,
+            start=trained.digest() if trained is not None else "",
         ),
         resume=resume,
         say=say,

@@ -45,17 +45,22 @@ def open_output(folder: Path, *, resume: bool) -> dict[str, Any] | None:
     return checkpoint.load(folder / LAST)
 
 
-def check_same_run(folder: Path, saved: dict[str, Any], config: Resolved, data: str) -> None:
-    """Refuse to continue a run of other data or other settings.
+def check_same_run(
+    folder: Path, saved: dict[str, Any], config: Resolved, data: str, start: str
+) -> None:
+    """Refuse to continue a run of other data, other first weights or other settings.
 
     Args:
         folder: for the message.
         saved: the checkpoint.
         config: what is asked for now.
         data: digest of the data now.
+        start: digest of the weights to start from now; empty for freshly drawn ones.
     """
     if saved["data"] != data:
         raise UsageError(f"{folder} was trained on other data; choose another --output")
+    if saved["start"] != start:
+        raise UsageError(f"{folder} was started from other weights; choose another --output")
     changed = differences(checkpoint.plain(config.to_dict()), saved["config"])
     if changed:
         raise UsageError(f"{folder} cannot be continued with other settings: {'; '.join(changed)}")

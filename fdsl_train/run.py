@@ -40,6 +40,7 @@ class Run:
         source: training samples.
         validation: samples to measure on, if any.
         output: folder of the run.
+        start: digest of the trained weights that the model has; empty for freshly drawn ones.
     """
 
     config: Resolved
@@ -49,6 +50,7 @@ class Run:
     source: Source
     validation: Source | None = None
     output: Path
+    start: str = ""
 
 
 def train(run: Run, *, resume: bool, say: Say) -> Trainer | None:
@@ -93,7 +95,7 @@ def _open(run: Run, resume: bool) -> dict[str, Any] | None:
     """The checkpoint to continue from; the folder is ready after that."""
     saved = open_output(run.output, resume=resume)
     if saved is not None:
-        check_same_run(run.output, saved, run.config, run.source.digest)
+        check_same_run(run.output, saved, run.config, run.source.digest, run.start)
     write_args(run.output, run.config, run.source.name)
     return saved
 
@@ -159,6 +161,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
         output=run.output,
         facts={
             "data": source.digest,
+            "start": run.start,
             "num_classes": source.num_classes,
             "class_names": source.class_names,
         },

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
+from xxhash import xxh3_128
 
 from fdsl_gen.errors import UsageError
 from fdsl_train import checkpoint
@@ -61,6 +63,15 @@ class Trained:
     num_classes: int | None
     class_names: tuple[str, ...] | None
     weights: dict[str, Tensor]
+
+    def digest(self) -> str:
+        """Hexadecimal; the same for the same weights, wherever they were read."""
+        hashed = xxh3_128()
+        for name in sorted(self.weights):
+            hashed.update(name.encode())
+            flat = self.weights[name].contiguous().view(-1).view(torch.uint8)
+            hashed.update(flat.numpy().data)
+        return hashed.hexdigest()
 
 
 def read_trained(

@@ -78,6 +78,16 @@ def test_a_linear_probe_of_the_authors_weights(digits: Path, recipe: Path, tmp_p
     again = run(*command, "--resume", "auto")
     assert_done(again)
     assert "is finished already: all 4 steps are done" in again.output
+    same = authors(tmp_path / "moved.pth", num_classes=3)
+    other = tmp_path / "other.pth"
+    changed = {name: value + 1 for name, value in small_vit(3).state_dict().items()}
+    torch.save({"arch": VIT["model"], "model": changed}, other)
+    command[command.index(path)] = same
+    assert_done(run(*command, "--resume", "auto"))
+    command[command.index(same)] = other
+    refused = run(*command, "--resume", "auto")
+    assert refused.exit_code == 2
+    assert "was started from other weights; choose another --output" in refused.stderr
     measured = run("eval", out, "--data", digits, "--workers", 0)
     assert_done(measured)
     last = next(line for line in result.output.splitlines() if line.startswith("last: "))

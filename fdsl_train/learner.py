@@ -51,6 +51,7 @@ class Learner:
         self._seed = seed_all if group.device.type == "cuda" else seed_cpu
         scales = config.amp and config.amp_dtype == "float16"
         self._scaler = torch.amp.GradScaler(group.device.type, enabled=scales)
+        self._trains = False
         self._ema: Any = None
         if config.model_ema:
             self._ema = ModelEmaV3(self.model, decay=config.model_ema_decay)
@@ -66,6 +67,11 @@ class Learner:
     def best_model(self) -> nn.Module:
         """What is validated and exported: the moving average where there is one."""
         return self.model if self._ema is None else self._ema.module
+
+    def to_validate(self) -> nn.Module:
+        """:attr:`best_model`, in evaluation mode; the next step goes back to training mode."""
+        self._trains = False
+        return self.best_model.eval()
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision, if the recipe has it."""
@@ -83,7 +89,9 @@ class Learner:
             Loss and metrics, means over the share, each of shape ().
         """
         config = self._config
-        set_training_mode(self.model, frozen=self._frozen)
+        if not self._trains:  # walking over all layers takes a hundredth of a small model's step
+            set_training_mode(self.model, frozen=self._frozen)
+            self._trains = True
         set_learning_rate(self._optimizer, learning_rate(config, step))
         parts = config.grad_accum_steps
         means: dict[str, Tensor] = {}

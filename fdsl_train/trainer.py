@@ -153,8 +153,7 @@ class Trainer:
     def _validate(self, done: int) -> None:
         assert self.validation is not None
         score = self.task.score()
-        model = self.learner.best_model
-        model.eval()
+        model = self.learner.to_validate()
         with torch.no_grad(), self.learner.autocast():
             for images, labels in self.validation.loader:
                 score.add(model(images).float(), labels)

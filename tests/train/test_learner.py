@@ -118,6 +118,17 @@ def test_a_linear_probe_trains_the_head_alone(tmp_path: Path, batch: Batch) -> N
     assert changed == {"head.weight", "head.bias"}
 
 
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_validation_and_training_take_turns(tmp_path: Path, batch: Batch, freeze: str) -> None:
+    trained = learner(tmp_path, freeze=freeze)
+    trained.take(0, batch)
+    before = [module.training for module in trained.model.modules()]
+    assert any(before)
+    assert not any(module.training for module in trained.to_validate().modules())
+    trained.take(1, batch)
+    assert [module.training for module in trained.model.modules()] == before
+
+
 def test_any_optimizer_of_timm_steps_and_goes_on(tmp_path: Path, batch: Batch) -> None:
     for name in ("lamb", "lion", "adan", "nadamw", "muon"):
         whole, first, second = (learner(tmp_path, opt=name, lr=1e-3) for _ in range(3))

@@ -102,6 +102,20 @@ def _get(client: Any, key: str, here: Path, back: Path) -> None:
             file.write(chunk)
 
 
+def _get_checked(client: Any, key: str, here: Path, back: Path) -> None:
+    """With the care that fdsl takes: hashed, and on the disk before it has its name."""
+    hashed = sha256()
+    body = client.get_object(Bucket=BUCKET, Key=key)["Body"]
+    with back.with_suffix(".part").open("wb") as file:
+        for chunk in body.iter_chunks(1 << 20):
+            hashed.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    assert len(hashed.hexdigest()) == 64
+    back.with_suffix(".part").rename(back)
+
+
 def _download(client: Any, key: str, here: Path, back: Path) -> None:
     client.download_file(BUCKET, key, str(back))
 
@@ -130,6 +144,7 @@ WAYS: dict[str, Callable[[Path, Path, S3Store, int], None]] = {
     "upload_file": partial(plain, _upload),
     "fdsl download": fdsl_download,
     "get_object": partial(plain, _get),
+    "get_object, checked": partial(plain, _get_checked),
     "download_file": partial(plain, _download),
 }
 

@@ -140,7 +140,8 @@ def _read_all(cache, order, results):
 def test_processes_share_it(entries, bucket, proxy, tmp_path, method):
     """Four processes, a cache for half of the set: bounds hold, nothing is read in part."""
     room = sum(entry.bytes for entry in entries) // 2 + max(entry.bytes for entry in entries)
-    cache = ShardCache(bucket, entries, tmp_path, room, keep_seconds=0.2)
+    # Long enough for a busy machine to open what it has located.
+    cache = ShardCache(bucket, entries, tmp_path, room, keep_seconds=2.0)
     cache.locate(0)
     context = multiprocessing.get_context(method)
     results = context.Queue()

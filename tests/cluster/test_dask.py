@@ -18,6 +18,7 @@ from tests.test_safety import everything, tars, wait_for
 
 
 def test_a_killed_worker_costs_nothing(standing, tmp_path):
+    """And all ways to render give the same: a pool, a cluster, a loop, tasks of an array."""
     expected = generate(load_recipe("fractal-1", **MEDIUM), tmp_path / "local", workers=2)
     out = tmp_path / "dask"
     process = start(out, f"--scheduler-file={standing.file}")
@@ -33,6 +34,19 @@ def test_a_killed_worker_costs_nothing(standing, tmp_path):
     assert everything(out) == everything(tmp_path / "local")
     hosts = {json.loads(m.read_text())["run"]["pid"] for m in out.glob("__meta__/markers/*.json")}
     assert process.pid not in hosts
+
+    alone = generate(load_recipe("fractal-1", **MEDIUM), tmp_path / "serial", workers=1)
+    assert alone == expected
+    assert tars(tmp_path / "serial") == tars(out)
+    array = tmp_path / "array"
+    for task in (3, 0, 4, 1, 2, 0):  # task 0 twice
+        share = start(array, f"--task-index={task}", "--num-tasks=5", "--workers=1")
+        _, errors = share.communicate(timeout=120)
+        assert share.returncode == 0, errors
+    assert not (array / "manifest.json").exists()
+    assert fdsl_gen("finalize", str(array), cwd=tmp_path).returncode == 0
+    assert (array / "manifest.json").read_bytes() == expected.to_json()
+    assert tars(array) == tars(out)
 
 
 def test_a_shard_that_kills_workers_is_listed(standing, tmp_path):

@@ -7,15 +7,13 @@ from fdsl_gen.errors import UsageError
 from fdsl_gen.manifest import Manifest
 from fdsl_train.checkpoint import LAST
 from fdsl_train.config import load_config
-from fdsl_train.data.place import Place
+from fdsl_train.data.place import VALIDATION, Place
 from fdsl_train.data.source import num_samples
 from fdsl_train.device import choose_device
 from fdsl_train.launch import find_process
 from fdsl_train.models import architecture_of, create_model
 from fdsl_train.progress import Say
 from fdsl_train.run import Run, train
-
-VALIDATION = "validation"  # name of the split
 
 
 def pretrain(

@@ -6,7 +6,7 @@ from pathlib import Path
 from fdsl_gen.errors import UsageError
 from fdsl_train.data.folder import open_folder, open_folders
 from fdsl_train.data.named import is_named, open_named
-from fdsl_train.data.place import Place
+from fdsl_train.data.place import VALIDATION, Place
 from fdsl_train.data.source import Source
 
 
@@ -81,8 +81,8 @@ def open_both(where: Where, *, val_split: float | None, seed: int) -> Opened:
             "--val-split is for folders of images; render the dataset with validation_instances"
         )
     manifest = where.place.manifest()
-    parts = [where.place.split(manifest, name) for name in ("train", "validation")]
-    return Opened(parts[0], parts[1], "validation")
+    parts = [where.place.split(manifest, name) for name in ("train", VALIDATION)]
+    return Opened(parts[0], parts[1], VALIDATION)
 
 
 def open_one(where: Where, split: str | None) -> tuple[Source, str]:
@@ -100,5 +100,5 @@ def open_one(where: Where, split: str | None) -> tuple[Source, str]:
         return named, named.split
     if (root := where.tree) is not None:
         return open_folder(root, split)
-    label = split or "validation"
+    label = split or VALIDATION
     return where.place.split(where.place.manifest(), label), label

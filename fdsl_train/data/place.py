@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_gen.errors import UsageError
-from fdsl_gen.manifest import META, Manifest
+from fdsl_gen.manifest import MANIFEST, META, Manifest
 from fdsl_gen.store.options import S3Options
 from fdsl_gen.store.s3 import S3Store
-from fdsl_train.data.reader import ShardSource, read_dataset, split_of, usable
+from fdsl_train.data.reader import ShardSource, open_split, read_dataset, split_of, usable
 from fdsl_train.data.shard_cache import ShardCache, read_remote_manifest
-from fdsl_train.data.shelf import FolderShelf
+
+VALIDATION = "validation"  # the split to measure on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Place:
         """Whether it looks like a dataset of ours rather than a tree of images."""
         if isinstance(self.data, str):
             return True
-        return (self.data / "manifest.json").exists() or (self.data / META).exists()
+        return (self.data / MANIFEST).exists() or (self.data / META).exists()
 
     def manifest(self) -> Manifest:
         """The manifest of a dataset of labelled images.
@@ -58,9 +59,9 @@ class Place:
             UsageError: if there is no such split, a local shard is missing or cut short, or the
                 cache cannot hold the shards.
         """
-        entry = split_of(manifest, name, str(self.data))
         if isinstance(self.data, Path):
-            return ShardSource(str(self), manifest, name, FolderShelf(self.data, entry))
+            return open_split(self.data, manifest, name)
+        entry = split_of(manifest, name, self.data)
         folder = self.cache_dir or Path(tempfile.gettempdir()) / f"fdsl-{os.getuid()}" / "shards"
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,5 +1,6 @@
 """Whatever is wrong, the user gets one sentence and the exit code for it."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from fdsl_train.cli import main
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A dataset that may be spoilt."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset that may be spoilt, and of which no other test left a decoded copy."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return build_dataset(tmp_path / "data")
 
 

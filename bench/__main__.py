@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.scaling import scaling_row
 from bench.stages import stage_row
-from fdsl_gen import Recipe, load_recipe, schema
+from fdsl_gen import Recipe, load_recipe
+from fdsl_gen.core import settings
 
 STAGES = ("category", "render", "encode", "digest", "write")
 
@@ -58,7 +59,7 @@ def main(names: tuple[str, ...], images: int, scaling: bool) -> None:
 def one_of_each_kind() -> list[str]:
     """The first recipe of every kind, by name."""
     found: dict[str, str] = {}
-    for name in schema.recipe_names(schema.recipe_folder()):
+    for name in settings.recipe_names(settings.recipe_folder()):
         found.setdefault(load_recipe(name).variant.KIND, name)
     return list(found.values())
 

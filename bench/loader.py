@@ -22,12 +22,12 @@ from timm.data import create_dataset, create_loader
 
 from bench.__main__ import machine
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.seeding import Key
+from fdsl_gen.core.keys import Key
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.loader import Loader
-from fdsl_train.data.order import Order
-from fdsl_train.data.reader import open_split, read_dataset
-from fdsl_train.randomness import seed_cpu
+from fdsl_train.data.sampler import Order
+from fdsl_train.data.sources.shards import open_split, read_dataset
+from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import train_transform
 from fdsl_train.transforms.batch import Drawn, collate, to_float
 

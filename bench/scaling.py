@@ -5,9 +5,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from fdsl_gen.build import generate
-from fdsl_gen.engine import Silent
-from fdsl_gen.recipe import Recipe
+from fdsl_gen.build.generate import generate
+from fdsl_gen.executors import Silent
+from fdsl_gen.recipe.recipe import Recipe
 
 RUNS = 5
 

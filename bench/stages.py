@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen import shards, store
-from fdsl_gen.layout import SampleId
-from fdsl_gen.recipe import Recipe
-from fdsl_gen.samples import digest, encode, jobs_of
-from fdsl_gen.seeding import Key
+from fdsl_gen import store
+from fdsl_gen.archive import tar
+from fdsl_gen.build.sample import digest, encode, jobs_of
+from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.order import SampleId
+from fdsl_gen.recipe.recipe import Recipe
 
 RUNS = 5
 
@@ -50,7 +51,7 @@ def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, fl
     seconds["digest"], _ = timed(lambda: [digest(recipe, s, one) for s, one in pairs])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.tar"
-        seconds["write"], written = timed(lambda: store.write_new(path, shards.tar_parts(encoded)))
+        seconds["write"], written = timed(lambda: store.write_new(path, tar.tar_parts(encoded)))
     seconds["bytes"] = written[1] / len(moved)
     attempts = [one.parameters.get("attempts", 1) for one in drawn]
     seconds["attempts"] = sum(map(float, attempts)) / len(attempts)

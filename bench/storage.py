@@ -27,12 +27,12 @@ from typing import Any
 import click
 
 from fdsl_gen import load_recipe, store
-from fdsl_gen.engine import Silent
-from fdsl_gen.manifest import MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.manifest import MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.dataset.copy import download, upload
+from fdsl_gen.executors import Silent
 from fdsl_gen.store.client import client_for
 from fdsl_gen.store.options import S3Options
 from fdsl_gen.store.s3 import S3Store
-from fdsl_gen.transfer import download, upload
 
 BUCKET = "bench"
 ENVIRONMENT = {

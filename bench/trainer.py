@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from bench.__main__ import machine
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.prefetch import Batch
-from fdsl_train.distributed import Group
-from fdsl_train.launch import Process
-from fdsl_train.learner import Learner
-from fdsl_train.models import architecture_of, create_model
-from fdsl_train.optim import create_optimizer
-from fdsl_train.progress import Progress
+from fdsl_train.distributed.group import Group
+from fdsl_train.distributed.launch import Process
+from fdsl_train.models.architecture import architecture_of, create_model
 from fdsl_train.tasks.classification import Classification
-from fdsl_train.trainer import Trainer
+from fdsl_train.training.optim import create_optimizer
+from fdsl_train.training.progress import Progress
+from fdsl_train.training.train_step import Learner
+from fdsl_train.training.trainer import Trainer
 
 CLASSES = 100
 

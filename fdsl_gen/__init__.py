@@ -8,22 +8,22 @@ package (or asking for ``fdsl-gen --help``) does not import numba.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fdsl_gen.build import generate as generate
-    from fdsl_gen.dataset import Dataset as Dataset
-    from fdsl_gen.dataset import open_dataset as open_dataset
-    from fdsl_gen.recipe import Recipe as Recipe
-    from fdsl_gen.recipe import load_recipe as load_recipe
-    from fdsl_gen.samples import render as render
+    from fdsl_gen.build.generate import generate as generate
+    from fdsl_gen.build.sample import render as render
+    from fdsl_gen.dataset.reader import Dataset as Dataset
+    from fdsl_gen.dataset.reader import open_dataset as open_dataset
+    from fdsl_gen.recipe.recipe import Recipe as Recipe
+    from fdsl_gen.recipe.recipe import load_recipe as load_recipe
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Dataset": "fdsl_gen.dataset",
-    "Recipe": "fdsl_gen.recipe",
-    "generate": "fdsl_gen.build",
-    "load_recipe": "fdsl_gen.recipe",
-    "open_dataset": "fdsl_gen.dataset",
-    "render": "fdsl_gen.samples",
+    "Dataset": "fdsl_gen.dataset.reader",
+    "Recipe": "fdsl_gen.recipe.recipe",
+    "generate": "fdsl_gen.build.generate",
+    "load_recipe": "fdsl_gen.recipe.recipe",
+    "open_dataset": "fdsl_gen.dataset.reader",
+    "render": "fdsl_gen.build.sample",
 }
 
 __all__ = ["Dataset", "Recipe", "generate", "load_recipe", "open_dataset", "render"]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fdsl_gen import schema
-from fdsl_gen.errors import UsageError
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import MAX_SEED
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import MAX_SEED
+from fdsl_gen.core.settings import setting
 
 Purpose = Literal["pretrain", "finetune"]
 
@@ -212,17 +212,17 @@ class TrainConfig:
                 f"warmup_steps: the warm-up of {warmup} steps must be shorter than the run of"
                 f" {steps} steps"
             )
-        values = schema.to_dict(self, defaults=True) | {
+        values = settings.to_dict(self, defaults=True) | {
             "steps": steps,
             "epochs": None,
             "warmup_steps": warmup,
             "warmup_epochs": None,
         }
-        return schema.from_dict(Resolved, values, "the resolved recipe")
+        return settings.from_dict(Resolved, values, "the resolved recipe")
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as they would stand in YAML."""
-        return schema.to_dict(self, defaults=True)
+        return settings.to_dict(self, defaults=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +237,7 @@ class Resolved(TrainConfig):
 
 def training_recipes() -> Path:
     """The folder of the training recipes that came with the package."""
-    return schema.recipe_folder() / "train"
+    return settings.recipe_folder() / "train"
 
 
 def describe_recipes() -> list[tuple[str, str]]:
@@ -270,13 +270,13 @@ def load_config(
     Raises:
         UsageError: if there is no such recipe, it is for the other command, or a value cannot be.
     """
-    file = schema.find_recipe(name, training_recipes())
-    data = schema.load_yaml(file)
+    file = settings.find_recipe(name, training_recipes())
+    data = settings.load_yaml(file)
     known = [field.name for field in dataclasses.fields(TrainConfig)]
-    schema.check_keys(data, known, file.stem)
+    settings.check_keys(data, known, file.stem)
     overrides = dict(overrides)
     share = overrides.pop("batch_size", None)
-    schema.check_keys(overrides, known, file.stem)
+    settings.check_keys(overrides, known, file.stem)
     merged = dict(data)
     if share is not None:
         parts = overrides.get("grad_accum_steps", data.get("grad_accum_steps", 1))
@@ -284,7 +284,7 @@ def load_config(
     for key in overrides:
         if key in _RIVALS and _RIVALS[key] not in overrides:
             merged.pop(_RIVALS[key], None)
-    config = schema.from_dict(TrainConfig, merged | overrides, file.stem)
+    config = settings.from_dict(TrainConfig, merged | overrides, file.stem)
     if config.purpose != purpose:
         raise UsageError(
             f"the recipe '{file.stem}' is for fdsl-train {config.purpose}, not {purpose}"

@@ -7,17 +7,17 @@ from typing import Any
 
 from torch import nn
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved, TrainConfig, load_config
-from fdsl_train.data.opening import Opened, Where, open_both
-from fdsl_train.data.source import num_samples
-from fdsl_train.device import choose_device
-from fdsl_train.fitting import model_for
-from fdsl_train.launch import find_process
-from fdsl_train.models import Architecture, create_model, published
-from fdsl_train.progress import Say
-from fdsl_train.run import Run, train
-from fdsl_train.weights import Trained, read_trained
+from fdsl_train.data.open import Opened, Where, open_both
+from fdsl_train.data.sources.base import num_samples
+from fdsl_train.distributed.device import choose_device
+from fdsl_train.distributed.launch import find_process
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.architecture import Architecture, create_model, published
+from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.training.progress import Say
+from fdsl_train.training.run import Run, train
 
 
 @dataclass(frozen=True, kw_only=True)

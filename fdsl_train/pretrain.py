@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen.errors import UsageError
-from fdsl_gen.manifest import Manifest
-from fdsl_train.checkpoint import LAST
+from fdsl_gen.archive.manifest import Manifest
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
-from fdsl_train.data.place import VALIDATION, Place
-from fdsl_train.data.source import num_samples
-from fdsl_train.device import choose_device
-from fdsl_train.launch import find_process
-from fdsl_train.models import architecture_of, create_model
-from fdsl_train.progress import Say
-from fdsl_train.run import Run, train
+from fdsl_train.data.locate.dataset import VALIDATION, Place
+from fdsl_train.data.sources.base import num_samples
+from fdsl_train.distributed.device import choose_device
+from fdsl_train.distributed.launch import find_process
+from fdsl_train.models.architecture import architecture_of, create_model
+from fdsl_train.training.checkpoint import LAST
+from fdsl_train.training.progress import Say
+from fdsl_train.training.run import Run, train
 
 
 def pretrain(

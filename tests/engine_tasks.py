@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 
 
 def touch_or_die(task, report):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fdsl_gen.seeding import Key, words
+from fdsl_gen.core.keys import Key, words
 
 PAD = 6
 

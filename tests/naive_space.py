@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fdsl_gen.seeding import Key
+from fdsl_gen.core.keys import Key
 from tests.naive import choose_map, word
 
 

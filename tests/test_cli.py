@@ -13,7 +13,7 @@ from tests.conftest import SMALL, fdsl_gen, options
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['fdsl-gen', '--help']\n"
-        "from fdsl_gen.cli import main\n"
+        "from fdsl_gen.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'numba', 'numpy', 'torch', 'PIL', 'fdsl_gen.variants'}\n"
@@ -106,7 +106,7 @@ def test_list_cite_version_preview(tmp_path):
 
 
 def test_plain_progress_lines(monkeypatch, capsys):
-    from fdsl_gen import progress
+    from fdsl_gen.core import progress
 
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))

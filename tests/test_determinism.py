@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdsl_gen import content, generate, load_recipe, open_dataset, render, schema, verify
-from fdsl_gen.engine.serial import SerialEngine
-from fdsl_gen.layout import SampleId
-from fdsl_gen.samples import digest, jobs_of
+from fdsl_gen import generate, load_recipe, open_dataset, render
+from fdsl_gen.archive import content_digest
+from fdsl_gen.build.sample import digest, jobs_of
+from fdsl_gen.core import settings as settings_module
+from fdsl_gen.dataset import verify
+from fdsl_gen.executors.serial import SerialEngine
+from fdsl_gen.recipe.order import SampleId
 from tests.conftest import SMALL
 from tests.golden.samples import golden_recipe
 
-NAMES = schema.recipe_names(schema.recipe_folder())
+NAMES = settings_module.recipe_names(settings_module.recipe_folder())
 ONE_OF_EACH_KIND = {load_recipe(name).variant.KIND: name for name in NAMES}.values()
 
 
@@ -87,8 +90,10 @@ def test_every_recipe_as_a_folder(name, tmp_path):
     splits = {split: entry.num_samples for split, entry in first.splits.items()}
     assert sum(splits.values()) == len(dataset) == recipe.num_samples
     assert ("validation" in splits) == (recipe.validation_instances > 0)
-    total = sum(content.sample_digest(s.key, s.labels, s.image, s.mask) for s in dataset.values())
-    assert content.as_text(total) == first.content_digest
+    total = sum(
+        content_digest.sample_digest(s.key, s.labels, s.image, s.mask) for s in dataset.values()
+    )
+    assert content_digest.as_text(total) == first.content_digest
     assert verify.check_files(tmp_path / "a", lambda entry: None) == []
     assert verify.check_pixels(tmp_path / "a", 100, lambda count: None) == []
     for sample in dataset.values():

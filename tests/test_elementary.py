@@ -6,8 +6,8 @@ import mpmath
 import numpy as np
 import pytest
 
+from fdsl_gen.core.keys import Key, uniforms
 from fdsl_gen.kernels import elementary
-from fdsl_gen.seeding import Key, uniforms
 
 COUNT = 125_000  # two groups of arguments for each of four functions: a million
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
-from fdsl_gen.categories import Categories
-from fdsl_gen.errors import UsageError
+from fdsl_gen.build.category_search import Categories
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import camera, ifs
 from fdsl_gen.kernels import space
-from fdsl_gen.seeding import Key, Stream
 from tests import naive_space as naive
 
 POINTS, SIDE = 600, 64

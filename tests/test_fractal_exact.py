@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.build.sample import render
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import ifs
-from fdsl_gen.recipe import load_recipe
-from fdsl_gen.samples import render
-from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.recipe.recipe import load_recipe
 from fdsl_gen.variants import trajectories
 from tests import naive
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from fdsl_gen import load_recipe, render
-from fdsl_gen.categories import Categories, find_categories
-from fdsl_gen.engine import Silent
-from fdsl_gen.engine.local import LocalEngine
-from fdsl_gen.engine.serial import SerialEngine
-from fdsl_gen.errors import RenderError, UsageError
-from fdsl_gen.layout import SampleId, samples_of, shards_of
-from fdsl_gen.samples import jobs_of
-from fdsl_gen.seeding import Key
+from fdsl_gen.build.category_search import Categories, find_categories
+from fdsl_gen.build.sample import jobs_of
+from fdsl_gen.core.errors import RenderError, UsageError
+from fdsl_gen.core.keys import Key
+from fdsl_gen.executors import Silent
+from fdsl_gen.executors.local import LocalEngine
+from fdsl_gen.executors.serial import SerialEngine
+from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
 from fdsl_gen.variants import trajectories
 from tests import naive
 
@@ -107,7 +107,7 @@ def test_candidates_are_what_the_definition_says():
 
 def candidate_pixels(recipe, c: int, number: int) -> int | None:
     """Lit pixels of a candidate drawn as points by the twin; None if it diverges."""
-    from fdsl_gen.seeding import Stream
+    from fdsl_gen.core.keys import Stream
 
     stream = Stream(Key(recipe.seed, "candidate", (c, number)))
     num_maps = stream.integer(2, 7)

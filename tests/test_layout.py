@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdsl_gen.layout import SampleId, samples_of, shards_of
-from fdsl_gen.seeding import Key, permutation
+from fdsl_gen.core.keys import Key, permutation
+from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
 
 
 @dataclass

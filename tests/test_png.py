@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from fdsl_gen import png
+from fdsl_gen.archive import png
 
 grey = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 colour = arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)))

@@ -8,12 +8,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdsl_gen import schema
-from fdsl_gen.errors import UsageError
-from fdsl_gen.recipe import load_recipe, recipe_from_dict
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.recipe.recipe import load_recipe, recipe_from_dict
 
-FOLDER = schema.recipe_folder()
-NAMES = schema.recipe_names(FOLDER)
+FOLDER = settings.recipe_folder()
+NAMES = settings.recipe_names(FOLDER)
 PLAIN = {
     "name": "x",
     "variant": {"kind": "fractal-1"},
@@ -23,11 +23,11 @@ PLAIN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_recipes_are_whole(name):
-    path = schema.find_recipe(name, FOLDER)
+    path = settings.find_recipe(name, FOLDER)
     recipe = load_recipe(name)
-    data = schema.load_yaml(path)
+    data = settings.load_yaml(path)
     assert recipe.name == name
-    assert schema.headline(path), "the first line must be '# name: one line'"
+    assert settings.headline(path), "the first line must be '# name: one line'"
     assert path.read_text().startswith(f"# {name}: ")
     assert f"fdsl-gen {name} " in path.read_text(), "the recipe must show its command"
     assert {"schema", "name", "variant", "num_categories", "num_shards", "license"} <= set(data)
@@ -40,7 +40,7 @@ def test_published_recipes_are_whole(name):
 def test_recipe_survives_its_own_json_and_yaml(name):
     recipe = load_recipe(name)
     for data in (
-        json.loads(schema.canonical_json(recipe.to_dict())),
+        json.loads(settings.canonical_json(recipe.to_dict())),
         yaml.safe_load(yaml.safe_dump(recipe.to_dict(defaults=True))),
     ):
         again = recipe_from_dict(data, "again")
@@ -101,7 +101,7 @@ def test_shard_counts(change, shards):
 
 @given(st.integers(1, 10**7), st.integers(1, 10**7))
 def test_automatic_shard_counts(samples, size):
-    from fdsl_gen.recipe import _auto_shards
+    from fdsl_gen.recipe.recipe import _auto_shards
 
     count = _auto_shards(samples, size)
     assert 1 <= count <= min(8192, samples)
@@ -114,7 +114,7 @@ def test_automatic_shard_counts(samples, size):
 def test_names_may_have_underscores_and_paths_are_paths(tmp_path):
     assert load_recipe("fractal_1") == load_recipe("fractal-1")
     path = tmp_path / "mine.yaml"
-    path.write_text(schema.find_recipe("fractal-1", FOLDER).read_text())
+    path.write_text(settings.find_recipe("fractal-1", FOLDER).read_text())
     assert load_recipe(path) == load_recipe("fractal-1")
 
 
@@ -201,11 +201,11 @@ def test_overrides_are_checked_like_the_file():
 
 
 def test_yaml_numbers_with_exponents_are_numbers():
-    assert schema.parse_yaml("[1e-3, 1E5, .5e1, 1.0e-2, -2e0]") == [1e-3, 1e5, 5.0, 1e-2, -2.0]
+    assert settings.parse_yaml("[1e-3, 1E5, .5e1, 1.0e-2, -2e0]") == [1e-3, 1e5, 5.0, 1e-2, -2.0]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_training_recipe_exists(name):
     wanted = load_recipe(name).train_recipe
     if wanted is not None:
-        assert schema.find_recipe(wanted, FOLDER / "train").exists()
+        assert settings.find_recipe(wanted, FOLDER / "train").exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.errors import Mismatch, ShardsFailed, UsageError
+from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from tests.conftest import SMALL, fdsl_gen, options
 
 # Enough work for a run to be caught in the middle: some seconds.
@@ -256,7 +256,7 @@ def test_verify_finds_every_kind_of_damage(small_folder, tmp_path):
 
 def test_verify_render_finds_other_pixels(small, small_folder, tmp_path):
     """A dataset that is whole, but not what its recipe draws."""
-    from fdsl_gen import verify
+    from fdsl_gen.dataset import verify
 
     folder = copied(small_folder, tmp_path / "other")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -337,8 +337,8 @@ def test_bad_input_is_one_sentence(tmp_path, command, words):
 
 
 def test_a_task_that_kills_every_worker_is_given_up(tmp_path):
-    from fdsl_gen.engine import Silent
-    from fdsl_gen.engine.local import LocalEngine
+    from fdsl_gen.executors import Silent
+    from fdsl_gen.executors.local import LocalEngine
     from tests.engine_tasks import touch_or_die
 
     tasks = [(tmp_path, n) for n in range(6)]
@@ -352,9 +352,9 @@ def test_a_task_that_kills_every_worker_is_given_up(tmp_path):
 
 
 def test_an_exception_in_a_task_is_told_with_its_place(tmp_path):
-    from fdsl_gen.engine import Silent
-    from fdsl_gen.engine.local import LocalEngine
-    from fdsl_gen.engine.serial import SerialEngine
+    from fdsl_gen.executors import Silent
+    from fdsl_gen.executors.local import LocalEngine
+    from fdsl_gen.executors.serial import SerialEngine
     from tests.engine_tasks import divide
 
     for engine in (SerialEngine(), LocalEngine(2)):
@@ -383,7 +383,7 @@ def test_a_script_needs_no_guard(tmp_path):
 
 
 def test_workers_that_cannot_start_are_told_once(tmp_path, monkeypatch, capfd):
-    from fdsl_gen.engine import Silent, local
+    from fdsl_gen.executors import Silent, local
     from tests.engine_tasks import CannotBeReceived
 
     failures = local.LocalEngine(2).run(CannotBeReceived(), [1, 2, 3, 4], Silent())

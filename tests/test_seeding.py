@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fdsl_gen.core.keys import Key, Stream, permutation, uniforms, words
 from fdsl_gen.kernels import rng
-from fdsl_gen.seeding import Key, Stream, permutation, uniforms, words
 
 seeds = st.integers(0, 2**63 - 1)
 indices = st.lists(st.integers(0, 2**64 - 1), max_size=4).map(tuple)

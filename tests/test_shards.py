@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdsl_gen import content, shards, store
-from fdsl_gen.shards import Encoded
+from fdsl_gen import store
+from fdsl_gen.archive import content_digest, tar
+from fdsl_gen.archive.tar import Encoded
 
 contents = st.binary(max_size=1500)
 samples = st.lists(st.tuples(contents, contents), min_size=1, max_size=6).map(
@@ -22,68 +23,68 @@ samples = st.lists(st.tuples(contents, contents), min_size=1, max_size=6).map(
 @given(samples)
 def test_tar_equals_the_standard_library(group):
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar_path:
         for sample in group:
             for ending, data in sample.members:
                 info = tarfile.TarInfo(f"{sample.key}.{ending}")
                 info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    assert b"".join(shards.tar_parts(group)) == buffer.getvalue()
+                tar_path.addfile(info, io.BytesIO(data))
+    assert b"".join(tar.tar_parts(group)) == buffer.getvalue()
 
 
 @given(samples)
 def test_index_points_at_the_bytes(group):
-    data = b"".join(shards.tar_parts(group))
-    index = shards.index_of(group, ("png", "cls"))
+    data = b"".join(tar.tar_parts(group))
+    index = tar.index_of(group, ("png", "cls"))
     for row, sample in zip(index, group, strict=True):
         assert row["key"].decode() == sample.key
         for ending, stored in sample.members:
             start = int(row[f"{ending}_offset"])
             assert data[start : start + int(row[f"{ending}_size"])] == stored
-    assert np.array_equal(np.load(io.BytesIO(shards.index_bytes(index))), index)
+    assert np.array_equal(np.load(io.BytesIO(tar.index_bytes(index))), index)
 
 
 @pytest.fixture
-def tar(tmp_path):
+def tar_path(tmp_path):
     group = [Encoded(f"{k:05d}_00000", (("png", b"x" * 700), ("cls", b"7"))) for k in range(5)]
     path = tmp_path / "a.tar"
-    store.write_new(path, shards.tar_parts(group))
+    store.write_new(path, tar.tar_parts(group))
     return path, group
 
 
-def test_reading_back(tar):
-    path, group = tar
-    assert list(shards.read_samples(path)) == group
-    scanned = shards.scan_index(path, ("png", "cls"))
-    assert np.array_equal(scanned, shards.index_of(group, ("png", "cls")))
+def test_reading_back(tar_path):
+    path, group = tar_path
+    assert list(tar.read_samples(path)) == group
+    scanned = tar.scan_index(path, ("png", "cls"))
+    assert np.array_equal(scanned, tar.index_of(group, ("png", "cls")))
 
 
-def test_every_cut_is_noticed(tar):
-    path, _ = tar
+def test_every_cut_is_noticed(tar_path):
+    path, _ = tar_path
     data = path.read_bytes()
     useful = 5 * (512 + 1024 + 512 + 512) + 1024
     for size in [*range(0, useful, 97), useful - 1]:
         path.write_bytes(data[:size])
         with pytest.raises(ValueError):
-            list(shards.read_samples(path))
+            list(tar.read_samples(path))
 
 
 def test_digest_depends_on_everything_but_order():
     image = np.zeros((4, 6), np.uint8)
-    base = content.sample_digest("k", (1,), image)
+    base = content_digest.sample_digest("k", (1,), image)
     other = image.copy()
     other[3, 5] = 1
     variants = [
-        content.sample_digest("l", (1,), image),
-        content.sample_digest("k", (2,), image),
-        content.sample_digest("k", (1, 1), image),
-        content.sample_digest("k", (1,), image.reshape(6, 4)),
-        content.sample_digest("k", (1,), image, image),
-        content.sample_digest("k", (1,), other),
+        content_digest.sample_digest("l", (1,), image),
+        content_digest.sample_digest("k", (2,), image),
+        content_digest.sample_digest("k", (1, 1), image),
+        content_digest.sample_digest("k", (1,), image.reshape(6, 4)),
+        content_digest.sample_digest("k", (1,), image, image),
+        content_digest.sample_digest("k", (1,), other),
     ]
     assert len({base, *variants}) == 7
-    assert content.as_text(base + variants[0]) == content.as_text(variants[0] + base)
-    assert content.as_text(2**128 + 5) == f"{5:032x}"
+    assert content_digest.as_text(base + variants[0]) == content_digest.as_text(variants[0] + base)
+    assert content_digest.as_text(2**128 + 5) == f"{5:032x}"
 
 
 def test_a_file_is_never_replaced(tmp_path):

@@ -17,8 +17,8 @@ from bench.transfer.digits import Digits, choose, write_draw
 from bench.transfer.pieces import Piece
 from bench.transfer.plan import PLAN, Arm, Plan, load_plan
 from bench.transfer.results import Row, is_clear, read_rows
-from fdsl_gen import schema
-from fdsl_gen.errors import FdslError, UsageError
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import load_config, training_recipes
 
 TOY = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 14, "steps": 4}
@@ -28,8 +28,8 @@ TOY |= {"global_batch_size": 8, "warmup_steps": 1, "log_every": 1}
 def toy_plan(folder) -> Plan:
     """The recipes of the real plan, cut down, and one arm."""
     for purpose in ("pretrain", "finetune"):
-        recipe = schema.load_yaml(training_recipes() / f"transfer_{purpose}.yaml") | TOY
-        text = schema.canonical_json(recipe)  # JSON is YAML
+        recipe = settings.load_yaml(training_recipes() / f"transfer_{purpose}.yaml") | TOY
+        text = settings.canonical_json(recipe)  # JSON is YAML
         (folder / f"toy_{purpose}.yaml").write_text(text)
     command = "linedb-16 --num-categories 3 --num-instances 4 --image-size 32 --num-shards 2"
     return Plan(

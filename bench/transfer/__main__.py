@@ -15,7 +15,7 @@ from bench.transfer.plan import PLAN, Plan, load_plan
 from bench.transfer.report import draw_picture, markdown
 from bench.transfer.results import read_rows
 from fdsl_gen import store
-from fdsl_gen.errors import Exit, FdslError
+from fdsl_gen.core.errors import Exit, FdslError
 
 
 def compare(plan: Plan, digits: Digits, work: Path, docs: Path, jobs: int, say: Say) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdsl_gen.errors import UsageError
-from fdsl_gen.seeding import Key, permutation
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key, permutation
 
 
 class Digits(NamedTuple):

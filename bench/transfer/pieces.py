@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.transfer.plan import Arm, Plan
 from fdsl_gen import store
-from fdsl_gen.errors import FdslError, UsageError
+from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import Purpose, TrainConfig, load_config
 
 Command = list[str]  # as typed, the program first
@@ -86,8 +86,8 @@ class Piece:
 
 def _execute(command: Command) -> int:
     """Run a command of the project as its entry point does, in this process; its exit code."""
-    from fdsl_gen.cli import main as fdsl_gen
-    from fdsl_train.cli import main as fdsl_train
+    from fdsl_gen.cli.main import main as fdsl_gen
+    from fdsl_train.cli.main import main as fdsl_train
 
     sys.argv = list(command)  # one process runs many: starting PyTorch takes longer than a toy run
     try:

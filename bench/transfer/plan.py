@@ -4,9 +4,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdsl_gen import schema
-from fdsl_gen.errors import UsageError
-from fdsl_gen.schema import setting
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.settings import setting
 
 PLAN = Path(__file__).with_name("plan.yaml")
 SCRATCH = "scratch"
@@ -51,4 +51,4 @@ def load_plan(path: Path) -> Plan:
     Raises:
         UsageError: if it cannot be read, or a key or value is wrong.
     """
-    return schema.from_dict(Plan, schema.load_yaml(path), path.stem)
+    return settings.from_dict(Plan, settings.load_yaml(path), path.stem)

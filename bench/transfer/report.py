@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.transfer.plan import Plan
 from bench.transfer.results import Row, is_clear
-from fdsl_train.pictures.save import new_figure, save
+from fdsl_train.analysis.figures.save import new_figure, save
 
 NOTES = Path(__file__).with_name("notes.md")
 

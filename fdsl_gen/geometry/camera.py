@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Stream
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.seeding import Stream
 
 DISTANCE = 4.0
 _DEGREE = math.pi / 180

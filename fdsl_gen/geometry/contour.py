@@ -11,10 +11,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.kernels import contour, scatter
 from fdsl_gen.kernels.elementary import exp, log
-from fdsl_gen.seeding import Key, Stream
 
 FRAME = 512  # lengths in settings are pixels of an image of this side
 _BLOCK = 16  # contours worked out at a time, so that their pixels stay in the cache

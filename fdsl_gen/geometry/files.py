@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 
 System = tuple[NDArray[np.float64], NDArray[np.float64]]  # coefficients (N, 6), p_1 + ... + p_j
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Stream
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.seeding import Stream
 
 _CLEARANCE = 1 - 2.0**-20  # a sigma-factor of 3 N itself would need singular values of 1
 

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Stream
 from fdsl_gen.geometry.ifs import Factors, compose
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.seeding import Stream
 
 Kind = Literal["scale", "entry", "svd", "sval", "none"]
 

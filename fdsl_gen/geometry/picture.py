@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 
 _16_BIT = 65535
 

@@ -8,7 +8,7 @@ Shapes: H W picture.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 SMOOTHED = 256  # sum of the smoothing weights: gradients are this many times those of grey levels
 _BINOMIAL = (1, 4, 6, 4, 1)

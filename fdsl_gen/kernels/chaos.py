@@ -9,7 +9,7 @@ Coefficients a..f of a map: x' = a x + b y + e, y' = c x + d y + f, stored in th
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.rng import unit, word
 
 _BLOCK = 1024

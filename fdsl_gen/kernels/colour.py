@@ -13,7 +13,7 @@ and steps of a sixth of the circle.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 _255, _NO_HIT = np.int32(255), np.int32(256)
 

@@ -5,7 +5,7 @@ Shapes: H x W pixels of a picture, M x M of a tile.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 _HALF, _16 = np.int32(2**15), np.int32(16)  # a blur's sums are in units of 2**-16
 

@@ -10,8 +10,8 @@ from ``GREYS`` on.
 
 import numpy as np
 
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.kernels.jit import kernel
 from fdsl_gen.kernels.perlin import draw_perlin
 
 GREYS = 2**40

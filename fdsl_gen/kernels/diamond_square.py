@@ -6,8 +6,8 @@ Shapes: S x S points of the grid, S = 2**n + 1.
 
 import numpy as np
 
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.elementary import exp
-from fdsl_gen.kernels.jit import kernel
 from fdsl_gen.kernels.rng import unit, word
 
 

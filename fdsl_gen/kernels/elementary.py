@@ -11,7 +11,7 @@ rounding error of the reduced argument carried along.
 
 import math
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 _LARGEST_ANGLE = 1e5
 

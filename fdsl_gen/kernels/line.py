@@ -8,7 +8,7 @@ start across. That closed form lets a segment begin where it enters the canvas.
 Shapes: H W canvas, of any unsigned type, given flat with its width; K polygons of Q vertices.
 """
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 _PLACE = 2**32 - 1  # places are never negative; saying so spares numba's test for it at every pixel
 

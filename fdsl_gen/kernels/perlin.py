@@ -8,7 +8,7 @@ are equal to that function's, bit for bit.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.rng import unit, word
 
 SPAN = 10_000.0  # abscissae are U(0, SPAN), as in the released generators

@@ -17,7 +17,7 @@ canvas; C crossings of all rows, one row after another.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 _X0, _Y0, _X_MIN, _X_MAX, _Y_MIN, _Y_MAX = range(6)
 _HALF, _ONE = np.float32(0.5), np.float32(1)

@@ -7,7 +7,7 @@ as y * stride + x, where the stride is 64 * words: the number of their bit.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.rng import word
 
 MASKS_PER_WORD = 7  # 9-bit masks in a 64-bit word

@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
-from fdsl_gen.seeding import GAMMA, MULTIPLIER_1, MULTIPLIER_2
+from fdsl_gen.core.jit import kernel
+from fdsl_gen.core.keys import GAMMA, MULTIPLIER_1, MULTIPLIER_2
 
 _GAMMA = np.uint64(GAMMA)
 _MULTIPLIER_1 = np.uint64(MULTIPLIER_1)

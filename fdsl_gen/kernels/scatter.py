@@ -5,8 +5,8 @@ Shapes: M segments x0 y0 x1 y1.
 
 import numpy as np
 
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.kernels.jit import kernel
 from fdsl_gen.kernels.rng import unit, word
 
 _TURN = 6.283185307179586

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 DIVERGED = -1
 

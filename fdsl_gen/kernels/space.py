@@ -6,7 +6,7 @@ y' = d x + e y + f z + k, z' = g x + h y + i z + l), P points, three rows x y z.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 NEAR = 1.0
 FAR = 100.0

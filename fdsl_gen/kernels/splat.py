@@ -10,7 +10,7 @@ rather than computed twice, because bounds must be known before the first pixel.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.rng import unit, word
 
 LANES = 4

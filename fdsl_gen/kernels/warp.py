@@ -8,7 +8,7 @@ Shapes: S side, C channels, G nodes of a displacement lattice along each axis.
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 
 @kernel

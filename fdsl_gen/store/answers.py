@@ -6,7 +6,7 @@ service or of boto3: those may hold keys, signatures and the passwords of proxie
 
 from typing import Any
 
-from fdsl_gen.errors import FdslError, StorageError, UsageError
+from fdsl_gen.core.errors import FdslError, StorageError, UsageError
 from fdsl_gen.store.client import endpoint_of, kind_of
 from fdsl_gen.store.options import S3Options
 

@@ -13,7 +13,7 @@ from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fdsl_gen.errors import Mismatch
+from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.store.s3 import S3Store
 
 

@@ -5,7 +5,7 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.store.options import S3Options, check_endpoint
 
 CONNECT_SECONDS = 10.0

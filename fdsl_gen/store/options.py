@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 
 Addressing = Literal["auto", "path", "virtual"]
 Checksums = Literal["auto", "when_supported", "when_required"]

@@ -13,7 +13,7 @@ from hashlib import sha256 as new_sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdsl_gen.errors import Mismatch, StorageError
+from fdsl_gen.core.errors import Mismatch, StorageError
 from fdsl_gen.store.answers import Missing, Unsupported, explained
 from fdsl_gen.store.client import client_for, endpoint_of
 from fdsl_gen.store.options import S3Options

@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from fdsl_gen.errors import UsageError
-from fdsl_gen.schema import nearest
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.settings import nearest
 from fdsl_gen.variants.base import Variant
 
 # kind -> (module, class)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.seeding import Key
+from fdsl_gen.core.keys import Key
 
 Task = Literal["single", "multi", "segmentation"]
 

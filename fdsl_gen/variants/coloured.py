@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.jitter import fixed_point
 from fdsl_gen.kernels import colour, compose, diamond_square, splat
 from fdsl_gen.kernels.elementary import exp
-from fdsl_gen.schema import check_ranges, setting
-from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, ImageSpec
 
 GREY = 127  # of a fractal without colour

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Stream
+from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry.contour import FRAME, Shape
 from fdsl_gen.kernels.line import draw_polygons
-from fdsl_gen.schema import check_ranges, setting
-from fdsl_gen.seeding import Stream
 from fdsl_gen.variants.base import ImageSpec
 
 

@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.errors import RenderError, UsageError
+from fdsl_gen.core.errors import RenderError, UsageError
+from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import camera, ifs
 from fdsl_gen.kernels import chaos, space
-from fdsl_gen.schema import check_ranges, setting
-from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
 from fdsl_gen.variants.papers import (
     KATAOKA_2022_REPLACING,

@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import seeding
-from fdsl_gen.errors import RenderError, UsageError
+from fdsl_gen.core import keys
+from fdsl_gen.core.errors import RenderError, UsageError
+from fdsl_gen.core.keys import Key
+from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry import ifs
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Key
 from fdsl_gen.variants import trajectories
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
 from fdsl_gen.variants.papers import NAKAMURA_2024_SCALING
@@ -173,10 +173,10 @@ class Fractal1:
                     f" more than {self.filling_rate:g} of the image; lower filling_rate or delta"
                 )
         category = [one.job.category for one in pending]
-        keys = [
+        instance_keys = [
             c.key.other("try", c.index, one.tries) for one, c in zip(pending, category, strict=True)
         ]
-        affine_LN6, canvases = self._attempts(category[0].base, keys)
+        affine_LN6, canvases = self._attempts(category[0].base, instance_keys)
         rates = trajectories.filling_rates(canvases, self.image_size).tolist()
         images: list[Rendered | None] = []
         for one, affine_N6, canvas, rate in zip(pending, affine_LN6, canvases, rates, strict=True):
@@ -189,18 +189,20 @@ class Fractal1:
         return images
 
     def _attempts(
-        self, base: Base, keys: list[Key]
+        self, base: Base, instance_keys: list[Key]
     ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
         """Perturbed systems, float64 (L, N, 6), and their bit images, one for each key."""
-        affine_LN6 = perturb(base.affine_N6, self.perturbation, self.delta, keys)
-        masks = np.stack([key.other(f"{key.role} patch", *key.indices).words for key in keys])
+        affine_LN6 = perturb(base.affine_N6, self.perturbation, self.delta, instance_keys)
+        masks = np.stack(
+            [key.other(f"{key.role} patch", *key.indices).words for key in instance_keys]
+        )
         if self.map_sequence == "shared":
             maps_T = trajectories.shared_sequence(self.num_points, base.cumulative_N)
             return affine_LN6, trajectories.draw(
                 affine_LN6, maps_T, self.image_size, self.draw, masks
             )
         canvases = []
-        for lane, key in enumerate(keys):
+        for lane, key in enumerate(instance_keys):
             own = key.other(f"{key.role} sequence", *key.indices).words
             maps_T = trajectories.fresh_sequence(self.num_points, base.cumulative_N, own)
             one = slice(lane, lane + 1)
@@ -217,28 +219,26 @@ class Fractal1:
             if passed >= PROBES_NEEDED or passed + left < PROBES_NEEDED:
                 break
             probes = range(first, first + min(LANES, left))
-            keys = [key.other(key.role, *key.indices, j) for j in probes]
-            _, canvases = self._attempts(base, keys)
+            instance_keys = [key.other(key.role, *key.indices, j) for j in probes]
+            _, canvases = self._attempts(base, instance_keys)
             rates = trajectories.filling_rates(canvases, self.image_size)
             passed += int(np.count_nonzero(rates > self.filling_rate))
         return passed >= PROBES_NEEDED
 
 
 def perturb(
-    affine_N6: NDArray[np.float64], perturbation: str, delta: float, keys: list[Key]
+    affine_N6: NDArray[np.float64], perturbation: str, delta: float, instance_keys: list[Key]
 ) -> NDArray[np.float64]:
     """Perturbations of a system, float64 (L, N, 6); every coefficient is drawn on its own.
 
     ``multiplicative``: times U(1 - delta, 1 + delta), as in the released code. ``additive``: plus
     U(-delta/2, delta/2), as in section 3.2 of the paper.
     """
-    words = np.stack([key.words for key in keys])
-    shape = (len(keys), *affine_N6.shape)
+    words = np.stack([key.words for key in instance_keys])
+    shape = (len(instance_keys), *affine_N6.shape)
     if perturbation == "multiplicative":
-        return affine_N6 * seeding.uniforms(words, affine_N6.size, 1 - delta, 1 + delta).reshape(
-            shape
-        )
-    return affine_N6 + seeding.uniforms(words, affine_N6.size, -delta / 2, delta / 2).reshape(shape)
+        return affine_N6 * keys.uniforms(words, affine_N6.size, 1 - delta, 1 + delta).reshape(shape)
+    return affine_N6 + keys.uniforms(words, affine_N6.size, -delta / 2, delta / 2).reshape(shape)
 
 
 def find_base(settings: Fractal1, seed: int) -> Base:
@@ -258,7 +258,7 @@ def _search_base(settings: Fractal1, seed: int) -> Base:
         return Base(-1, affine_N6, ifs.cumulative_probabilities(affine_N6))
     low, high = settings._sigma_range()
     for k in range(MAX_BASES):
-        stream = seeding.Stream(Key(seed, "base", (k,)))
+        stream = keys.Stream(Key(seed, "base", (k,)))
         affine_N6 = ifs.sample_contractive(stream, settings.num_maps, stream.uniform(low, high))
         base = Base(k, affine_N6, ifs.cumulative_probabilities(affine_N6))
         if settings.accepts(base, Key(seed, "probe", (k,))):

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Stream
+from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.jitter import Jitter, Kind, jittered
 from fdsl_gen.kernels import splat
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Stream
 from fdsl_gen.variants import coloured
 from fdsl_gen.variants.base import ImageSpec, Job, Rendered, Task
 from fdsl_gen.variants.coloured import ColouredSettings, Game, Look, Played, Sky, Table, Window

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Key, permutation
+from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.kernels.line import draw_segments
 from fdsl_gen.kernels.scatter import draw_integers, scatter_segments
-from fdsl_gen.schema import check_ranges, setting
-from fdsl_gen.seeding import Key, permutation
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
 from fdsl_gen.variants.papers import KATAOKA_2022_REPLACING
 

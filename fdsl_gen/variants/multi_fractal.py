@@ -17,9 +17,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.settings import setting
 from fdsl_gen.kernels import compose
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants import coloured
 from fdsl_gen.variants.base import Job, Rendered, Task
 from fdsl_gen.variants.coloured import ColouredSettings, Game, Look, Played, Sky, System, Table

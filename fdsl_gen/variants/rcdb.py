@@ -16,6 +16,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import (
     Shape,
     check_vertex_range,
@@ -26,8 +28,6 @@ from fdsl_gen.geometry.contour import (
 )
 from fdsl_gen.kernels.line import draw_strokes
 from fdsl_gen.kernels.scatter import scatter_strokes
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, Job, Rendered, Task
 from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
 from fdsl_gen.variants.papers import KATAOKA_2022_REPLACING

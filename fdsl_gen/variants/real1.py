@@ -25,13 +25,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import seeding
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core import keys
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key
+from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.picture import picture_digest, read_picture, to_grey
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Key
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
 from fdsl_gen.variants.papers import NAKAMURA_2024_SCALING
 
@@ -143,7 +143,7 @@ class Real1:
     def _warp(self, key: Key, shown: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
         if self.transform == "elastic":
             nodes = self.elastic_cells + 3
-            draws = seeding.uniforms(key.words, 2 * nodes * nodes, -self.delta, self.delta)
+            draws = keys.uniforms(key.words, 2 * nodes * nodes, -self.delta, self.delta)
             warp_elastic(draws.reshape(2, nodes, nodes), shown, image)
         else:
             warp_rational(coefficients(self.transform, self.delta, key), shown, image)
@@ -153,7 +153,7 @@ def coefficients(transform: str, delta: float, key: Key) -> NDArray[np.float64]:
     """The identity, perturbed: of 1, u, v, u^2, uv, v^2 for p, q and w, float64 (3, 6)."""
     found = np.zeros((3, 6))
     found[0, 1] = found[1, 2] = found[2, 0] = 1.0
-    stream = seeding.Stream(key)
+    stream = keys.Stream(key)
     for row, terms in enumerate(_TERMS[transform]):
         for k in range(terms):
             found[row, k] += stream.uniform(-delta, delta)

@@ -18,6 +18,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import (
     Shape,
     check_vertex_range,
@@ -28,8 +30,6 @@ from fdsl_gen.geometry.contour import (
 )
 from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.kernels.polygon import fill_polygon
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, Job, Rendered, Task
 from fdsl_gen.variants.contours import ContourSettings, draw_contours
 from fdsl_gen.variants.papers import SHINODA_2023_SEGRCDB

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.core.keys import Key
 from fdsl_gen.kernels import chaos, raster
-from fdsl_gen.seeding import Key
 
 Draw = Literal["patch", "fill", "point"]
 

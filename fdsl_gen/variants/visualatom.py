@@ -14,9 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import Shape, ellipse, greys, grown
-from fdsl_gen.schema import setting
-from fdsl_gen.seeding import Key, Stream
 from fdsl_gen.variants.base import Category, Job, Rendered, Task
 from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
 from fdsl_gen.variants.papers import TAKASHIMA_2023_VISUAL

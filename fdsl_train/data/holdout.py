@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from fdsl_gen.errors import UsageError
-from fdsl_gen.seeding import Key, permutation
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key, permutation
 
 
 def held_out_of(

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from fdsl_gen.errors import FdslError, UsageError
-from fdsl_gen.seeding import Key
-from fdsl_train import signals
-from fdsl_train.data.order import Plan, Position
+from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.keys import Key
 from fdsl_train.data.prefetch import Batch, Parcel, on_device
-from fdsl_train.data.source import Label, Picture, Source
-from fdsl_train.randomness import seed_cpu
+from fdsl_train.data.sampler import Plan, Position
+from fdsl_train.data.sources.base import Label, Picture, Source
+from fdsl_train.training import signals
+from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms.batch import Drawn, Images, collate
 
 _PREFETCH = 4  # batches each worker prepares ahead

@@ -1,7 +1,7 @@
 """Objectives, one file each."""
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.source import Source
+from fdsl_train.data.sources.base import Source
 from fdsl_train.tasks.base import Task
 from fdsl_train.tasks.classification import Classification
 from fdsl_train.tasks.multilabel import MultiLabel

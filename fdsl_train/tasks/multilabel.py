@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.prefetch import Batch
 from fdsl_train.tasks.base import Outcome

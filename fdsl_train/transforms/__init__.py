@@ -15,7 +15,7 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.source import Picture
+from fdsl_train.data.sources.base import Picture
 from fdsl_train.transforms.batch import Drawn, Images, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.grey import GreyTrain

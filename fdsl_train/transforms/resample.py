@@ -14,7 +14,7 @@ looks only at the file of a kernel to see whether its compiled copy is out of da
 
 import numpy as np
 
-from fdsl_gen.kernels.jit import kernel
+from fdsl_gen.core.jit import kernel
 
 CUBIC = 2.0  # reach of the bicubic filter, in pixels of the coarser grid
 LINEAR = 1.0

@@ -4,8 +4,8 @@ import os
 import signal
 from pathlib import Path
 
-from fdsl_gen import build
-from fdsl_gen.layout import samples_of
+from fdsl_gen.build import generate
+from fdsl_gen.recipe.order import samples_of
 
 FLAG = Path(os.environ["FDSL_TEST_POISON"])
 
@@ -16,4 +16,4 @@ def poisoned(recipe, shard):
     return samples_of(recipe, shard)
 
 
-build.samples_of = poisoned
+generate.samples_of = poisoned

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen.engine.cluster import address_in
-from fdsl_gen.engine.dask import DaskEngine
+from fdsl_gen.executors.cluster import address_in
+from fdsl_gen.executors.dask import DaskEngine
 from tests.conftest import options
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.cli import cli
-from fdsl_gen.engine.array import SCHEDULERS, Share, resolve
-from fdsl_gen.errors import UsageError
+from fdsl_gen.cli.main import cli
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.executors.job_array import SCHEDULERS, Share, resolve
 from tests.conftest import SMALL, options
 from tests.test_safety import everything, tars
 

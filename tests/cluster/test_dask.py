@@ -9,7 +9,7 @@ import time
 import distributed
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.engine import NOT_STARTED, Failure, Silent
+from fdsl_gen.executors import NOT_STARTED, Failure, Silent
 from tests.cluster.standing import DEATHS, MEDIUM, engine, start
 from tests.cluster.test_arrays import SEARCHED
 from tests.conftest import SMALL, fdsl_gen, options

@@ -11,14 +11,14 @@ import yaml
 from click.testing import CliRunner
 from distributed.cli import dask_scheduler, dask_worker
 
-from fdsl_gen import schema
-from fdsl_gen.cli import cli
+from fdsl_gen.cli.main import cli
+from fdsl_gen.core import settings
 
 TEXT = (Path(__file__).parents[2] / "docs/scale.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
 STARTERS = {"exec", "srun"}
 PROGRAMS = {"fdsl-gen", "dask"}
-RECIPES = schema.recipe_names(schema.recipe_folder())
+RECIPES = settings.recipe_names(settings.recipe_folder())
 
 
 def commands(name):

@@ -13,12 +13,12 @@ from pathlib import Path
 import distributed
 import pytest
 
-from fdsl_gen.build import generate_shard
-from fdsl_gen.engine import Failure, Silent
-from fdsl_gen.engine.choice import engine_named
-from fdsl_gen.errors import UsageError
-from fdsl_gen.folder import Folder
-from fdsl_gen.layout import shards_of
+from fdsl_gen.build.generate import generate_shard
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.dataset.folder import Folder
+from fdsl_gen.executors import Failure, Silent
+from fdsl_gen.executors.choice import engine_named
+from fdsl_gen.recipe.order import shards_of
 from tests.cluster.standing import MEDIUM, Standing, engine, start
 from tests.conftest import SMALL, fdsl_gen, options
 from tests.engine_tasks import CannotBeReceived, divide, refuse_to_work
@@ -87,7 +87,7 @@ import sys
 import fdsl_gen, distributed.versions
 {change}
 sys.argv[0] = "fdsl-gen"
-from fdsl_gen.cli import main
+from fdsl_gen.cli.main import main
 main()
 """
 
@@ -151,7 +151,7 @@ class Leaving(Silent):
 
 
 def test_a_cluster_without_workers_is_given_up(monkeypatch):
-    from fdsl_gen.engine import dask
+    from fdsl_gen.executors import dask
 
     monkeypatch.setattr(dask, "NO_WORKER_SECONDS", 0.0)
     monkeypatch.setattr(dask, "_LOOK_SECONDS", 0.01)

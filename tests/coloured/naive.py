@@ -6,8 +6,8 @@ functions.
 
 import math
 
+from fdsl_gen.core.keys import Key
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.seeding import Key
 from tests.coloured import pictures
 from tests.naive import choose_map, determinant_probabilities, word
 

@@ -6,8 +6,8 @@ Pictures are nested lists of colours, which are exact fractions until they are r
 import math
 from fractions import Fraction
 
+from fdsl_gen.core.keys import Key
 from fdsl_gen.kernels.elementary import exp
-from fdsl_gen.seeding import Key
 from tests.naive import word
 
 BLACK = (0, 0, 0)

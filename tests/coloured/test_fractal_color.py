@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from fdsl_gen.errors import UsageError
-from fdsl_gen.recipe import load_recipe
-from fdsl_gen.samples import jobs_of, render
-from fdsl_gen.seeding import Key
+from fdsl_gen.build.sample import jobs_of, render
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.recipe import load_recipe
 from tests.coloured import naive
 from tests.test_determinism import SCRIPT
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.jitter import fixed_point, jittered, singular_value
-from fdsl_gen.recipe import load_recipe
-from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.recipe.recipe import load_recipe
 from tests.coloured import naive
 
 KINDS = ["scale", "entry", "svd", "sval", "none"]

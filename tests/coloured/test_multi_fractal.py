@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
-from fdsl_gen.layout import SampleId
-from fdsl_gen.samples import jobs_of
-from fdsl_gen.seeding import Key
+from fdsl_gen.build.sample import jobs_of
+from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.order import SampleId
 from tests.coloured import naive, pictures
 
 TINY = {"image_size": 24, "num_points": 300, "object_canvas": 14, "num_images": 100}

@@ -5,10 +5,10 @@ import colorsys
 import numpy as np
 import pytest
 
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import ifs
 from fdsl_gen.kernels import colour, compose, diamond_square, splat
-from fdsl_gen.recipe import load_recipe
-from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.recipe.recipe import load_recipe
 from fdsl_gen.variants import coloured
 from tests.coloured import naive, pictures
 from tests.naive import choose_map, determinant_probabilities

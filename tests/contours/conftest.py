@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fdsl_gen.layout import SampleId
-from fdsl_gen.recipe import Recipe, load_recipe
-from fdsl_gen.samples import digest, jobs_of
+from fdsl_gen.build.sample import digest, jobs_of
+from fdsl_gen.recipe.order import SampleId
+from fdsl_gen.recipe.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
 PHOTO = Path(__file__).with_name("photo.png")  # 60x44, colours

@@ -10,8 +10,8 @@ import noise
 import numpy as np
 from PIL import Image, ImageDraw
 
+from fdsl_gen.core.keys import Key, words
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.seeding import Key, words
 
 GREYS = 2**40
 

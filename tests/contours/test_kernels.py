@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.kernels.line import draw_polygons, draw_segment, draw_segments, draw_strokes
 from fdsl_gen.kernels.perlin import draw_perlin, perlin
 from fdsl_gen.kernels.polygon import fill_polygon
 from fdsl_gen.kernels.scatter import draw_integers, scatter_segments, scatter_strokes
-from fdsl_gen.seeding import Key, Stream
 from tests.contours import naive
 
 WIDTH, HEIGHT = 64, 48

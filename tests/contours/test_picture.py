@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fdsl_gen import generate, open_dataset, verify
-from fdsl_gen.errors import UsageError
-from fdsl_gen.folder import open_folder
+from fdsl_gen import generate, open_dataset
+from fdsl_gen.build.sample import jobs_of, render
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.dataset import verify
+from fdsl_gen.dataset.contact_sheet import preview_png
+from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.geometry.picture import read_picture, to_grey
-from fdsl_gen.layout import SampleId
-from fdsl_gen.preview import preview_png
-from fdsl_gen.recipe import load_recipe
-from fdsl_gen.samples import jobs_of, render
+from fdsl_gen.recipe.order import SampleId
+from fdsl_gen.recipe.recipe import load_recipe
 from tests.contours.conftest import PHOTO, real
 
 SIDE = 40

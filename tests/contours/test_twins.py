@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from fdsl_gen.build.sample import render
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry.contour import ellipse, grown
-from fdsl_gen.recipe import load_recipe
-from fdsl_gen.samples import render
-from fdsl_gen.seeding import Key, Stream
+from fdsl_gen.recipe.recipe import load_recipe
 from tests.contours import naive
 
 SILENT = {"noise_coefficient_min": 0.0, "noise_coefficient_max": 0.0}

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen import load_recipe, schema
-from fdsl_gen.content import as_text
-from fdsl_gen.layout import SampleId
-from fdsl_gen.recipe import Recipe
-from fdsl_gen.samples import digest, jobs_of
+from fdsl_gen import load_recipe
+from fdsl_gen.archive.content_digest import as_text
+from fdsl_gen.build.sample import digest, jobs_of
+from fdsl_gen.core import settings
+from fdsl_gen.recipe.order import SampleId
+from fdsl_gen.recipe.recipe import Recipe
 
-NAMES = schema.recipe_names(schema.recipe_folder())
+NAMES = settings.recipe_names(settings.recipe_folder())
 DIGESTS = Path(__file__).with_name("digests.json")
 PICTURE = Path(__file__).with_name("goldens.png")
 

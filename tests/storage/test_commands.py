@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fdsl_gen import verify
-from fdsl_gen.cli import cli
-from fdsl_gen.errors import FdslError
+from fdsl_gen.cli.main import cli
+from fdsl_gen.core.errors import FdslError
+from fdsl_gen.dataset import verify
 from tests.conftest import SMALL, fdsl_gen, options
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import FORBIDDEN, PASS, SILENT
@@ -134,7 +134,7 @@ WITHOUT = """
 import sys
 sys.modules[{module!r}] = None
 sys.argv = ["fdsl-gen", *{arguments!r}]
-from fdsl_gen.cli import main
+from fdsl_gen.cli.main import main
 main()
 """
 
@@ -151,7 +151,7 @@ def test_a_missing_extra_is_named(small_folder, tmp_path, module, url, extra):
 
 def test_the_commands_load_nothing_of_object_storage():
     script = (
-        "import sys\nimport fdsl_gen.cli, fdsl_gen.store.s3, fdsl_gen.build\n"
+        "import sys\nimport fdsl_gen.cli.main, fdsl_gen.store.s3, fdsl_gen.build.generate\n"
         "heavy = {'boto3', 'botocore', 'moto', 'huggingface_hub'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.errors import ShardsFailed, UsageError
-from fdsl_gen.finalize import finalize
-from fdsl_gen.owner import owner_bytes
-from fdsl_gen.remote import RemoteFolder, claim_remote, open_place, open_remote
+from fdsl_gen.build.finalize import finalize
+from fdsl_gen.core.errors import ShardsFailed, UsageError
+from fdsl_gen.dataset.lock import owner_bytes
+from fdsl_gen.dataset.remote import RemoteFolder, claim_remote, open_place, open_remote
 from tests.conftest import SMALL, options
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import BUSY, CUT, PASS, SILENT
@@ -104,8 +104,8 @@ def test_a_strange_object_under_a_final_name_is_not_touched(small, bucket, direc
 
 def test_of_two_writers_of_a_shard_the_second_adopts(small, finished, bucket, direct, tmp_path):
     """Another process finishes the shard between our look and our request."""
-    from fdsl_gen.build import generate_shard
-    from fdsl_gen.layout import shards_of
+    from fdsl_gen.build.generate import generate_shard
+    from fdsl_gen.recipe.order import shards_of
 
     folder = claim_remote(bucket, small(), tmp_dir=tmp_path / "tmp")
 

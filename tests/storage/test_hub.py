@@ -9,8 +9,8 @@ import inspect
 import huggingface_hub
 import pytest
 
-from fdsl_gen.errors import StorageError, UsageError
-from fdsl_gen.hub import upload_to_hub
+from fdsl_gen.core.errors import StorageError, UsageError
+from fdsl_gen.dataset.hub import upload_to_hub
 from tests.conftest import fdsl_gen
 
 

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from fdsl_gen.errors import Mismatch, StorageError, UsageError
+from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
 from fdsl_gen.store.arrive import arrive, part_of
 from fdsl_gen.store.client import client_for
 from fdsl_gen.store.options import S3Options

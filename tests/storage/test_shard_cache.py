@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from fdsl_gen import store
-from fdsl_gen.errors import UsageError
-from fdsl_gen.manifest import read_manifest
-from fdsl_gen.shards import scan_index
+from fdsl_gen.archive.manifest import read_manifest
+from fdsl_gen.archive.tar import scan_index
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.store.arrive import part_of
-from fdsl_train.data.shard_cache import ShardCache, read_remote_manifest
+from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import CUT, FORBIDDEN, PASS, SILENT, SLOW
 

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.manifest import read_manifest
-from fdsl_train.cli import main
+from fdsl_gen.archive.manifest import read_manifest
+from fdsl_train.cli.main import main
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import BUSY, CUT, FORBIDDEN, PASS
 
@@ -86,7 +86,7 @@ def test_a_run_from_the_bucket_is_the_run_from_disk(
 
 def test_a_cache_smaller_than_the_set(stored, bucket, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("fdsl_train.data.shard_cache.KEEP_SECONDS", 0.0)
+    monkeypatch.setattr("fdsl_train.data.locate.cache.KEEP_SECONDS", 0.0)
     largest = max(path.stat().st_size for path in stored.glob("*.tar"))
     flags = [*reached(bucket, tmp_path), "--decoded-cache", "0", "--cache-gb", 3 * largest / 1e9]
     result = pretrain(bucket.url, tmp_path / "out", *flags, "--workers", "0")

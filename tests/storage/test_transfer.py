@@ -11,12 +11,13 @@ from hashlib import sha256
 
 import pytest
 
-from fdsl_gen import generate, verify
-from fdsl_gen.engine import Silent
-from fdsl_gen.errors import Mismatch, ShardsFailed, StorageError, UsageError
-from fdsl_gen.manifest import fetch_manifest
+from fdsl_gen import generate
+from fdsl_gen.archive.manifest import fetch_manifest
+from fdsl_gen.core.errors import Mismatch, ShardsFailed, StorageError, UsageError
+from fdsl_gen.dataset import verify
+from fdsl_gen.dataset.copy import check_remote, download, upload
+from fdsl_gen.executors import Silent
 from fdsl_gen.store.client import client_for
-from fdsl_gen.transfer import check_remote, download, upload
 from tests.conftest import fdsl_gen
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import BUSY, CUT, FORBIDDEN, PASS, RESET, SILENT, SLOW

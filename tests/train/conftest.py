@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdsl_gen import content, png, shards
-from fdsl_gen.manifest import META, ImageEntry, Manifest, ShardEntry, SplitEntry
-from fdsl_gen.seeding import Key, permutation
+from fdsl_gen.archive import content_digest, png, tar
+from fdsl_gen.archive.manifest import META, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.store import write, write_new
-from fdsl_train.cli import main
+from fdsl_train.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE = 64
@@ -91,11 +91,11 @@ def pattern(label: int, instance: int) -> NDArray[np.uint8]:
     return (blocks.repeat(8, 0).repeat(8, 1) * 200 + noise * 40).astype(np.uint8)
 
 
-def encoded(label: int, instance: int) -> shards.Encoded:
+def encoded(label: int, instance: int) -> tar.Encoded:
     """A sample as it stands in a shard."""
     image = png.encode(pattern(label, instance), "gray8")
     members = (("png", image), ("cls", str(label).encode()))
-    return shards.Encoded(f"{label:05d}_{instance:05d}", members)
+    return tar.Encoded(f"{label:05d}_{instance:05d}", members)
 
 
 def build_dataset(
@@ -107,7 +107,7 @@ def build_dataset(
     validation: bool = False,
     train_recipe: str | None = None,
     pick_one_of: int = 1,
-    edit: Callable[[list[shards.Encoded]], list[shards.Encoded]] = lambda samples: samples,
+    edit: Callable[[list[tar.Encoded]], list[tar.Encoded]] = lambda samples: samples,
 ) -> Path:
     """Write a dataset of patterns; ``edit`` changes the samples of the first training shard."""
     splits = {}
@@ -123,11 +123,13 @@ def build_dataset(
             if split == "train" and s == 0:
                 samples = edit(samples)
             stem = f"patterns-{split}-{s:06d}"
-            sha256, size = write_new(folder / f"{stem}.tar", shards.tar_parts(samples))
-            index = shards.index_of(samples, ("png", "cls"))
-            write(folder / META / "index" / f"{stem}.npy", shards.index_bytes(index))
+            sha256, size = write_new(folder / f"{stem}.tar", tar.tar_parts(samples))
+            index = tar.index_of(samples, ("png", "cls"))
+            write(folder / META / "index" / f"{stem}.npy", tar.index_bytes(index))
             digest = sum(
-                content.sample_digest(x.key, x.members[1][1], pattern(*map(int, x.key.split("_"))))
+                content_digest.sample_digest(
+                    x.key, x.members[1][1], pattern(*map(int, x.key.split("_")))
+                )
                 for x in samples
             )
             entries.append(
@@ -136,7 +138,7 @@ def build_dataset(
                     samples=len(samples),
                     bytes=size,
                     sha256=sha256,
-                    content_digest=content.as_text(digest),
+                    content_digest=content_digest.as_text(digest),
                 )
             )
         splits[split] = SplitEntry(num_samples=len(pairs), shards=tuple(entries))

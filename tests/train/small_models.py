@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fdsl_train.models import Architecture, create_model
+from fdsl_train.models.architecture import Architecture, create_model
 
 VIT = {"patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
 MODELS: dict[str, dict[str, Any]] = {

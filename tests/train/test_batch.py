@@ -8,10 +8,10 @@ import torch
 from conftest import pattern, write_recipe
 from PIL import Image
 
-from fdsl_gen.seeding import Key
+from fdsl_gen.core.keys import Key
 from fdsl_train.config import load_config
-from fdsl_train.data.source import Picture
-from fdsl_train.randomness import seed_cpu
+from fdsl_train.data.sources.base import Picture
+from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import ImageTransform, train_transform
 from fdsl_train.transforms.batch import Drawn, Images, collate, to_float
 

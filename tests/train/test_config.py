@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from conftest import TINY, write_recipe
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.cli.recipe_options import overrides_of
 from fdsl_train.config import describe_recipes, differences, load_config, training_recipes
-from fdsl_train.options import overrides_of
-from fdsl_train.output import write_args
+from fdsl_train.training.run_dir import write_args
 
 
 @pytest.mark.parametrize(

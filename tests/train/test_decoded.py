@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from conftest import build_dataset, write_recipe
 
-from fdsl_gen.errors import UsageError
-from fdsl_train.cli import main
-from fdsl_train.data import decoded
-from fdsl_train.data.decoded import decode_once, decoded_bytes
-from fdsl_train.data.reader import ShardSource, open_split, read_dataset
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.cli.main import main
+from fdsl_train.data.sources import decoded
+from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
+from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 
 
 def source_of(folder: Path) -> ShardSource:

@@ -10,8 +10,8 @@ import torch
 from click.testing import CliRunner, Result
 from conftest import build_dataset, write_recipe
 
-from fdsl_gen.shards import Encoded
-from fdsl_train.cli import main
+from fdsl_gen.archive.tar import Encoded
+from fdsl_train.cli.main import main
 
 
 @pytest.fixture

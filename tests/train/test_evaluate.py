@@ -12,12 +12,12 @@ from PIL import Image
 from timm.data import create_transform
 from torch import Tensor, nn
 
+from fdsl_train.analysis.knn import weighted_votes
 from fdsl_train.config import TrainConfig
-from fdsl_train.export import export
-from fdsl_train.fitting import model_for
-from fdsl_train.knn import weighted_votes
-from fdsl_train.models import Architecture, create_model
-from fdsl_train.weights import read_trained
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.architecture import Architecture, create_model
+from fdsl_train.models.export import export
+from fdsl_train.models.pretrained import read_trained
 
 DIGITS = tuple(f"digit {label}" for label in range(10))
 SIZES = {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}

@@ -8,9 +8,9 @@ import timm
 import torch
 from conftest import FINETUNE, build_dataset, run, write_recipe
 
-from fdsl_train import checkpoint
-from fdsl_train.fitting import model_for
-from fdsl_train.weights import read_trained
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.pretrained import read_trained
+from fdsl_train.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_an_interrupted_fine_tuning_continues(
             if calls == 100:
                 raise KeyboardInterrupt
 
-        patch.setattr("fdsl_train.progress.Progress.step", stop)
+        patch.setattr("fdsl_train.training.progress.Progress.step", stop)
         interrupted = run(*arguments)
     assert interrupted.exit_code == 130
     assert "--resume auto continues the run" in interrupted.stderr

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fdsl_gen.errors import UsageError
-from fdsl_train.data.folder import open_folder, open_folders, read_image
-from fdsl_train.data.source import num_samples
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.sources.base import num_samples
+from fdsl_train.data.sources.image_folder import open_folder, open_folders, read_image
 
 
 def tree(root: Path, *files: str) -> Path:

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from small_models import MODELS, asked, built, same_but, written
 
-from fdsl_gen.errors import UsageError
-from fdsl_train.fitting import model_for
-from fdsl_train.weights import read_trained
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.pretrained import read_trained
 
 
 def layouts() -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fdsl_gen.errors import UsageError
-from fdsl_train.launch import Process, find_process
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.distributed.launch import Process, find_process
 
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
 MEETING = {"MASTER_ADDR": "10.0.0.7", "MASTER_PORT": "1234"}

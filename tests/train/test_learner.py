@@ -10,11 +10,11 @@ from torch import nn
 
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.prefetch import Batch
-from fdsl_train.distributed import Group
-from fdsl_train.launch import Process
-from fdsl_train.learner import Learner
-from fdsl_train.models import architecture_of, create_model
+from fdsl_train.distributed.group import Group
+from fdsl_train.distributed.launch import Process
+from fdsl_train.models.architecture import architecture_of, create_model
 from fdsl_train.tasks.classification import Classification
+from fdsl_train.training.train_step import Learner
 
 ALONE = Group(Process(), torch.device("cpu"))
 QUIET = {"mixup": 0, "cutmix": 0, "drop_path": 0, "warmup_steps": 0, "warmup_lr": 1e-4}

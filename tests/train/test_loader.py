@@ -9,13 +9,13 @@ import torch
 from conftest import TINY, build_dataset, write_recipe
 from torch import Tensor
 
-from fdsl_gen.errors import FdslError, UsageError
+from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.loader import Loader
-from fdsl_train.data.order import Order
 from fdsl_train.data.prefetch import Batch
-from fdsl_train.data.reader import open_split, read_dataset
-from fdsl_train.data.source import Picture
+from fdsl_train.data.sampler import Order
+from fdsl_train.data.sources.base import Picture
+from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.transforms import train_transform
 from fdsl_train.transforms.batch import Drawn, Images
 

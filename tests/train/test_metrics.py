@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fdsl_train import checkpoint
-from fdsl_train.distributed import Group
-from fdsl_train.launch import Process
-from fdsl_train.metrics import Log, Means
+from fdsl_train.distributed.group import Group
+from fdsl_train.distributed.launch import Process
 from fdsl_train.tasks.classification import Accuracy
+from fdsl_train.training import checkpoint
+from fdsl_train.training.logs import Log, Means
 
 ALONE = Group(Process(), torch.device("cpu"))
 

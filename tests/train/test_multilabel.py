@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from conftest import write_recipe
 
 from fdsl_gen import Recipe, generate, load_recipe
-from fdsl_gen.dataset import open_dataset
-from fdsl_train.cli import main
+from fdsl_gen.dataset.reader import open_dataset
+from fdsl_train.cli.main import main
 from fdsl_train.config import load_config
 from fdsl_train.data.loader import Loader
-from fdsl_train.data.order import Sequential
-from fdsl_train.data.reader import open_split, read_dataset
+from fdsl_train.data.sampler import Sequential
+from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.tasks.multilabel import MultiLabel, Recall
 from fdsl_train.transforms import eval_transform
 

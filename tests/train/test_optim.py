@@ -7,7 +7,7 @@ import torch
 from conftest import write_recipe
 
 from fdsl_train.config import Resolved, load_config
-from fdsl_train.optim import create_optimizer, learning_rate
+from fdsl_train.training.optim import create_optimizer, learning_rate
 
 
 def config(tmp_path: Path, **changes: object) -> Resolved:

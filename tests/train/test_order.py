@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdsl_train.data.order import WINDOW, OneOfEach, Order, Position, Sequential
+from fdsl_train.data.sampler import WINDOW, OneOfEach, Order, Position, Sequential
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=40)
 

@@ -14,9 +14,9 @@ from conftest import run
 from PIL import Image
 from torch import Tensor, nn
 
-from fdsl_train.attention import attention_maps, class_token_maps, rolled_out
-from fdsl_train.pictures.curves import smoothed
-from fdsl_train.plot import read_run
+from fdsl_train.analysis.attention import attention_maps, class_token_maps, rolled_out
+from fdsl_train.analysis.figures.curves import smoothed
+from fdsl_train.analysis.plot import read_run
 
 SMALL = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3}
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from conftest import build_dataset, environment, write_recipe
 from torch import Tensor
 
-from fdsl_train import checkpoint
-from fdsl_train.cli import main
+from fdsl_train.cli.main import main
 from fdsl_train.data.prefetch import Batch
-from fdsl_train.learner import Learner
+from fdsl_train.training import checkpoint
+from fdsl_train.training.train_step import Learner
 
 
 def run(*arguments: str | Path) -> Result:
@@ -174,7 +174,7 @@ def test_a_full_disk_is_a_sentence(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "out" / "last.pth.tar"))
 
-    monkeypatch.setattr("fdsl_train.checkpoint.save", fail)
+    monkeypatch.setattr("fdsl_train.training.checkpoint.save", fail)
     recipe = write_recipe(tmp_path / "r.yaml")
     result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out")
     assert result.exit_code == 1
@@ -184,7 +184,7 @@ def test_a_full_disk_is_a_sentence(
 def test_help_and_lists_come_without_torch() -> None:
     code = (
         "import sys\n"
-        "from fdsl_train.cli import main\n"
+        "from fdsl_train.cli.main import main\n"
         "for words in (['--help'], ['pretrain', '--help'], ['finetune', '--help'], ['list'],"
         " ['--version']):\n"
         "    try: main(words)\n"

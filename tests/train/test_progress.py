@@ -2,8 +2,8 @@
 
 import pytest
 
-from fdsl_train import progress
-from fdsl_train.progress import Progress
+from fdsl_train.training import progress
+from fdsl_train.training.progress import Progress
 
 
 def test_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

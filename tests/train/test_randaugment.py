@@ -10,8 +10,8 @@ from PIL import Image
 from timm.data.auto_augment import posterize, rand_augment_transform
 from timm.data.transforms import str_to_pil_interp
 
-from fdsl_gen.seeding import Key
-from fdsl_train.randomness import seed_cpu
+from fdsl_gen.core.keys import Key
+from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms.randaugment import grey_randaugment
 
 SIDE = 40

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import build_dataset, pattern
 
-from fdsl_gen.errors import UsageError
-from fdsl_gen.manifest import META
-from fdsl_gen.shards import scan_index
-from fdsl_train.data.reader import ShardSource, open_split, read_dataset
-from fdsl_train.data.source import num_samples
+from fdsl_gen.archive.manifest import META
+from fdsl_gen.archive.tar import scan_index
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.sources.base import num_samples
+from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 
 
 def source_of(folder: Path, split: str = "train") -> ShardSource:
@@ -56,7 +56,7 @@ def test_a_source_can_be_sent_to_another_process(dataset: Path) -> None:
 
 
 def test_more_shards_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fdsl_train.data.reader._OPEN_SHARDS", 2)
+    monkeypatch.setattr("fdsl_train.data.sources.shards._OPEN_SHARDS", 2)
     source = source_of(build_dataset(tmp_path / "d", num_shards=5))
     assert contents(source) == contents(source)
     assert len(source._open) == 2

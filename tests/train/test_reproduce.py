@@ -10,10 +10,10 @@ import pytest
 from conftest import ROOT
 
 from fdsl_gen import load_recipe
-from fdsl_gen.cli import cli as fdsl_gen
-from fdsl_train.cli import main as fdsl_train
+from fdsl_gen.cli.main import cli as fdsl_gen
+from fdsl_train.cli.main import main as fdsl_train
+from fdsl_train.cli.recipe_options import overrides_of
 from fdsl_train.config import TrainConfig, load_config
-from fdsl_train.options import overrides_of
 
 PAGE = (ROOT / "docs" / "reproduce.md").read_text()
 COMMANDS = re.findall(r"^fdsl-(?:gen|train) .*$", PAGE, re.MULTILINE)

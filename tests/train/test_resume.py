@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from conftest import start, write_recipe
 from safetensors.torch import load_file
 
-from fdsl_train import checkpoint
-from fdsl_train.cli import main
+from fdsl_train.cli.main import main
+from fdsl_train.training import checkpoint
 
 STEPS = 30
 

@@ -13,8 +13,8 @@ from conftest import FINETUNE, SIDE, run, write_recipe
 from PIL import Image
 from torch import Tensor, nn
 
-from fdsl_train import checkpoint
-from fdsl_train.models import Architecture, create_model
+from fdsl_train.models.architecture import Architecture, create_model
+from fdsl_train.training import checkpoint
 
 VIT = {"model": "vit_tiny_patch16_224", "patch_size": 8, "embed_dim": 32, "depth": 2}
 VIT |= {"num_heads": 2}

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from conftest import build_dataset, environment, write_recipe
 from together import finish, free_port, start_all, train_together
 
-from fdsl_train import checkpoint
-from fdsl_train.cli import main
+from fdsl_train.cli.main import main
+from fdsl_train.training import checkpoint
 
 QUIET = {"mixup": 0, "cutmix": 0, "drop_path": 0, "warmup_steps": 2}
 

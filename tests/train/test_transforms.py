@@ -11,10 +11,10 @@ from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
-from fdsl_gen.seeding import Key
+from fdsl_gen.core.keys import Key
 from fdsl_train.config import Resolved, load_config
-from fdsl_train.data.source import Picture
-from fdsl_train.randomness import seed_cpu
+from fdsl_train.data.sources.base import Picture
+from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import ImageTransform, eval_transform, train_transform
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

@@ -7,12 +7,12 @@ from click.testing import CliRunner
 from conftest import build_dataset, write_recipe
 
 from fdsl_gen import load_recipe
-from fdsl_gen.errors import UsageError
-from fdsl_gen.shards import Encoded
-from fdsl_train.cli import main
-from fdsl_train.data.order import OneOfEach
-from fdsl_train.data.reader import ShardSource, open_split, read_dataset
-from fdsl_train.data.source import num_samples, order_of
+from fdsl_gen.archive.tar import Encoded
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.cli.main import main
+from fdsl_train.data.sampler import OneOfEach
+from fdsl_train.data.sources.base import num_samples, order_of
+from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 
 
 def source_of(folder: Path) -> ShardSource:

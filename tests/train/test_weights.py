@@ -12,16 +12,16 @@ from small_models import HEADS, MODELS, asked, built, same_but, written
 from timm.layers import resample_abs_pos_embed
 from torch import nn
 
-from fdsl_gen.errors import UsageError
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import TrainConfig
-from fdsl_train.export import export
-from fdsl_train.fitting import model_for
-from fdsl_train.models import (
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.architecture import (
     classifier_layers,
     freeze_backbone,
     set_training_mode,
 )
-from fdsl_train.weights import read_trained
+from fdsl_train.models.export import export
+from fdsl_train.models.pretrained import read_trained
 
 
 @pytest.mark.parametrize("name", MODELS)

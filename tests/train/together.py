@@ -61,10 +61,10 @@ def main() -> None:
 
     from fdsl_train.config import load_config
     from fdsl_train.data.loader import Loader
-    from fdsl_train.data.reader import open_split, read_dataset
-    from fdsl_train.data.source import num_samples, order_of
-    from fdsl_train.distributed import joined
-    from fdsl_train.launch import find_process
+    from fdsl_train.data.sources.base import num_samples, order_of
+    from fdsl_train.data.sources.shards import open_split, read_dataset
+    from fdsl_train.distributed.group import joined
+    from fdsl_train.distributed.launch import find_process
     from fdsl_train.transforms import train_transform
 
     data, recipe, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

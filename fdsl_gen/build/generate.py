@@ -1,0 +1,282 @@
+"""From a recipe to a finished dataset: one shard, then all of it."""
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.archive import content_digest, tar
+from fdsl_gen import store
+from fdsl_gen.build.category_search import find_categories, missing_blocks, recall
+from fdsl_gen.dataset.reader import decode_sample
+from fdsl_gen.executors import Engine, Failure, Observer, Silent
+from fdsl_gen.executors.job_array import Share
+from fdsl_gen.executors.choice import default_workers, engine_for
+from fdsl_gen.core.errors import FdslError, ShardsFailed
+from fdsl_gen.build.finalize import as_json, finalize
+from fdsl_gen.dataset.folder import Folder
+from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
+from fdsl_gen.archive.manifest import Manifest, ShardEntry
+from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.dataset.remote import claim_place
+from fdsl_gen.build.sample import digest, encode, jobs_of, members_of
+from fdsl_gen.archive.tar import Encoded
+from fdsl_gen.store.options import S3Options
+
+Report = Callable[[int], None]
+
+
+def render_shard(
+    recipe: Recipe, samples: list[SampleId], cache: Path, report: Report
+) -> tuple[list[Encoded], int, int]:
+    """Draw and encode samples.
+
+    Images are drawn in the order of (category, unit, instance), so that those which share work come
+    together, and returned in the order of ``samples``.
+
+    Args:
+        recipe: of the dataset.
+        samples: of the shard.
+        cache: folder of categories that were found before.
+        report: told of every image.
+
+    Returns:
+        The samples, the sum of their digests, and how many images are blank.
+    """
+    unit = recipe.variant.unit
+    order = sorted(
+        range(len(samples)), key=lambda k: (samples[k][0], unit(samples[k][1]), samples[k])
+    )
+    ordered = [samples[k] for k in order]
+    encoded: list[Encoded | None] = [None] * len(samples)
+    total = blank = 0
+    drawn = recipe.variant.render(jobs_of(recipe, ordered, cache))
+    for k, sample, rendered in zip(order, ordered, drawn, strict=True):
+        total += digest(recipe, sample, rendered)
+        blank += not np.any(rendered.image)
+        encoded[k] = encode(recipe, sample, rendered)
+        report(1)
+    return [one for one in encoded if one is not None], total, blank
+
+
+def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
+    """Render one shard into its folder: tar, index, marker.
+
+    A file that already has the final name is never replaced: it is read and marked.
+
+    Raises:
+        OSError: if a file cannot be written; nothing is left of it.
+    """
+    began = time.monotonic()
+    recipe = folder.recipe
+    folder.fetch()
+    recall(recipe, folder.categories)
+    samples = samples_of(recipe, shard)
+    if not folder.has(shard):
+        encoded, total, blank = render_shard(recipe, samples, folder.categories, report)
+        try:
+            sha256, size = folder.write_tar(shard, tar.tar_parts(encoded))
+        except FileExistsError:  # another process finished it meanwhile
+            return _adopt(folder, shard, samples)
+        entry = ShardEntry(
+            file=folder.tar(shard).name,
+            samples=len(samples),
+            bytes=size,
+            sha256=sha256,
+            content_digest=content_digest.as_text(total),
+            blank=blank,
+        )
+        index = tar.index_of(encoded, members_of(recipe))
+        folder.write(folder.index(shard), tar.index_bytes(index))
+        folder.mark(shard, entry, seconds=round(time.monotonic() - began, 3))
+        return entry
+    report(len(samples))
+    return _adopt(folder, shard, samples)
+
+
+def _adopt(folder: Folder, shard: Shard, samples: list[SampleId]) -> ShardEntry:
+    """Mark a shard that is there without a marker: its writer was killed between the two."""
+    with folder.opened(shard) as tar_path:
+        entry, index = _examine(folder, shard, samples, tar_path)
+    folder.write(folder.index(shard), tar.index_bytes(index))
+    folder.mark(shard, entry, adopted=True)
+    return entry
+
+
+def _examine(
+    folder: Folder, shard: Shard, samples: list[SampleId], tar_path: Path
+) -> tuple[ShardEntry, NDArray[np.void]]:
+    """What a shard holds, and its index; FdslError if that is not what belongs there."""
+    name = folder.tar(shard).name
+    recipe = folder.recipe
+    channels = recipe.variant.image.channels
+    total = blank = 0
+    try:
+        for sample, found in zip(samples, tar.read_samples(tar_path), strict=True):
+            if found.key != sample.key:
+                raise ValueError(f"it holds {found.key} where {sample.key} belongs")
+            stored = decode_sample(found.key, dict(found.members), channels)
+            total += content_digest.sample_digest(found.key, stored.labels, stored.image, stored.mask)
+            blank += not np.any(stored.image)
+        index = tar.scan_index(tar_path, members_of(recipe))
+    except (ValueError, KeyError) as error:
+        raise FdslError(
+            f"{name} is there but not what belongs there ({error}); delete it"
+        ) from None
+    entry = ShardEntry(
+        file=name,
+        samples=len(samples),
+        bytes=tar_path.stat().st_size,
+        sha256=store.file_sha256(tar_path),
+        content_digest=content_digest.as_text(total),
+        blank=blank,
+    )
+    return entry, index
+
+
+def estimated_bytes(recipe: Recipe, num_samples: int) -> int:
+    """Rough size of that many samples on disk."""
+    return num_samples * recipe.variant.nominal_bytes(recipe.num_categories)
+
+
+def _check_space(folder: Folder, missing: list[Shard], workers: int) -> None:
+    kept = folder.kept_at_once(missing, workers)
+    needed = estimated_bytes(folder.recipe, sum(shard.num_samples for shard in kept))
+    free = shutil.disk_usage(folder.path).free
+    if needed > free:
+        raise ShardsFailed(
+            f"not enough space in {folder.path}: about {needed / 1e9:.1f} GB are needed and"
+            f" {free / 1e9:.1f} GB are free"
+        )
+
+
+def find_all(
+    folder: Folder,
+    workers: int | None = None,
+    observer: Observer | None = None,
+    *,
+    engine: Engine | None = None,
+    share: Share | None = None,
+) -> None:
+    """Search the categories of a dataset; what its folder has already is kept.
+
+    Args:
+        folder: of the dataset; the categories are then in ``folder.categories``.
+        workers: processes; None: the CPUs that this process may use.
+        observer: told of every category.
+        engine: does the search; None: what ``workers`` says.
+        share: of a task of a job array; None: all.
+
+    Raises:
+        ShardsFailed: if some could not be found.
+    """
+    watch = observer or Silent()
+    recipe, cache = folder.recipe, folder.categories
+    folder.fetch()
+    blocks = missing_blocks(recipe, cache, share)
+    engine = engine or engine_for(workers, len(blocks))
+    failures = find_categories(recipe, cache, engine, watch, folder.write, share)
+    if failures:
+        raise ShardsFailed(
+            f"{len(failures)} blocks of categories were not found: {failures[0].reason}"
+        )
+    folder.fetch()
+    if missing_blocks(recipe, cache, share):
+        raise ShardsFailed(
+            f"categories were found, but not all are in {folder.where}, which all hosts must share"
+        )
+
+
+def generate(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+    engine: Engine | None = None,
+    storage: S3Options | None = None,
+    tmp_dir: Path | None = None,
+) -> Manifest:
+    """Render a dataset into a folder, or into object storage. What is finished there is kept.
+
+    Args:
+        recipe: from :func:`load_recipe`.
+        out: folder, or ``s3://bucket/prefix``; empty, new, or one that an earlier run of the same
+            recipe began.
+        workers: processes; None: the CPUs that this process may use. One means a plain loop.
+        overwrite: delete a dataset of another recipe that stands there.
+        observer: told of every image and shard.
+        engine: renders the shards, such as ``fdsl_gen.executors.dask.DaskEngine``; None: what
+            ``workers`` says.
+        storage: how to reach object storage.
+        tmp_dir: where shards on their way to object storage are built, one a worker; None: the
+            system's temporary folder.
+
+    Returns:
+        The manifest of the finished dataset.
+
+    Raises:
+        UsageError: if ``out`` cannot be used.
+        ShardsFailed: if shards could not be written; run again to retry these alone.
+    """
+    folder = claim_place(out, recipe, overwrite=overwrite, storage=storage, tmp_dir=tmp_dir)
+    render_shards(folder, shards_of(folder.recipe), workers, engine, observer or Silent())
+    return finalize(folder)
+
+
+def render_shards(
+    folder: Folder, wanted: list[Shard], workers: int | None, engine: Engine | None, watch: Observer
+) -> None:
+    """Render those of the wanted shards that are not there yet, and the categories for them.
+
+    Args:
+        folder: to render into.
+        wanted: which shards.
+        workers, engine: as of :func:`generate`.
+        watch: told of every image.
+
+    Raises:
+        ShardsFailed: if shards could not be written.
+    """
+    mine = set(wanted)
+    missing = [shard for shard in folder.missing() if shard in mine]
+    recipe = folder.recipe
+    folder.sweep(missing)
+    _check_space(folder, missing, workers or default_workers())
+    if missing and recipe.variant.SEARCHED:
+        find_all(folder, workers, watch, engine=engine)
+    images = sum(shard.num_samples for shard in missing)
+    watch.begin(images=images, done=sum(shard.num_samples for shard in wanted) - images)
+    engine = engine or engine_for(workers, len(missing))
+    try:
+        failures = engine.run(
+            partial(generate_shard, folder), missing, watch, partial(_warm_up, folder, missing)
+        )
+    finally:
+        folder.sweep(missing)
+    if failures:
+        raise ShardsFailed(_describe(folder, failures))
+
+
+def _warm_up(folder: Folder, missing: list[Shard]) -> None:
+    """Find what all categories share and compile every kernel, once for all workers."""
+    if not missing:
+        return
+    folder.fetch()
+    recipe = folder.recipe
+    shared = recipe.variant.shared(recipe.seed)
+    folder.write(folder.shared, as_json(shared))
+    first = samples_of(recipe, missing[0])[:1]
+    list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))
+
+
+def _describe(folder: Folder, failures: list[Failure[Shard]]) -> str:
+    names = sorted(f"{folder.stem(failure.task)}.tar" for failure in failures)
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    reasons = list(dict.fromkeys(failure.reason for failure in failures))
+    return f"{len(failures)} shards were not written ({shown}): {'; '.join(reasons[:3])}"

@@ -1,0 +1,103 @@
+"""One sample: what the variant is asked for, what it gives, how that stands in a shard."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fdsl_gen.archive import content_digest, png
+from fdsl_gen.build.category_search import Categories
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.recipe.order import SampleId
+from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.core.keys import Key
+from fdsl_gen.archive.tar import Encoded
+from fdsl_gen.variants.base import Job, Rendered
+
+
+def jobs_of(
+    recipe: Recipe, samples: Iterable[SampleId], cache: Path | None = None
+) -> Iterator[Job]:
+    """What the variant is asked to draw for these samples.
+
+    Args:
+        recipe: of the dataset.
+        samples: in any order.
+        cache: folder of categories that were found before.
+    """
+    seed, count = recipe.seed, recipe.num_categories
+    categories = Categories(recipe, cache)
+    for c, i in samples:
+        if recipe.variant.SCENE:
+            yield Job(None, i, Key(seed, "image", (i,)), count)
+        else:
+            yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
+
+
+def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
+    """Draw one image of a dataset, exactly as it stands in the dataset.
+
+    Args:
+        recipe: from :func:`load_recipe`.
+        category: 0 <= category, may be beyond the recipe's number of categories; None for scene
+            sets.
+        instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
+
+    Raises:
+        UsageError: if there is no such image.
+    """
+    most = recipe.variant.max_instances
+    scene = recipe.variant.SCENE
+    if (category is None) != scene:
+        raise UsageError(f"{recipe.name} {'is' if scene else 'is not'} a scene set")
+    c = -1 if category is None else category
+    if (c < 0 and not scene) or instance < 0 or (most is not None and instance >= most):
+        raise UsageError(f"{recipe.name} has no image ({category}, {instance})")
+    (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
+    return rendered
+
+
+def members_of(recipe: Recipe) -> tuple[str, ...]:
+    """Endings of the members of every sample, in order."""
+    own = {"single": ("cls",), "multi": ("json",), "segmentation": ("mask.png",)}
+    members = ("png", *own[recipe.variant.TASK])
+    return members if "json" in members or not recipe.metadata else (*members, "json")
+
+
+def labels_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> tuple[int, ...]:
+    """The sample's labels: one, several, or none where there is a mask."""
+    if recipe.variant.TASK == "single" and rendered.labels is None:
+        return (sample.category,)
+    return rendered.labels or ()
+
+
+def digest(recipe: Recipe, sample: SampleId, rendered: Rendered) -> int:
+    """The sample's content digest."""
+    labels = labels_of(recipe, sample, rendered)
+    return content_digest.sample_digest(sample.key, labels, rendered.image, rendered.mask)
+
+
+def encode(recipe: Recipe, sample: SampleId, rendered: Rendered) -> Encoded:
+    """A sample as it stands in a shard."""
+    levels = recipe.variant.image.levels
+    white = levels[-1] if levels else 255
+    found = {"png": png.encode(rendered.image, recipe.encoding, white)}
+    if recipe.variant.TASK == "single":
+        found["cls"] = str(labels_of(recipe, sample, rendered)[0]).encode()
+    if rendered.mask is not None:
+        found["mask.png"] = png.encode(rendered.mask, "gray8")
+    members = members_of(recipe)
+    if "json" in members:
+        found["json"] = _facts(recipe, sample, rendered)
+    return Encoded(sample.key, tuple((ending, found[ending]) for ending in members))
+
+
+def _facts(recipe: Recipe, sample: SampleId, rendered: Rendered) -> bytes:
+    facts: dict[str, Any] = {}
+    if recipe.variant.TASK == "multi":
+        facts["labels"] = rendered.labels
+    if recipe.metadata:
+        if not recipe.variant.SCENE:
+            facts["category"] = sample.category
+        facts |= {"instance": sample.instance, "seed": str(recipe.seed), **rendered.parameters}
+    return json.dumps(facts, allow_nan=False).encode()

@@ -1,0 +1,101 @@
+"""The command that searches categories: all of them, or a task's share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fdsl_gen.cli.executor_options import engine_options, take_way
+from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.executors import Engine
+from fdsl_gen.executors.job_array import Share
+
+if TYPE_CHECKING:
+    from fdsl_gen.dataset.folder import Folder
+
+_PATH = click.Path(path_type=Path)
+
+
+def categories_command(recipe: str) -> click.Command:
+    """``fdsl-gen categories RECIPE`` with an option for every setting of the recipe."""
+    from fdsl_gen.cli.recipe_options import recipe_options
+
+    params: list[click.Parameter] = [
+        click.Option(["--out"], type=PLACE, help="place of the dataset to be; keeps the search"),
+        click.Option(["--table"], type=_PATH, help="write the CSV to this file"),
+        click.Option(["--picture"], type=_PATH, help="write a PNG with one image of each"),
+        click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
+        *engine_options(),
+        *storage_options(),
+        *recipe_options(recipe),
+    ]
+
+    def callback(**values: Any) -> None:
+        _categories(recipe, **values)
+
+    about = "Search the categories of the recipe with these settings."
+    return click.Command("categories", params=params, callback=callback, help=about)
+
+
+def _categories(
+    name: str,
+    out: Path | str | None,
+    table: Path | None,
+    picture: Path | None,
+    workers: int | None,
+    **values: Any,
+) -> None:
+    import tempfile
+
+    from fdsl_gen import store
+    from fdsl_gen.build.category_search import Categories, as_csv
+    from fdsl_gen.build.generate import find_all
+    from fdsl_gen.cli.recipe_options import load_with
+    from fdsl_gen.core.progress import Progress
+    from fdsl_gen.dataset.contact_sheet import categories_png
+    from fdsl_gen.dataset.remote import claim_place
+
+    elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
+    engine, share = take_way(values, workers)
+    storage = take_storage(values)
+    recipe = load_with(name, values)
+    if not recipe.variant.SEARCHED:
+        raise UsageError(f"the categories of {recipe.name} are drawn directly, not searched for")
+    if out is None and (elsewhere or share is not None):
+        raise UsageError("say where other hosts and tasks find the categories: --out DIR")
+    if out is not None and share is not None:
+        if table is not None or picture is not None:
+            raise UsageError("--table and --picture need all categories; ask after the array")
+        _search_share(claim_place(out, recipe, storage=storage), share, workers, engine)
+        return
+    with tempfile.TemporaryDirectory() as temporary, Progress("category") as progress:
+        folder = claim_place(temporary if out is None else out, recipe, storage=storage)
+        find_all(folder, workers, progress, engine=engine)
+        found = Categories(recipe, folder.categories)
+        text = as_csv(found[c] for c in range(recipe.num_categories))
+        try:
+            if table is not None:
+                store.write(table, text.encode())
+            if picture is not None:
+                store.write(picture, categories_png(recipe, folder.categories))
+        except OSError as error:
+            raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    written = [str(path) for path in (out, table, picture) if path is not None]
+    click.echo("\n".join(written) if written else text, nl=bool(written))
+
+
+def _search_share(
+    folder: "Folder", share: Share, workers: int | None, engine: Engine | None
+) -> None:
+    """Search a task's share of the categories, and tell what is left."""
+    from fdsl_gen.build.category_search import missing_blocks
+    from fdsl_gen.build.generate import find_all
+    from fdsl_gen.core.progress import Progress
+
+    click.echo(str(share), err=True)
+    with Progress("category") as progress:
+        find_all(folder, workers, progress, engine=engine, share=share)
+    left = len(missing_blocks(folder.recipe, folder.categories))
+    where = folder.where
+    click.echo(f"{share} is done; {left:,} blocks of categories in {where} are left for others")

@@ -1,0 +1,109 @@
+"""Engines and job arrays on the command line: options, and what a task of an array says."""
+
+import os
+import shlex
+import sys
+from collections.abc import Container
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.executors import Engine
+from fdsl_gen.executors.job_array import Share, resolve
+from fdsl_gen.store.options import S3Options
+
+_PATH = click.Path(path_type=Path)
+_OWN = ("engine", "scheduler", "scheduler_file", "task_index", "num_tasks")
+
+
+class Way(NamedTuple):
+    """How a command is to do its work.
+
+    Attributes:
+        engine: that was asked for; None: serial or local, by the number of workers.
+        share: of a task of a job array; None: all of it.
+    """
+
+    engine: Engine | None
+    share: Share | None
+
+
+def engine_options() -> list[click.Parameter]:
+    """Options that say who does the work, and which part of it."""
+    return [
+        click.Option(
+            ["--engine"],
+            type=click.Choice(["serial", "local", "dask"]),
+            help="a plain loop, processes of this machine, or Dask  [default: local]",
+        ),
+        click.Option(["--scheduler"], metavar="ADDRESS", help="Dask scheduler, tcp://host:8786"),
+        click.Option(["--scheduler-file"], type=_PATH, help="file with the scheduler's address"),
+        click.Option(
+            ["--task-index"],
+            type=click.IntRange(min=0),
+            help="do one share of an array, from 0  [default: the scheduler's variables]",
+        ),
+        click.Option(["--num-tasks"], type=click.IntRange(min=1), help="tasks of the job array"),
+    ]
+
+
+def take_way(values: dict[str, Any], workers: int | None) -> Way:
+    """The options of :func:`engine_options`, taken out of ``values``.
+
+    Dask shares the work out itself, so variables of a job array are not read beside it: Dask
+    workers are often started as one.
+
+    Raises:
+        UsageError: if they do not go together.
+    """
+    from fdsl_gen.executors.choice import engine_named
+
+    name, scheduler, file, index, count = (values.pop(option) for option in _OWN)
+    if name == "dask" or scheduler is not None or file is not None:
+        if index is not None or count is not None:
+            raise UsageError("Dask and --task-index are two ways to share the work; choose one")
+        share = None
+    else:
+        share = resolve(index, count, os.environ)
+    engine = engine_named(name, workers=workers, scheduler=scheduler, scheduler_file=file)
+    return Way(engine, share)
+
+
+def _given(without: Container[str] = (), only: Container[str] | None = None) -> list[str]:
+    """Options of this command that were typed, as they would be typed again."""
+    ctx = click.get_current_context()
+    words = []
+    for option in ctx.command.params:
+        key = option.name or ""
+        typed = ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE
+        if not typed or key in without or (only is not None and key not in only):
+            continue
+        flag, value = key.replace("_", "-"), ctx.params[key]
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+def search_command(name: str) -> str:
+    """The command that searches the categories of the dataset that this command renders."""
+    without = (*_OWN, "workers", "dry_run", "tmp_dir")
+    return shlex.join(["fdsl-gen", "categories", name, *_given(without=without)])
+
+
+def finalize_command(out: Path | str) -> str:
+    """The command that completes the dataset when all tasks are done."""
+    reaching = _given(only=S3Options.__dataclass_fields__)
+    return shlex.join(["fdsl-gen", "finalize", str(out), *reaching])
+
+
+def this_command(share: Share | None = None) -> str:
+    """The command that is running, for a user to type again, outside of an array as well."""
+    words = ["fdsl-gen", *sys.argv[1:]]
+    if share is not None:
+        words += ["--task-index", str(share.index), "--num-tasks", str(share.count)]
+    return shlex.join(words)

@@ -1,0 +1,301 @@
+"""Strict reading of settings: dict -> frozen dataclass and back to canonical JSON.
+
+A settings class is a frozen keyword-only dataclass whose fields are made with :func:`setting`,
+which keeps the meaning, the unit and the bounds beside the type and the default. The same facts
+serve the YAML reader, the command line options and their help.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from fdsl_gen.core.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """What a number may be: ``low <= x <= high``, or ``low < x`` where ``above`` is set."""
+
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+
+    def complaint(self, value: float) -> str | None:
+        """Why ``value`` is out of bounds, or None."""
+        if self.low is not None and self.above and value <= self.low:
+            return f"must be greater than {self.low:g}"
+        if self.low is not None and value < self.low:
+            return f"must be at least {self.low:g}"
+        if self.high is not None and value > self.high:
+            return f"must be at most {self.high:g}"
+        return None
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    doc: str,
+    low: float | None = None,
+    high: float | None = None,
+    above: bool = False,
+    identity: bool = True,
+    stored: bool = True,
+) -> Any:
+    """A dataclass field with its meaning and unit, and the bounds of its value.
+
+    Args:
+        default: left out of canonical JSON when the value equals it; without one, the field is
+            required.
+        doc: one line, with the unit.
+        low: least value allowed; with ``above``, the value must be greater than it.
+        high: greatest value allowed.
+        above: whether ``low`` itself is refused.
+        identity: whether pixels depend on it; not so for the path of an input file, whose digest
+            is a field of its own.
+        stored: whether it is written down with a dataset; not so for the path of a file of which
+            the dataset keeps a copy.
+    """
+    bounds = Bounds(low=low, high=high, above=above)
+    facts = {"doc": doc, "bounds": bounds, "identity": identity, "stored": stored}
+    return dataclasses.field(default=default, metadata=facts)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest known word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _fail(path: str, text: str) -> typing.NoReturn:
+    raise UsageError(f"{path}: {text}")
+
+
+_NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _number(value: Any, wanted: type, path: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _fail(path, f"must be {_NAMES[wanted]}, not {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        _fail(path, f"must be finite, not {value!r}")
+    if wanted is float:
+        return float(value)
+    if isinstance(value, float) and value != int(value):
+        _fail(path, f"must be an integer, not {value!r}")
+    return int(value)
+
+
+def convert(value: Any, annotation: Any, path: str, bounds: Bounds | None = None) -> Any:
+    """``value`` as the annotated type, or a UsageError that names ``path``.
+
+    Knows int, float, bool, str, Literal, X | None, tuple[X, ...] and settings classes.
+    """
+    origin = typing.get_origin(annotation)
+    choices = typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in choices:
+            return None
+        (inner,) = (choice for choice in choices if choice is not type(None))
+        return convert(value, inner, path, bounds)
+    if origin is Literal:
+        if value not in choices or isinstance(value, bool) != isinstance(choices[0], bool):
+            shown = ", ".join(str(choice) for choice in choices)
+            _fail(path, f"must be one of {shown}, not {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            _fail(path, f"must be a list, not {value!r}")
+        return tuple(
+            convert(item, choices[0], f"{path}[{i}]", bounds) for i, item in enumerate(value)
+        )
+    if dataclasses.is_dataclass(annotation):
+        return from_dict(typing.cast(type, annotation), value, path)
+    if annotation in (int, float):
+        number = _number(value, annotation, path)
+        complaint = bounds.complaint(number) if bounds else None
+        if complaint:
+            _fail(path, f"{complaint}, not {value!r}")
+        return number
+    if not isinstance(value, annotation):
+        _fail(path, f"must be {_NAMES[annotation]}, not {value!r}")
+    return value
+
+
+def check_keys(data: Any, known: Iterable[str], path: str) -> None:
+    """Refuse anything but a mapping with known keys."""
+    if not isinstance(data, Mapping):
+        _fail(path, f"must be a mapping of settings, not {data!r}")
+    names = list(known)
+    for key in data:
+        if key not in names:
+            _fail(f"{path}.{key}", f"unknown key{nearest(str(key), names)}")
+
+
+def from_dict(cls: type[T], data: Any, path: str, **ready: Any) -> T:
+    """An instance of the settings class ``cls`` from ``data``.
+
+    Rules between fields belong into ``__post_init__``, as a UsageError that begins with the name
+    of a field.
+
+    Args:
+        cls: a dataclass with fields made by :func:`setting`.
+        data: what was read, a mapping.
+        path: where it stands, for messages.
+        ready: fields that are not read but given.
+
+    Raises:
+        UsageError: for an unknown or missing key, a wrong type or a value out of bounds; names the
+            YAML path.
+    """
+    fields = [f for f in dataclasses.fields(cls) if f.name not in ready]  # type: ignore[arg-type]
+    check_keys(data, [f.name for f in fields], path)
+    annotations = typing.get_type_hints(cls)
+    values = {}
+    for field in fields:
+        if field.name in data:
+            bounds = field.metadata.get("bounds")
+            where = f"{path}.{field.name}"
+            values[field.name] = convert(data[field.name], annotations[field.name], where, bounds)
+        elif field.default is dataclasses.MISSING:
+            _fail(f"{path}.{field.name}", "is missing")
+    try:
+        return cls(**values, **ready)
+    except UsageError as error:
+        raise UsageError(f"{path}.{error}") from None
+
+
+def check_ranges(settings: Any, names: Iterable[str]) -> None:
+    """Refuse a field ``<name>_min`` that is above ``<name>_max``.
+
+    Raises:
+        UsageError: names the field.
+    """
+    for name in names:
+        low, high = getattr(settings, f"{name}_min"), getattr(settings, f"{name}_max")
+        if low > high:
+            raise UsageError(f"{name}_min: must be at most {name}_max ({high:g}), not {low:g}")
+
+
+def to_dict(settings: Any, *, defaults: bool, identity: bool = False) -> dict[str, Any]:
+    """The fields of a settings instance.
+
+    Args:
+        settings: instance of a settings class.
+        defaults: whether to keep fields at their default, and those that are not stored.
+        identity: whether to keep only fields that pixels depend on.
+    """
+    kept = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if not defaults and (value == field.default or not field.metadata.get("stored", True)):
+            continue
+        if identity and not field.metadata.get("identity", True):
+            continue
+        kept[field.name] = _plain(value, defaults)
+    return kept
+
+
+def _plain(value: Any, defaults: bool) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value, defaults=defaults)
+    if isinstance(value, tuple):
+        return [_plain(item, defaults) for item in value]
+    return value
+
+
+def canonical_json(data: Any) -> str:
+    """JSON with sorted keys and no spaces; refuses NaN and infinity."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(data: Any) -> str:
+    """sha256 of the canonical JSON, 64 hexadecimal digits."""
+    return sha256(canonical_json(data).encode()).hexdigest()
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, with two amendments: a repeated key is an error, 1e-3 is a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key '{key}' stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_FLOATS = r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(_FLOATS), list("-+0123456789.")
+)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text; UsageError with the line if it is not YAML."""
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UsageError(f"{line}{error.problem}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(str(error)) from None
+
+
+def load_yaml(path: Path) -> Any:
+    """The content of a YAML file; UsageError with file and line if it is not YAML."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"cannot read {path}: it is not UTF-8 text") from None
+    except UsageError as error:
+        raise UsageError(f"{path}, {error}") from None
+
+
+def headline(path: Path) -> str:
+    """What a recipe says of itself: the text after the colon in its first line, a comment."""
+    with path.open(encoding="utf-8") as file:
+        return file.readline().partition(":")[2].strip()
+
+
+def recipe_folder() -> Path:
+    """The folder of the recipes that came with the package, from a wheel or from a checkout."""
+    here = Path(__file__).resolve().parent
+    installed = here / "_recipes"
+    return installed if installed.is_dir() else here.parent / "recipes"
+
+
+def recipe_names(folder: Path) -> list[str]:
+    """Names of the recipes in ``folder``, sorted, with hyphens."""
+    return sorted(path.stem.replace("_", "-") for path in folder.glob("*.yaml"))
+
+
+def find_recipe(name: str, folder: Path) -> Path:
+    """The file of a recipe: ``name`` is a path if it has a ``/`` or ends in ``.yaml``.
+
+    Hyphen and underscore are the same in names.
+    """
+    if "/" in name or name.endswith(".yaml"):
+        return Path(name)
+    for path in folder.glob("*.yaml"):
+        if path.stem.replace("_", "-") == name.replace("_", "-"):
+            return path
+    known = recipe_names(folder)
+    raise UsageError(f"no recipe named '{name}'{nearest(name.replace('_', '-'), known)}")

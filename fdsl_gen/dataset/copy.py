@@ -1,0 +1,254 @@
+"""Copying finished datasets to object storage and back, and checking them there.
+
+The recipe goes first and claims the place, the manifest last: where it stands, all is there. What
+is there already is told by its sha256 and not sent again.
+"""
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from fdsl_gen import store
+from fdsl_gen.archive import tar
+from fdsl_gen.archive.manifest import (
+    MANIFEST,
+    META,
+    Manifest,
+    ShardEntry,
+    fetch_manifest,
+    read_manifest,
+)
+from fdsl_gen.build.category_search import SHARED
+from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
+from fdsl_gen.dataset import source_image
+from fdsl_gen.dataset.folder import ROOT_FILES, claim_path
+from fdsl_gen.dataset.lock import owner_of
+from fdsl_gen.dataset.remote import JOBS, claim_prefix
+from fdsl_gen.executors import Observer
+from fdsl_gen.store.arrive import arrive
+from fdsl_gen.store.parallel import each
+from fdsl_gen.store.s3 import S3Store
+
+_SHARD = re.compile(r"\w[\w.-]*-(train|validation)-\d{6,}\.tar")
+
+
+@dataclass
+class Copied:
+    """What a copy did: files and bytes that were moved, and files that were there."""
+
+    files: int = 0
+    bytes: int = 0
+    skipped: int = 0
+
+    def add(self, size: int) -> None:
+        """Count a file of which ``size`` bytes were moved; 0: it was there."""
+        self.files += size > 0
+        self.skipped += size == 0
+        self.bytes += size
+
+
+def _entries(manifest: Manifest) -> list[ShardEntry]:
+    """The shards of a dataset.
+
+    Raises:
+        UsageError: if the manifest names a file that is no shard, such as one in another folder.
+    """
+    entries = [entry for split in manifest.splits.values() for entry in split.shards]
+    for entry in entries:
+        if not _SHARD.fullmatch(entry.file):
+            raise UsageError(f"{MANIFEST} names {entry.file!r}, which is not the name of a shard")
+    return entries
+
+
+def _parts(entries: list[ShardEntry], names: Iterable[str]) -> list[str]:
+    """Those of the files that fdsl-gen puts beside these shards, the manifest apart."""
+    stems = {entry.file.removesuffix(".tar") for entry in entries}
+    known = {*ROOT_FILES, f"{META}/{source_image.KEPT}"} - {MANIFEST}
+    known |= {f"{META}/markers/{stem}.json" for stem in stems}
+    known |= {f"{META}/index/{stem}.npy" for stem in stems}
+    categories = re.compile(rf"{META}/categories/({SHARED}|block-\d+\.npz)")
+    return [name for name in names if name in known or categories.fullmatch(name)]
+
+
+def upload(folder: Path, bucket: S3Store, *, jobs: int, watch: Observer) -> Copied:
+    """Copy a finished dataset folder under a prefix.
+
+    Args:
+        folder: finished dataset.
+        bucket: prefix; empty, or one where the same dataset was begun.
+        jobs: files at a time.
+        watch: told of the images of every shard.
+
+    Raises:
+        UsageError: if the folder is not finished or the prefix holds something else.
+        Mismatch: if a shard is not what the manifest says; nothing of it was sent.
+        StorageError: if the storage fails; what was sent stays, the manifest is not there.
+    """
+    manifest = read_manifest(folder)
+    entries = _entries(manifest)
+    claim_prefix(bucket, owner_of(manifest))
+    there = dict(bucket.sizes())
+    if MANIFEST in there:
+        _refuse_another_copy(bucket, manifest)
+
+    def is_there(name: str, size: int, hexdigest: str) -> bool:
+        return there.get(name) == size and bucket.stat(name) == (size, hexdigest)
+
+    def send(entry: ShardEntry) -> int:
+        if is_there(entry.file, entry.bytes, entry.sha256):
+            return 0
+        path = folder / entry.file
+        _check_local(path, entry)
+        bucket.upload(entry.file, path, entry.sha256)
+        return entry.bytes
+
+    def send_small(name: str) -> int:
+        data = (folder / name).read_bytes()
+        if is_there(name, len(data), sha256(data).hexdigest()):
+            return 0
+        bucket.write(name, data)
+        return len(data)
+
+    copied = Copied()
+    for entry, size in each(send, entries, jobs):
+        copied.add(size)
+        watch.images(entry.samples)
+    files = (p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file())
+    for _, size in each(send_small, _parts(entries, files), JOBS):
+        copied.add(size)
+    copied.add(send_small(MANIFEST))
+    return copied
+
+
+def _check_local(path: Path, entry: ShardEntry) -> None:
+    if not path.exists():
+        raise Mismatch(f"{entry.file} is missing")
+    if path.stat().st_size != entry.bytes or store.file_sha256(path) != entry.sha256:
+        raise Mismatch(
+            f"{path} is not what the manifest says (size or sha256 differ); delete it and run the"
+            " command again that made it"
+        )
+
+
+def _refuse_another_copy(bucket: S3Store, manifest: Manifest) -> None:
+    """Equal pixels in other bytes make another copy; two must not be mixed."""
+    if bucket.read(MANIFEST) != manifest.to_json():
+        raise UsageError(
+            f"{bucket.url} holds a finished copy of this dataset whose files differ; give another"
+            f" place, or delete {bucket.url}/{MANIFEST} to have it replaced"
+        )
+
+
+def download(bucket: S3Store, folder: Path, *, jobs: int, watch: Observer) -> Copied:
+    """Copy a finished dataset from a prefix into a folder.
+
+    Args:
+        bucket: prefix of a finished dataset.
+        folder: new, empty, or one where the same dataset was begun.
+        jobs: files at a time.
+        watch: told of the images of every shard.
+
+    Raises:
+        UsageError: if there is no finished dataset, or the folder holds something else.
+        Mismatch: if a shard, there or here, is not what the manifest says.
+        ShardsFailed: if the disk has no room.
+        StorageError: if the storage fails; what was fetched stays, the manifest is not there.
+    """
+    manifest = fetch_manifest(bucket)
+    entries = _entries(manifest)
+    claim_path(folder, owner_of(manifest))
+    _check_space(folder, entries)
+
+    def bring(entry: ShardEntry) -> int:
+        path = folder / entry.file
+        if path.exists():
+            _check_local(path, entry)
+            return 0
+        try:
+            arrive(bucket, entry.file, path, entry.bytes, entry.sha256)
+        except FileNotFoundError:
+            raise Mismatch(f"{bucket.url}/{entry.file} is missing") from None
+        return entry.bytes
+
+    def bring_small(name: str) -> int:
+        data = bucket.read(name)
+        path = folder / name
+        if path.exists() and path.read_bytes() == data:
+            return 0
+        store.write(path, data)
+        return len(data)
+
+    copied = Copied()
+    try:
+        for entry, size in each(bring, entries, jobs):
+            copied.add(size)
+            watch.images(entry.samples)
+        names = _parts(entries, (name for name, _ in bucket.sizes()))
+        for _, size in each(bring_small, names, JOBS):
+            copied.add(size)
+        copied.add(bring_small(MANIFEST))
+    except OSError as error:
+        raise ShardsFailed(
+            f"cannot write into {folder}: {error.strerror}; the same command goes on from here"
+        ) from None
+    return copied
+
+
+def _check_space(folder: Path, entries: list[ShardEntry]) -> None:
+    needed = sum(entry.bytes for entry in entries if not (folder / entry.file).exists())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ShardsFailed(
+            f"not enough space in {folder}: {needed / 1e9:.1f} GB are needed and"
+            f" {free / 1e9:.1f} GB are free"
+        )
+
+
+def check_remote(bucket: S3Store, *, jobs: int, seen: Callable[[ShardEntry], None]) -> list[str]:
+    """Read and hash every shard where it is; what is wrong, a sentence each.
+
+    Args:
+        bucket: prefix of a finished dataset.
+        jobs: shards at a time.
+        seen: called after each shard.
+    """
+    manifest = fetch_manifest(bucket)
+
+    def check(entry: ShardEntry) -> list[str]:
+        return list(_check_shard(bucket, manifest, entry))
+
+    problems = []
+    for entry, found in each(check, _entries(manifest), jobs):
+        problems += found
+        seen(entry)
+    return sorted(problems)
+
+
+def _check_shard(bucket: S3Store, manifest: Manifest, entry: ShardEntry) -> Iterator[str]:
+    hashed = sha256()
+    try:
+        for chunk in bucket.stream(entry.file, size=entry.bytes):
+            hashed.update(chunk)
+    except FileNotFoundError:
+        yield f"{entry.file} is missing"
+        return
+    except Mismatch as error:
+        yield str(error)
+        return
+    if hashed.hexdigest() != entry.sha256:
+        yield f"{entry.file} is damaged: its sha256 is not the one in the manifest"
+    name = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
+    try:
+        index = np.load(io.BytesIO(bucket.read(name)), allow_pickle=False)
+    except FileNotFoundError:
+        return  # readers make it anew
+    except (ValueError, EOFError):
+        index = np.empty(0)
+    if len(index) != entry.samples or index.dtype != tar.index_dtype(manifest.members):
+        yield f"the index of {entry.file} is damaged; delete it, and it is made anew when needed"

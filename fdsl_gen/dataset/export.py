@@ -1,0 +1,52 @@
+"""A dataset as a tree of files, for tools that know nothing of shards."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fdsl_gen import store
+from fdsl_gen.archive import tar
+from fdsl_gen.archive.manifest import read_manifest
+from fdsl_gen.core.errors import Mismatch, UsageError
+
+
+def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> int:
+    """Write ``OUT/{split}/{category:05d}/{key}.png`` for every sample.
+
+    Files that are there already are kept, so that an interrupted export can be run again.
+
+    Args:
+        path: finished dataset folder.
+        out: new or begun by an earlier export of the same dataset.
+        seen: called with the number of images done since the last call.
+
+    Returns:
+        Number of images in the tree.
+    """
+    manifest = read_manifest(path)
+    note = out / ".fdsl-export"
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder")
+    if (
+        out.exists()
+        and any(out.iterdir())
+        and (not note.exists() or note.read_text() != manifest.recipe_digest)
+    ):
+        raise UsageError(f"{out} is not empty; give another folder")
+    store.write(note, manifest.recipe_digest.encode())
+    count = 0
+    for split, entry in manifest.splits.items():
+        for shard in entry.shards:
+            try:
+                for sample in tar.read_samples(path / shard.file):
+                    members = dict(sample.members)
+                    target = out / split / f"{int(members['cls']):05d}" / f"{sample.key}.png"
+                    if not target.exists():
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        partial = target.with_suffix(".part")
+                        partial.write_bytes(members["png"])
+                        partial.rename(target)
+                    count += 1
+                    seen(1)
+            except ValueError as error:
+                raise Mismatch(str(error)) from None
+    return count

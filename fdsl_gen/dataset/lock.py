@@ -1,0 +1,88 @@
+"""To whom a place belongs: ``__meta__/recipe.json``, written once, exclusively."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from fdsl_gen.archive.manifest import META, Manifest
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.recipe.recipe import Recipe
+
+OWNER = "recipe.json"  # in __meta__
+
+
+def owner_bytes(recipe: Recipe) -> bytes:
+    """The content of ``recipe.json``."""
+    return _owner(recipe.to_dict(), recipe.identity, recipe.recipe_digest)
+
+
+def owner_of(manifest: Manifest) -> bytes:
+    """The content of the ``recipe.json`` of a finished dataset."""
+    return _owner(manifest.recipe, manifest.identity, manifest.recipe_digest)
+
+
+def _owner(recipe: dict[str, Any], identity: str, recipe_digest: str) -> bytes:
+    owner = {"recipe": recipe, "identity": identity, "recipe_digest": recipe_digest}
+    return (json.dumps(owner, indent=1, allow_nan=False) + "\n").encode()
+
+
+def read_owner(data: bytes, where: str) -> dict[str, Any]:
+    """The content of a ``recipe.json``.
+
+    Raises:
+        UsageError: if it is damaged.
+    """
+    try:
+        owner: dict[str, Any] = json.loads(data)
+        if isinstance(owner["recipe"], dict) and isinstance(owner["recipe_digest"], str):
+            return owner
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UsageError(f"{where} is damaged")
+
+
+def refuse_foreign(where: str, names: Iterable[str]) -> None:
+    """Refuse a place without a recipe that holds something else.
+
+    Raises:
+        UsageError: if it does.
+    """
+    others = sorted(name for name in names if name.partition("/")[0] != META)
+    if others:
+        raise UsageError(
+            f"{where} is not empty and not a dataset folder of fdsl-gen (it holds {others[0]});"
+            " give another place"
+        )
+
+
+def refuse_other(where: str, theirs: bytes, ours: bytes) -> None:
+    """Refuse a place that belongs to another recipe.
+
+    Args:
+        where: the place, for the message.
+        theirs: the content of its ``recipe.json``.
+        ours: the content that it would have.
+
+    Raises:
+        UsageError: if the recipes differ.
+    """
+    owner, mine = read_owner(theirs, f"{where}/{META}/{OWNER}"), read_owner(ours, OWNER)
+    same = owner["recipe_digest"] == mine["recipe_digest"]
+    if same and owner["recipe"].get("name") == mine["recipe"]["name"]:
+        return
+    differing = sorted(_differing(owner["recipe"], mine["recipe"])) or ["revision"]
+    raise UsageError(
+        f"{where} belongs to another recipe (different: {', '.join(differing)}); give another"
+        " place, or --overwrite to delete the dataset there"
+    )
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key in one.keys() | other.keys():
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            names += _differing(a, b, f"{prefix}{key}.")
+        elif a != b:
+            names.append(prefix + key)
+    return names

@@ -1,0 +1,154 @@
+"""Reading a finished dataset: any sample by its key."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.archive import png, tar
+from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
+from fdsl_gen.core.errors import Mismatch, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A stored sample.
+
+    Attributes:
+        key: its name, ``{category:05d}_{instance:05d}`` or, in scene sets, ``{image:08d}``.
+        image: uint8 (H, W) for grey sets, whatever their encoding, else (H, W, 3).
+        labels: one, or several in multi-label sets, or none where there is a mask.
+        mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
+    """
+
+    key: str
+    image: NDArray[np.uint8]
+    labels: tuple[int, ...]
+    mask: NDArray[np.uint8] | None = None
+
+    @property
+    def label(self) -> int:
+        """The label of a sample that has one."""
+        (label,) = self.labels
+        return label
+
+
+def decode_sample(key: str, members: Mapping[str, bytes], channels: int) -> Sample:
+    """A sample from the contents of its members.
+
+    Args:
+        key: its name.
+        members: by ending: ``png``, and ``cls``, ``json`` or ``mask.png``.
+        channels: of the set; a grey set stored as RGB comes back grey.
+
+    Raises:
+        ValueError: if a member is missing or damaged.
+    """
+    if "png" not in members:
+        raise ValueError("it has no image")
+    image = png.decode(members["png"])
+    if channels == 1 and image.ndim == 3:
+        image = image[:, :, 0].copy()
+    if "mask.png" in members:
+        return Sample(key, image, (), png.decode(members["mask.png"]))
+    if "cls" in members:
+        return Sample(key, image, (int(members["cls"]),))
+    labels = json.loads(members.get("json", b"{}")).get("labels", ())
+    return Sample(key, image, tuple(labels))
+
+
+def load_index(folder: Path, shard: ShardEntry, members: tuple[str, ...]) -> NDArray[np.void]:
+    """Byte ranges of the samples of a shard (``shards.index_dtype``).
+
+    Taken from the file beside the dataset, or from the headers of the tar where only that was kept.
+
+    Raises:
+        Mismatch: if the shard is missing, has another size than the manifest says, or is damaged.
+    """
+    tar_path = folder / shard.file
+    if not tar_path.exists():
+        raise Mismatch(f"{shard.file} is missing")
+    size = tar_path.stat().st_size
+    if size != shard.bytes:
+        raise Mismatch(f"{shard.file} has {size:,} bytes instead of {shard.bytes:,}")
+    try:
+        path = folder / META / "index" / f"{tar_path.stem}.npy"
+        index = np.load(path) if path.exists() else tar.scan_index(tar_path, members)
+    except (OSError, ValueError) as error:
+        raise Mismatch(f"the index of {shard.file} cannot be read: {error}") from None
+    if len(index) != shard.samples or index.dtype != tar.index_dtype(members):
+        raise Mismatch(f"the index of {shard.file} does not fit the manifest")
+    return index
+
+
+def read_members(handle: int, row: np.void, members: tuple[str, ...]) -> dict[str, bytes]:
+    """The members of one sample, with one read.
+
+    Args:
+        handle: file descriptor of the tar.
+        row: the sample's row of the index.
+        members: endings, as in the manifest.
+    """
+    start = int(row[f"{members[0]}_offset"])
+    end = int(row[f"{members[-1]}_offset"]) + int(row[f"{members[-1]}_size"])
+    data = os.pread(handle, end - start, start)
+    found = {}
+    for member in members:
+        at = int(row[f"{member}_offset"]) - start
+        found[member] = data[at : at + int(row[f"{member}_size"])]
+    return found
+
+
+class Dataset(Mapping[str, Sample]):
+    """A finished dataset folder as a mapping from keys to samples. Made by :func:`open_dataset`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest: Manifest = read_manifest(folder)
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[ShardEntry, np.void]]:
+        places = {}
+        for split in self.manifest.splits.values():
+            for shard in split.shards:
+                for row in load_index(self.folder, shard, self.manifest.members):
+                    places[row["key"].decode()] = (shard, row)
+        return places
+
+    def __len__(self) -> int:
+        return sum(split.num_samples for split in self.manifest.splits.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __getitem__(self, key: str) -> Sample:
+        """One sample.
+
+        Raises:
+            KeyError: if there is none of this name.
+            Mismatch: if its bytes are damaged.
+        """
+        shard, row = self._places[key]
+        with (self.folder / shard.file).open("rb") as file:
+            members = read_members(file.fileno(), row, self.manifest.members)
+        try:
+            return decode_sample(key, members, self.manifest.image.channels)
+        except ValueError as error:
+            raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a finished dataset folder: ``open_dataset("shards")["00012_00000"].image``.
+
+    Raises:
+        UsageError: if it is not one.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, not a folder")
+    return Dataset(folder)

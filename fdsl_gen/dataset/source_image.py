@@ -1,0 +1,81 @@
+"""The picture that a dataset is made from, and its copy in the dataset's folder.
+
+The copy serves workers, other machines and later runs; the original is needed once.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen import store
+from fdsl_gen.archive import png
+from fdsl_gen.archive.manifest import META
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.recipe.recipe import Recipe
+
+KEPT = "source.png"  # in __meta__
+
+
+@runtime_checkable
+class FromPicture(Protocol):
+    """A kind of dataset that is made from a picture.
+
+    Attributes:
+        source: path of the picture, or None.
+        source_sha256: of the prepared picture; None if there is no picture yet.
+    """
+
+    source: str | None
+    source_sha256: str | None
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The prepared picture; UsageError if there is none."""
+        ...
+
+
+def _reading(recipe: Recipe, picture: Path) -> Recipe:
+    # mypy cannot know that every kind is a dataclass
+    variant = dataclasses.replace(recipe.variant, source=str(picture))  # type: ignore[type-var]
+    return dataclasses.replace(recipe, variant=variant)
+
+
+def adopt(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the picture that a dataset's folder keeps, if it names none itself.
+
+    Raises:
+        UsageError: if the picture that is kept is not that of the recipe.
+    """
+    variant = recipe.variant
+    kept = folder / META / KEPT
+    if not isinstance(variant, FromPicture) or variant.source is not None or not kept.exists():
+        return recipe
+    return _reading(recipe, kept)
+
+
+def picture_of(recipe: Recipe) -> NDArray[np.uint8] | None:
+    """The prepared picture of a recipe, or None if its kind needs none.
+
+    Raises:
+        UsageError: if it needs one and has none.
+    """
+    return recipe.variant.picture() if isinstance(recipe.variant, FromPicture) else None
+
+
+def keep(recipe: Recipe, picture: NDArray[np.uint8] | None, folder: Path) -> Recipe:
+    """Put the picture of a recipe into its dataset's folder; the recipe that reads it from there.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
+    if picture is None:
+        return recipe
+    kept = folder / META / KEPT
+    try:
+        if not kept.exists():
+            store.write(kept, png.encode(picture, "rgb8"))
+    except OSError as error:
+        raise UsageError(f"cannot write {kept}: {error.strerror}") from None
+    return _reading(recipe, kept)

@@ -1,0 +1,171 @@
+"""Job arrays: which share of the work is that of this task.
+
+A task needs to know its number and how many there are; both come from options or from what the
+scheduler sets. Shares are strided (task i of n does items i, i + n, ...): all shards of a dataset
+cost about the same, so shares differ by one shard at most, both splits are spread over all tasks,
+and what an unfinished array leaves is spread over the dataset.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fdsl_gen.core.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Task ``index`` (from 0) of ``count``."""
+
+    index: int
+    count: int
+
+    def of(self, items: Sequence[T]) -> list[T]:
+        """The items that are this task's; those of all tasks together are ``items``."""
+        return list(items[self.index :: self.count])
+
+    def __str__(self) -> str:
+        return f"task {self.index} of {self.count} (counted from 0)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduler:
+    """How a scheduler describes an array: names of environment variables.
+
+    Attributes:
+        index: the task's number.
+        outside: what ``index`` says in a job that is no array, if it is set there.
+        base: the lowest number that an array usually has.
+        first, last: the lowest and the highest number of this array; None if no variable tells.
+        count: how many tasks this array has.
+        step: the distance between numbers.
+    """
+
+    index: str
+    outside: str = ""
+    base: int = 0
+    first: str | None = None
+    last: str | None = None
+    count: str | None = None
+    step: str | None = None
+
+    def holds(self, environment: Mapping[str, str]) -> bool:
+        """Whether this process is a task of an array."""
+        return environment.get(self.index, "") not in ("", self.outside)
+
+    def share(self, environment: Mapping[str, str]) -> Share | None:
+        """This task's share; None if the variables do not describe an array without gaps."""
+        first = self.base if self.first is None else _number(environment, self.first)
+        last, count, step = (_number(environment, n) for n in (self.last, self.count, self.step))
+        index = _number(environment, self.index)
+        if first is None or index is None or step not in (None, 1):
+            return None
+        sizes = {count} if last is None else {last - first + 1}
+        if count is not None:
+            sizes.add(count)
+        size = sizes.pop()
+        if sizes or size is None or not 0 <= index - first < size:
+            return None
+        return Share(index - first, size)
+
+
+SCHEDULERS = (
+    # SLURM
+    Scheduler(
+        index="SLURM_ARRAY_TASK_ID",
+        first="SLURM_ARRAY_TASK_MIN",
+        last="SLURM_ARRAY_TASK_MAX",
+        count="SLURM_ARRAY_TASK_COUNT",
+        step="SLURM_ARRAY_TASK_STEP",
+    ),
+    # PBS Pro and OpenPBS; Torque
+    Scheduler(index="PBS_ARRAY_INDEX"),
+    Scheduler(index="PBS_ARRAYID"),
+    # Grid Engine, whose numbers cannot be 0
+    Scheduler(
+        index="SGE_TASK_ID",
+        outside="undefined",
+        base=1,
+        first="SGE_TASK_FIRST",
+        last="SGE_TASK_LAST",
+        step="SGE_TASK_STEPSIZE",
+    ),
+    # LSF, likewise
+    Scheduler(
+        index="LSB_JOBINDEX",
+        outside="0",
+        base=1,
+        last="LSB_JOBINDEX_END",
+        step="LSB_JOBINDEX_STEP",
+    ),
+    # Kubernetes, Jobs of completionMode Indexed
+    Scheduler(index="JOB_COMPLETION_INDEX"),
+    # AWS Batch
+    Scheduler(index="AWS_BATCH_JOB_ARRAY_INDEX", count="AWS_BATCH_JOB_ARRAY_SIZE"),
+)
+
+
+def _number(environment: Mapping[str, str], name: str | None) -> int | None:
+    text = "" if name is None else environment.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            f"{name} should be a number, not '{text}'; give --task-index and --num-tasks"
+        )
+    return int(text)
+
+
+def resolve(index: int | None, count: int | None, environment: Mapping[str, str]) -> Share | None:
+    """The share of this process; None if it is no task of an array.
+
+    Args:
+        index: option ``--task-index``, from 0; None: the scheduler's number. Beside ``count`` that
+            number counts from 0 (Grid Engine, LSF: from 1), whatever the array's first number is,
+            so that a task keeps its share when only some of an array are submitted again.
+        count: option ``--num-tasks``; None: what the scheduler tells.
+        environment: variables of the process.
+
+    Raises:
+        UsageError: if the two cannot be known.
+    """
+    found = [scheduler for scheduler in SCHEDULERS if scheduler.holds(environment)]
+    if index is None and count is None and not found:
+        return None
+    if index is None or count is None:
+        if not found:
+            raise UsageError("give both --task-index and --num-tasks, or neither")
+        if len(found) > 1:
+            names = " and ".join(scheduler.index for scheduler in found)
+            raise UsageError(f"{names} are both set; give --task-index and --num-tasks")
+        index, count = _from(found[0], index, count, environment)
+    if not 0 <= index < count:
+        raise UsageError(
+            f"the task index must be at least 0 and below the number of tasks, {count}, not {index}"
+        )
+    return Share(index, count)
+
+
+def _from(
+    scheduler: Scheduler, index: int | None, count: int | None, environment: Mapping[str, str]
+) -> tuple[int, int]:
+    """Index and count, what was not given taken from the scheduler's variables."""
+    name = scheduler.index
+    number = _number(environment, name) or 0
+    if count is not None:
+        given = number - scheduler.base
+        if not 0 <= given < count:
+            raise UsageError(
+                f"{name}={number} is not in an array of {count} that begins with"
+                f" {scheduler.base}; give --task-index, counted from 0, as well"
+            )
+        return given, count
+    share = scheduler.share(environment)
+    if share is None:
+        raise UsageError(
+            f"{name}={number} does not tell how many tasks the whole array has (or it has gaps);"
+            f" give --num-tasks, with arrays that begin with {scheduler.base}"
+        )
+    return share.index if index is None else index, share.count

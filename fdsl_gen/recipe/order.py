@@ -1,0 +1,121 @@
+"""Which samples stand in which shard, and in what order: pure functions of the recipe.
+
+The order of a split is made of rounds. In round j a keyed permutation of the categories gives the
+j-th *unit* of each; a unit is a run of instances that share work (variants/base.py). Shard s of S
+holds positions ``[s n / S, (s + 1) n / S)`` of that sequence, in a keyed permutation. Scene sets
+stand in the order of their images.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from fdsl_gen.core.keys import Key, permutation
+from fdsl_gen.recipe.recipe import Recipe
+
+Split = Literal["train", "validation"]
+
+
+class SampleId(NamedTuple):
+    """Identity of an image within a dataset; ``category`` is -1 in scene sets."""
+
+    category: int
+    instance: int
+
+    @property
+    def key(self) -> str:
+        """Name of the sample in a shard."""
+        if self.category < 0:
+            return f"{self.instance:08d}"
+        return f"{self.category:05d}_{self.instance:05d}"
+
+    @classmethod
+    def from_key(cls, key: str) -> "SampleId":
+        """The inverse of :attr:`key`."""
+        category, _, instance = key.rpartition("_")
+        return cls(int(category) if category else -1, int(instance))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file of a dataset.
+
+    Attributes:
+        split: the split it belongs to.
+        index: its place in the split, from 0.
+        start, stop: the positions of the split's order that it holds.
+    """
+
+    split: Split
+    index: int
+    start: int
+    stop: int
+
+    @property
+    def num_samples(self) -> int:
+        return self.stop - self.start
+
+    def stem(self, name: str) -> str:
+        """File name without its ending."""
+        return f"{name}-{self.split}-{self.index:06d}"
+
+
+def instances_of(recipe: Recipe, split: Split) -> range:
+    """Instances of every category (or images) that belong to ``split``: the last ones validate."""
+    border = recipe.run_length - recipe.validation_instances
+    return range(border) if split == "train" else range(border, recipe.run_length)
+
+
+def num_shards_of(recipe: Recipe, split: Split) -> int:
+    """Shards of a split: the recipe's number for training, in proportion for validation."""
+    if split == "train":
+        return recipe.num_shards
+    held_out = len(instances_of(recipe, split))
+    share = -(-recipe.num_shards * held_out // len(instances_of(recipe, "train")))
+    return min(share, recipe.num_runs * held_out)
+
+
+def shards_of(recipe: Recipe) -> list[Shard]:
+    """All shards of a dataset, training first."""
+    shards = []
+    for split in ("train", "validation"):
+        total = recipe.num_runs * len(instances_of(recipe, split))
+        count = num_shards_of(recipe, split)
+        for s in range(count):
+            shards.append(Shard(split, s, s * total // count, (s + 1) * total // count))
+    return shards
+
+
+def _units(recipe: Recipe, split: Split) -> list[list[int]]:
+    """Instances of a category in a split, grouped into units."""
+    unit = recipe.variant.unit
+    ordered = sorted(instances_of(recipe, split), key=lambda i: (unit(i), i))
+    return [list(members) for _, members in groupby(ordered, key=unit)]
+
+
+def _positions(recipe: Recipe, shard: Shard) -> Iterator[SampleId]:
+    """Samples at positions ``start .. stop - 1`` of the order of the shard's split."""
+    num_categories = recipe.num_categories
+    begin = 0
+    for j, unit in enumerate(_units(recipe, shard.split)):
+        end = begin + num_categories * len(unit)
+        first, last = max(begin, shard.start), min(end, shard.stop)
+        if first < last:
+            key = Key(recipe.seed, f"{shard.split} round", (j,))
+            categories = permutation(key, num_categories).tolist()
+            for offset in range(first - begin, last - begin):
+                rank, member = divmod(offset, len(unit))
+                yield SampleId(categories[rank], unit[member])
+        begin = end
+
+
+def samples_of(recipe: Recipe, shard: Shard) -> list[SampleId]:
+    """Samples of a shard in the order in which they stand in the file."""
+    if recipe.variant.SCENE:
+        first = instances_of(recipe, shard.split).start
+        return [SampleId(-1, first + i) for i in range(shard.start, shard.stop)]
+    samples = list(_positions(recipe, shard))
+    indices = (num_shards_of(recipe, shard.split), shard.index)
+    key = Key(recipe.seed, f"{shard.split} shard", indices)
+    return [samples[i] for i in permutation(key, len(samples))]

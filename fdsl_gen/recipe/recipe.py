@@ -1,0 +1,223 @@
+"""A recipe: everything that decides the bytes of a dataset, and its two digests."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fdsl_gen.archive.png import Encoding
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import MAX_SEED
+from fdsl_gen.core.settings import setting
+from fdsl_gen.variants import variant_class
+from fdsl_gen.variants.base import Variant
+
+SCHEMA = 1
+MAX_SHARD_BYTES = 128_000_000
+_MANY = 10_000_000
+
+# Overrides of these make a recipe's own shard count meaningless.
+_COUNTS = {"num_categories", "num_instances", "num_images", "validation_instances"}
+
+
+def _auto_shards(num_samples: int, sample_bytes: int) -> int:
+    """At most 128 MB a shard, a multiple of 8, at most 8,192 and never more than samples."""
+    needed = -(-num_samples * sample_bytes // MAX_SHARD_BYTES)
+    return min(-(-needed // 8) * 8, 8192, num_samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A dataset, fully described. Made by :func:`load_recipe`."""
+
+    name: str = setting(doc="name of the dataset and of its files")
+    variant: Variant = setting(doc="kind of dataset and its settings")
+    num_categories: int = setting(doc="number of categories", low=1, high=_MANY)
+    num_shards: int = setting(
+        0, doc="number of training shards (chosen by size if not given)", low=1, high=999_999
+    )
+    schema: int = setting(SCHEMA, doc="version of this format", low=1)
+    seed: int = setting(0, doc="dataset seed", low=0, high=MAX_SEED - 1)
+    num_instances: int = setting(1, doc="images per category", low=1, high=_MANY)
+    num_images: int = setting(
+        0, doc="images of a scene set, instead of instances", low=0, high=1000 * _MANY
+    )
+    validation_instances: int = setting(
+        0, doc="how many instances (or images), the last ones, form a validation split", low=0
+    )
+    pick_one_of: int = setting(
+        1, doc="training takes one of so many neighbouring instances at each visit", low=1
+    )
+    encoding: Encoding = setting("gray8", doc="PNG encoding")
+    metadata: bool = setting(False, doc="write a .json with the parameters of every image")
+    train_recipe: str | None = setting(None, doc="training recipe that fits the dataset")
+    license: str = setting("mit", doc="licence of the images, for the dataset card")
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            raise UsageError(f"name: must be letters, digits and . _ - only, not {self.name!r}")
+        most = self.variant.max_instances
+        if most is not None and self.num_instances > most:
+            raise UsageError(
+                f"num_instances: a category of {self.variant.KIND} has {most}"
+                f" with these settings, not {self.num_instances}"
+            )
+        if (self.num_images > 0) != self.variant.SCENE:
+            what = "needs a" if self.variant.SCENE else "has no"
+            raise UsageError(f"num_images: {self.variant.KIND} {what} number of images")
+        if self.variant.SCENE and self.num_instances > 1:
+            raise UsageError("num_instances: a scene set has num_images instead")
+        if self.variant.TASK == "segmentation" and self.num_categories > 255:
+            raise UsageError(
+                f"num_categories: masks tell at most 255 apart, not {self.num_categories}"
+            )
+        if self.validation_instances >= self.run_length and self.validation_instances > 0:
+            raise UsageError(
+                f"validation_instances: must be less than the {self.run_length} there are,"
+                f" not {self.validation_instances}"
+            )
+        if self.run_length % self.pick_one_of or self.validation_instances % self.pick_one_of:
+            raise UsageError(
+                f"pick_one_of: must divide the {self.run_length} instances of every split,"
+                f" not {self.pick_one_of}"
+            )
+        if self.num_shards == 0:
+            size = self.variant.nominal_bytes(self.num_categories)
+            shards = _auto_shards(self.num_train_samples, size)
+            object.__setattr__(self, "num_shards", shards)
+        if self.num_shards > self.num_train_samples:
+            raise UsageError(
+                f"num_shards: must be at most the number of samples ({self.num_train_samples}),"
+                f" not {self.num_shards}"
+            )
+        image = self.variant.image
+        if self.encoding == "compact" and (image.levels is None or len(image.levels) != 2):
+            raise UsageError("encoding: compact needs images of two levels")
+        if image.channels == 3 and self.encoding != "rgb8":
+            raise UsageError("encoding: coloured images need rgb8")
+
+    @property
+    def run_length(self) -> int:
+        """Instances of a category, or images of a scene set: what splits divide."""
+        return self.num_images or self.num_instances
+
+    @property
+    def num_runs(self) -> int:
+        """Categories, or 1 for a scene set: how often a run stands in the dataset."""
+        return 1 if self.variant.SCENE else self.num_categories
+
+    @property
+    def num_train_samples(self) -> int:
+        """Images in the training split."""
+        return self.num_runs * (self.run_length - self.validation_instances)
+
+    @property
+    def num_samples(self) -> int:
+        """Images in all splits."""
+        return self.num_runs * self.run_length
+
+    @property
+    def num_classes(self) -> int:
+        """Labels are 0 .. num_classes - 1; in masks, 0 is the background."""
+        return self.num_categories + (self.variant.TASK == "segmentation")
+
+    def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
+        """The recipe as it would stand in YAML; ``defaults`` says whether to keep defaults."""
+        data = settings.to_dict(self, defaults=defaults)
+        values = settings.to_dict(self.variant, defaults=defaults)
+        return data | {"schema": self.schema, "variant": {"kind": self.variant.KIND} | values}
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that pixels and labels depend on, besides (category, instance)."""
+        parts = {
+            "kind": self.variant.KIND,
+            "revision": self.variant.REVISION,
+            "seed": self.seed,
+            "settings": settings.to_dict(self.variant, defaults=False, identity=True),
+        }
+        if self.variant.uses_num_categories:
+            parts["num_categories"] = self.num_categories
+        return settings.digest(parts)
+
+    @property
+    def recipe_digest(self) -> str:
+        """Digest of the identity and of all that the bytes on disk depend on besides it."""
+        files = (
+            "num_categories",
+            "num_instances",
+            "num_images",
+            "validation_instances",
+            "num_shards",
+        )
+        values = {
+            name: getattr(self, name) for name in (*files, "encoding", "metadata", "pick_one_of")
+        }
+        return settings.digest(values | {"identity": self.identity, "schema": self.schema})
+
+
+def recipe_from_dict(data: Any, path: str) -> Recipe:
+    """A recipe from the content of its YAML.
+
+    Raises:
+        UsageError: names the YAML path of what is wrong, beginning with ``path``.
+    """
+    fields = [field.name for field in dataclasses.fields(Recipe)]
+    settings.check_keys(data, fields, path)
+    version = data.get("schema", SCHEMA)
+    if isinstance(version, int) and version > SCHEMA:
+        raise UsageError(
+            f"{path}.schema: {version} is newer than this version of fdsl knows ({SCHEMA});"
+            " upgrade fdsl"
+        )
+    block = data.get("variant")
+    where = f"{path}.variant"
+    if not isinstance(block, dict):
+        raise UsageError(f"{where}: must be a mapping with a kind and its settings, not {block!r}")
+    if "kind" not in block:
+        raise UsageError(f"{where}.kind: is missing")
+    values = {name: value for name, value in block.items() if name != "kind"}
+    cls = variant_class(block["kind"], f"{where}.kind")
+    variant = settings.from_dict(cls, values, where)
+    plain = {name: value for name, value in data.items() if name != "variant"}
+    return settings.from_dict(Recipe, plain, path, variant=variant)
+
+
+def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
+    """Read a recipe and replace some of its values.
+
+    Args:
+        name: a published recipe (``fractal-1``; hyphen and underscore are the same), or a path if
+            it has a ``/`` or ends in ``.yaml``.
+        overrides: recipe fields, settings of the kind of dataset, or ``samples_per_shard``.
+            Changing a number of categories or instances without saying ``num_shards`` chooses the
+            shard count anew.
+
+    Raises:
+        UsageError: if there is no such recipe, or a value in it cannot be.
+    """
+    text = str(name)
+    file = settings.find_recipe(text, settings.recipe_folder())
+    path = file.stem
+    data = settings.load_yaml(file)
+    settings.check_keys(data, [field.name for field in dataclasses.fields(Recipe)], path)
+    block = data.get("variant")
+    cls = variant_class(block.get("kind") if isinstance(block, dict) else None, f"{path}.variant")
+    own = {field.name for field in dataclasses.fields(Recipe)} - {"variant", "schema"}
+    values = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    settings.check_keys(overrides, sorted(own | values | {"samples_per_shard"}), path)
+    per_shard = overrides.pop("samples_per_shard", None)
+    merged = dict(data)
+    if _COUNTS & overrides.keys() or per_shard is not None:
+        merged.pop("num_shards", None)
+    merged |= {key: value for key, value in overrides.items() if key in own}
+    merged["variant"] = block | {k: v for k, v in overrides.items() if k in values}
+    recipe = recipe_from_dict(merged, path)
+    if per_shard is None:
+        return recipe
+    if "num_shards" in overrides:
+        raise UsageError("give num_shards or samples_per_shard, not both")
+    size = settings.convert(per_shard, int, f"{path}.samples_per_shard", settings.Bounds(low=1))
+    return dataclasses.replace(recipe, num_shards=-(-recipe.num_train_samples // size))

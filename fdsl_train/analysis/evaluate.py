@@ -1,0 +1,151 @@
+"""``fdsl-train eval``: how good a trained classifier is on images, and on each class of them."""
+
+import csv
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fdsl_gen import store
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
+from fdsl_train.analysis.figures.save import check_picture
+from fdsl_train.analysis.inference import Looking
+from fdsl_train.data.open import Where, open_one
+from fdsl_train.data.sources.base import Source
+from fdsl_train.distributed.device import describe
+from fdsl_train.models.pretrained import Trained
+from fdsl_train.training.progress import Say
+
+_TOP = 5
+
+
+class Counts:
+    """What a classifier said of how many images, by their class.
+
+    Attributes:
+        images: int64 (C,).
+        top1, top5: of them, those whose class was first, and among the first five; int64 (C,).
+        confusion: int64 (C, C): images of class i (row) taken for class j; None if not asked for.
+    """
+
+    def __init__(self, num_classes: int, *, confusion: bool) -> None:
+        self.images = torch.zeros(num_classes, dtype=torch.int64)
+        self.top1 = torch.zeros_like(self.images)
+        self.top5 = torch.zeros_like(self.images)
+        self.confusion = (
+            torch.zeros(num_classes, num_classes, dtype=torch.int64) if confusion else None
+        )
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """A batch: logits float (B, C), labels int64 (B,)."""
+        best = logits.topk(min(_TOP, logits.shape[1]), dim=1).indices
+        hits = best == labels[:, None]
+        classes = len(self.images)
+        self.images += torch.bincount(labels, minlength=classes)
+        self.top1 += torch.bincount(labels[hits[:, 0]], minlength=classes)
+        self.top5 += torch.bincount(labels[hits.any(dim=1)], minlength=classes)
+        if self.confusion is not None:
+            pairs = torch.bincount(labels * classes + best[:, 0], minlength=classes * classes)
+            self.confusion += pairs.view(classes, classes)
+
+    def percent(self) -> tuple[float, float]:
+        """Top-1 and top-5 over all images, percent."""
+        total = int(self.images.sum())
+        return 100.0 * int(self.top1.sum()) / total, 100.0 * int(self.top5.sum()) / total
+
+
+def evaluate(
+    looking: Looking,
+    where: Where,
+    *,
+    split: str | None,
+    report: Path | None,
+    confusion: Path | None,
+    say: Say,
+) -> Counts:
+    """Measure a trained classifier.
+
+    Args:
+        looking: which, and how.
+        where: the images.
+        split: which part of them; None takes the one to validate on.
+        report: CSV file to write, a row per class.
+        confusion: picture to draw of which classes are taken for which.
+        say: takes lines for the user.
+
+    Raises:
+        UsageError: if model and images do not fit together, or a sample cannot be used.
+    """
+    trained = looking.read()
+    source, label = open_one(where, split)
+    to_model = _model_labels(trained, source)
+    model = looking.build(trained, head=True)
+    classes = len(_class_names(trained, source))
+    if confusion is not None:
+        check_picture(confusion)
+        if classes > MOST_CLASSES:
+            raise UsageError(
+                f"--confusion: a picture of {classes} classes cannot be read; {MOST_CLASSES} is the"
+                " most, --report has all"
+            )
+    say(f"{trained.architecture.model} from {trained.name}, on {describe(looking.torch_device)}")
+    counts = Counts(classes, confusion=confusion is not None)
+    for logits, labels in looking.outputs(source, trained, model):
+        counts.add(logits.float(), to_model[labels])
+    top1, top5 = counts.percent()
+    images = int(counts.images.sum())
+    say(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")
+    names = _class_names(trained, source)
+    if report is not None:
+        store.write(report, _table(counts, names).encode())
+        say(f"report {report}")
+    if confusion is not None:
+        assert counts.confusion is not None
+        draw_confusion(confusion, counts.confusion.numpy(), names, f"{label}, top-1 {top1:.1f} %")
+        say(f"picture {confusion}")
+    return counts
+
+
+def _class_names(trained: Trained, source: Source) -> tuple[str, ...]:
+    """Names by label of the model; those of the data or plain numbers where it has none."""
+    if trained.class_names is not None:
+        return trained.class_names
+    if source.class_names is not None:
+        return source.class_names
+    return tuple(str(label) for label in range(source.num_classes))
+
+
+def _model_labels(trained: Trained, source: Source) -> Tensor:
+    """The model's label for every label of the data, int64 (num_classes of the data,).
+
+    Where both have names, those count, so that the data may lack classes.
+    """
+    if trained.class_names is not None and source.class_names is not None:
+        places = {name: label for label, name in enumerate(trained.class_names)}
+        unknown = [name for name in source.class_names if name not in places]
+        if unknown:
+            raise UsageError(
+                f"{source.name} has the class {unknown[0]}, which {trained.name} was not trained on"
+                f" ({len(unknown)} of {len(source.class_names)} classes)"
+            )
+        return torch.tensor([places[name] for name in source.class_names])
+    if trained.num_classes != source.num_classes:
+        width = "no head" if trained.num_classes is None else f"{trained.num_classes} classes"
+        raise UsageError(f"{trained.name} has {width}, {source.name} has {source.num_classes}")
+    return torch.arange(source.num_classes)
+
+
+def _table(counts: Counts, names: tuple[str, ...]) -> str:
+    """CSV: a row per class and one for all, whose counts are the sums of those above."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["class", "name", "images", "correct_top1", "correct_top5", "top1", "top5"])
+    rows = zip(counts.images.tolist(), counts.top1.tolist(), counts.top5.tolist(), strict=True)
+    for label, (images, top1, top5) in enumerate(rows):
+        shares = [f"{100.0 * hits / images:.2f}" if images else "" for hits in (top1, top5)]
+        writer.writerow([label, names[label], images, top1, top5, *shares])
+    sums = [int(column.sum()) for column in (counts.images, counts.top1, counts.top5)]
+    writer.writerow(["all", "", *sums, *(f"{value:.2f}" for value in counts.percent())])
+    return buffer.getvalue()

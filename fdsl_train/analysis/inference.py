@@ -1,0 +1,120 @@
+"""A trained model at work on images, without training: what eval, knn and attention share."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.config import Resolved, TrainConfig
+from fdsl_train.data.loader import Loader
+from fdsl_train.data.sampler import Sequential
+from fdsl_train.data.sources.base import Source
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.architecture import Architecture
+from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.transforms import ImageTransform, eval_transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looking:
+    """Which model looks at images, and how.
+
+    Attributes:
+        checkpoint: file or folder of weights.
+        use_ema: take the moving average kept in the file.
+        model: timm's name, where the file does not say it.
+        img_size: side of the input, pixels; None: as trained.
+        device: ``auto`` takes a GPU if there is one.
+        batch_size: images at a time.
+        workers: loader processes; 0 loads in this one.
+    """
+
+    checkpoint: Path
+    use_ema: bool = False
+    model: str | None = None
+    img_size: int | None = None
+    device: str = "auto"
+    batch_size: int = 128
+    workers: int = 0
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where to compute."""
+        wanted = self.device == "auto" and torch.cuda.is_available()
+        return torch.device("cuda" if wanted else "cpu")
+
+    def read(self) -> Trained:
+        """The weights.
+
+        Raises:
+            UsageError: if there are none, or they are of another model than asked.
+        """
+        asked = Architecture.of({"model": self.model, "img_size": self.img_size})
+        return read_trained(self.checkpoint, vars(asked), averaged=self.use_ema)
+
+    def build(self, trained: Trained, *, head: bool) -> nn.Module:
+        """The model, ready to evaluate, on its device.
+
+        Args:
+            trained: from :meth:`read`.
+            head: whether its classifier is wanted; without, the file need not have one.
+
+        Raises:
+            UsageError: if the weights do not fit.
+        """
+        model = model_for(trained, num_classes=None if head else 1, img_size=self.img_size)
+        return model.eval().requires_grad_(False).to(self.torch_device)
+
+    def transform(self, trained: Trained) -> ImageTransform:
+        """From an image to what the model was validated on."""
+        return eval_transform(self._config(trained))
+
+    def outputs(
+        self, source: Source, trained: Trained, function: Callable[[Tensor], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What ``function`` makes of all images of a source, in file order.
+
+        Args:
+            source: images with one label each.
+            trained: gives size, mean and std of the input.
+            function: float32 (B, 3, H, W) on the device -> (B, ...).
+
+        Yields:
+            The results on the CPU, and labels int64 (B,).
+
+        Raises:
+            UsageError: if a sample cannot be used.
+        """
+        if source.labels != "single":
+            raise UsageError(f"{source.name} has several labels per image; one is needed")
+        plan = Sequential(source.shard_sizes, self.batch_size)
+        loader = Loader(
+            source,
+            plan,
+            self.transform(trained),
+            seed=0,
+            batches=range(plan.num_batches),
+            workers=min(self.workers, len(os.sched_getaffinity(0))),
+            device=self.torch_device,
+        )
+        with torch.inference_mode():
+            for images, labels in loader:
+                yield function(images).cpu(), labels.cpu()
+
+    def _config(self, trained: Trained) -> Resolved:
+        """A run of no training, for its validation images."""
+        side = self.img_size or trained.architecture.img_size
+        config = TrainConfig(
+            purpose="finetune",
+            model=trained.architecture.model,
+            img_size=side,
+            steps=1,
+            lr=1.0,
+            global_batch_size=self.batch_size,
+            **trained.inputs.settings(),
+        )
+        return config.resolve(num_samples=1)

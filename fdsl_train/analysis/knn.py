@@ -1,0 +1,131 @@
+"""``fdsl-train knn``: nearest neighbours in the features of a model; nothing is trained.
+
+The weighted vote of Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
+Discrimination" (CVPR 2018), with the defaults of Caron et al., "Emerging Properties in
+Self-Supervised Vision Transformers" (DINO, ICCV 2021): k = 20, temperature 0.07. It is exact: every
+image is compared with every training image, a block of them at a time.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.analysis.inference import Looking
+from fdsl_train.data.open import Where, open_both
+from fdsl_train.data.sources.base import Source
+from fdsl_train.distributed.device import describe
+from fdsl_train.models.pretrained import Trained
+from fdsl_train.tasks.classification import Accuracy
+from fdsl_train.training.progress import Say
+
+_QUERIES = 1024  # compared at a time ...
+_BLOCK = 16384  # ... with so many of the bank: 64 MB of cosines
+
+
+def knn(
+    looking: Looking,
+    where: Where,
+    *,
+    val_split: float | None,
+    seed: int,
+    k: int,
+    temperature: float,
+    say: Say,
+) -> dict[str, float]:
+    """Classify the validation images by the nearest training images.
+
+    Args:
+        looking: which model, and how.
+        where: the images.
+        val_split: share to hold out of images without validation part.
+        seed: chooses which.
+        k: neighbours that vote.
+        temperature: of the weight exp(cosine / temperature) of a vote.
+        say: takes lines for the user.
+
+    Returns:
+        ``val_top1`` and ``val_top5``, percent.
+
+    Raises:
+        UsageError: if the data cannot be used, or has fewer than ``k`` training images.
+    """
+    trained = looking.read()
+    sources = open_both(where, val_split=val_split, seed=seed)
+    model = looking.build(trained, head=False)
+    say(f"{trained.architecture.model} from {trained.name}, on {describe(looking.torch_device)}")
+    bank, labels = _features(looking, trained, sources.train, model)
+    if k > len(bank):
+        raise UsageError(
+            f"--k: {sources.train.name} has {len(bank)} training images, fewer than {k}"
+        )
+    queries, truth = _features(looking, trained, sources.validation, model)
+    say(f"{len(bank)} training images, {bank.shape[1]} features")
+    accuracy = Accuracy()
+    for begin in range(0, len(queries), _QUERIES):
+        votes = weighted_votes(
+            queries[begin : begin + _QUERIES].to(looking.torch_device),
+            bank,
+            labels,
+            num_classes=sources.train.num_classes,
+            k=k,
+            temperature=temperature,
+        )
+        accuracy.add(votes, truth[begin : begin + _QUERIES])
+    percent = accuracy.percent(accuracy.counts())
+    say(
+        f"{k} nearest neighbours: top-1 {percent['val_top1']:.2f} %,"
+        f" top-5 {percent['val_top5']:.2f} % of {len(queries)} images, {sources.label}"
+    )
+    return percent
+
+
+def _features(
+    looking: Looking, trained: Trained, source: Source, model: nn.Module
+) -> tuple[Tensor, Tensor]:
+    """What the head would see, of length 1: float32 (N, D), and labels int64 (N,)."""
+    forward: Callable[[Tensor], Tensor] = model.forward_features  # type: ignore[assignment]
+    pooled: Callable[..., Tensor] = model.forward_head  # type: ignore[assignment]
+
+    def embed(images: Tensor) -> Tensor:
+        return F.normalize(pooled(forward(images), pre_logits=True).float(), dim=1)
+
+    parts = list(looking.outputs(source, trained, embed))
+    return torch.cat([part for part, _ in parts]), torch.cat([labels for _, labels in parts])
+
+
+def weighted_votes(
+    queries: Tensor,
+    bank: Tensor,
+    labels: Tensor,
+    *,
+    num_classes: int,
+    k: int,
+    temperature: float,
+    block: int = _BLOCK,
+) -> Tensor:
+    """Votes of the ``k`` nearest of the bank for each class, float32 (Q, num_classes) on the CPU.
+
+    Args:
+        queries: float32 (Q, D), each of length 1; computed on their device.
+        bank: float32 (N, D), each of length 1.
+        labels: int64 (N,).
+        num_classes: labels are below it.
+        k: neighbours that vote, 1 <= k <= N.
+        temperature: a neighbour's vote weighs exp(cosine / temperature).
+        block: of the bank that is compared at a time.
+    """
+    device = queries.device
+    nearest = torch.empty(len(queries), 0, device=device)
+    voters = torch.empty(len(queries), 0, dtype=torch.int64, device=device)
+    for begin in range(0, len(bank), block):
+        part = bank[begin : begin + block].to(device)
+        cosines = torch.cat([nearest, queries @ part.T], dim=1)
+        own = labels[begin : begin + block].to(device).expand(len(queries), -1)
+        nearest, places = cosines.topk(min(k, cosines.shape[1]), dim=1)
+        voters = torch.cat([voters, own], dim=1).gather(1, places)
+    weights = torch.exp((nearest - nearest[:, :1]) / temperature)  # of the nearest: 1, no overflow
+    votes = torch.zeros(len(queries), num_classes, device=device)
+    return votes.scatter_add_(1, voters, weights).cpu()

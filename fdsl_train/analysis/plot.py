@@ -1,0 +1,83 @@
+"""``fdsl-train plot``: loss, learning rate and accuracy of runs, from the logs they left."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.analysis.figures.curves import Curves, Values, draw_curves
+from fdsl_train.analysis.figures.save import check_picture
+from fdsl_train.training.progress import Say
+
+_MEASURES = ("val_top1", "val_recall")
+
+
+def plot(runs: list[Path], out: Path | None, *, say: Say) -> Path:
+    """Draw runs into one picture.
+
+    Args:
+        runs: their output folders.
+        out: file to write, PNG, PDF or SVG; None: ``plot.png``, in the run if there is one.
+        say: takes lines for the user.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: if a folder holds no log, or matplotlib is not installed.
+    """
+    path = out or (runs[0] / "plot.png" if len(runs) == 1 else Path("plot.png"))
+    check_picture(path)
+    names = [run.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run) for run in runs]
+    draw_curves(path, [read_run(run, name) for run, name in zip(runs, names, strict=True)])
+    say(f"picture {path}")
+    return path
+
+
+def read_run(run: Path, name: str) -> Curves:
+    """The logs in the output folder of a run.
+
+    Raises:
+        UsageError: if there are none.
+    """
+    try:
+        text = (run / "metrics.jsonl").read_text(encoding="utf-8")
+    except OSError:
+        raise UsageError(f"{run} is not a run of fdsl-train: it has no metrics.jsonl") from None
+    # The last line of a run that is being written may be half there.
+    rows = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    if not rows:
+        raise UsageError(f"{run} has not logged anything yet")
+    columns = {
+        key: np.array([row[key] for row in rows], np.float64)
+        for key in ("step", "loss", "lr", "top1")
+        if key in rows[0]
+    }
+    measured, accuracy = _validations(run / "summary.csv")
+    return Curves(
+        name=name,
+        steps=columns["step"],
+        loss=columns["loss"],
+        lr=columns["lr"],
+        top1=100.0 * columns["top1"] if "top1" in columns else None,
+        measured=measured,
+        accuracy=accuracy,
+    )
+
+
+def _validations(summary: Path) -> tuple[Values, Values]:
+    """Steps and percent of the validations; none where the run had no validation part."""
+    rows: list[dict[str, str]] = []
+    if summary.exists():
+        with summary.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    measure = next((name for name in _MEASURES if rows and rows[0].get(name)), None)
+    if measure is None:
+        return np.empty(0), np.empty(0)
+    pairs = [(float(row["step"]), float(row[measure])) for row in rows if row.get(measure)]
+    steps, values = np.array(pairs).T
+    return steps, values

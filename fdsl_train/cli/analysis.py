@@ -1,0 +1,204 @@
+"""The commands of ``fdsl-train`` that look at what was trained: eval, knn, plot, attention."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fdsl_train.cli.data_options import place_options, take_place
+
+if TYPE_CHECKING:
+    from fdsl_train.data.open import Where
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+
+def data_options(command: F) -> F:
+    """Decorate a command with the flags that say where images are."""
+    for option in (
+        click.option("--download", is_flag=True, help="let torchvision fetch a named dataset"),
+        click.option("--data-dir", type=_PATH, help="folder of the files of a named dataset"),
+        place_options(
+            "folder of images or of a dataset, s3://BUCKET/PREFIX, torch/NAME, hfds/NAME"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def take_where(values: dict[str, Any]) -> "Where":
+    """Where images are, taken out of the values of a command."""
+    from fdsl_train.data.open import Where
+
+    return Where(
+        place=take_place(values),
+        data_dir=values.pop("data_dir"),
+        download=values.pop("download"),
+    )
+
+
+def _checkpoint_options(command: F) -> F:
+    """Decorate a command with the flags that say which model looks, and how."""
+    for option in (
+        click.option(
+            "--device",
+            type=click.Choice(["auto", "cpu"]),
+            default="auto",
+            show_default=True,
+            help="auto: a GPU if there is one",
+        ),
+        click.option("--img-size", type=click.IntRange(1), help="side of the input, pixels"),
+        click.option("--model", help="timm's name, for files of others that do not say it"),
+        click.option("--use-ema", is_flag=True, help="take the moving average in the checkpoint"),
+        click.argument("checkpoint", metavar="CKPT", type=_PATH),
+    ):
+        command = option(command)
+    return command
+
+
+def _batch_options(command: F) -> F:
+    for option in (
+        click.option(
+            "--workers",
+            type=click.IntRange(0),
+            default=4,
+            show_default=True,
+            help="loader processes",
+        ),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(1),
+            default=128,
+            show_default=True,
+            help="images at a time",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command("eval")
+@_checkpoint_options
+@data_options
+@click.option("--split", help="such as test; default: the part to validate on")
+@click.option("--report", type=_PATH, help="write a row per class to this CSV file")
+@click.option("--confusion", type=_PATH, help="draw which classes are taken for which, to a PNG")
+@_batch_options
+def evaluate(
+    split: str | None,
+    report: Path | None,
+    confusion: Path | None,
+    batch_size: int,
+    workers: int,
+    **values: Any,
+) -> None:
+    """Measure top-1 and top-5 of a trained model on images.
+
+    CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
+    """
+    where = take_where(values)
+    from fdsl_train.analysis.evaluate import evaluate as start
+
+    start(
+        _looking(values, batch_size, workers),
+        where,
+        split=split,
+        report=report,
+        confusion=confusion,
+        say=click.echo,
+    )
+
+
+@click.command()
+@_checkpoint_options
+@data_options
+@click.option(
+    "--val-split",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="share to hold out where --data has no validation part",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="chooses what is held out")
+@click.option("--k", type=click.IntRange(1), default=20, show_default=True, help="neighbours")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, min_open=True),
+    default=0.07,
+    show_default=True,
+    help="of the weight exp(cosine / temperature) of a neighbour's vote",
+)
+@_batch_options
+def knn(
+    val_split: float | None,
+    seed: int,
+    k: int,
+    temperature: float,
+    batch_size: int,
+    workers: int,
+    **values: Any,
+) -> None:
+    """Classify by the nearest training images in the features of a model; nothing is trained.
+
+    The head is not used, so a model straight from pre-training will do.
+    """
+    where = take_where(values)
+    from fdsl_train.analysis.knn import knn as start
+
+    start(
+        _looking(values, batch_size, workers),
+        where,
+        val_split=val_split,
+        seed=seed,
+        k=k,
+        temperature=temperature,
+        say=click.echo,
+    )
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "--out", type=_PATH, help="PNG, PDF or SVG; default: plot.png, in the run if there is one"
+)
+def plot(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Draw loss, learning rate and accuracy of one or several runs into one picture."""
+    from fdsl_train.analysis.plot import plot as start
+
+    start(list(runs), out, say=click.echo)
+
+
+@click.command()
+@_checkpoint_options
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "--out",
+    type=_PATH,
+    default=Path("attention"),
+    show_default=True,
+    help="folder for NAME.png of each image, or a file for a single one",
+)
+@click.option("--block", default=-1, show_default=True, help="which block; negative: from the end")
+@click.option("--rollout", is_flag=True, help="follow attention through all blocks up to that one")
+def attention(images: tuple[Path, ...], out: Path, block: int, rollout: bool, **which: Any) -> None:
+    """Draw where the class token of a vision transformer looks, head by head.
+
+    CKPT is as in eval, and the head is not used.
+    """
+    from fdsl_train.analysis.attention import draw_attention
+
+    draw_attention(
+        _looking(which, len(images), 0),
+        list(images),
+        out,
+        block=block,
+        rollout=rollout,
+        say=click.echo,
+    )
+
+
+def _looking(which: dict[str, Any], batch_size: int, workers: int) -> Any:
+    from fdsl_train.analysis.inference import Looking
+
+    return Looking(batch_size=batch_size, workers=workers, **which)

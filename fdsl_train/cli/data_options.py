@@ -1,0 +1,50 @@
+"""The flags that say where a dataset is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage
+
+if TYPE_CHECKING:
+    from fdsl_train.data.locate.dataset import Place
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def place_options(about: str) -> Callable[[F], F]:
+    """Decorate a command with ``--data``, described by ``about``, and how to get at it."""
+    options: list[click.Parameter] = [
+        click.Option(["--data"], required=True, type=PLACE, help=about),
+        click.Option(
+            ["--cache-dir"],
+            type=click.Path(path_type=Path),
+            help="folder of this machine for shards from object storage",
+        ),
+        click.Option(
+            ["--cache-gb"],
+            type=click.FloatRange(0, min_open=True),
+            default=64.0,
+            show_default=True,
+            help="how much of it they may take",
+        ),
+        *storage_options(),
+    ]
+
+    def decorate(command: F) -> F:
+        known = getattr(command, "__click_params__", [])
+        command.__click_params__ = [*known, *reversed(options)]  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
+def take_place(values: dict[str, Any]) -> "Place":
+    """The place, taken out of the values of a command."""
+    from fdsl_train.data.locate.dataset import Place
+
+    storage = take_storage(values)
+    names = ("data", "cache_dir", "cache_gb")
+    return Place(storage=storage, **{name: values.pop(name) for name in names})

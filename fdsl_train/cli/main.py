@@ -1,0 +1,167 @@
+"""The command ``fdsl-train``: parses, calls one function, prints.
+
+PyTorch and timm are imported inside the commands, so that help and lists come at once.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
+from fdsl_train import __version__
+from fdsl_train.cli.analysis import attention, data_options, evaluate, knn, plot, take_where
+from fdsl_train.cli.data_options import place_options, take_place
+from fdsl_train.cli.recipe_options import overrides_of, recipe_options
+from fdsl_train.config import describe_recipes
+from fdsl_train.distributed.launch import Process, find_process
+from fdsl_train.training import signals
+
+
+class _Commands(click.Group):
+    """Turns errors meant for the user into one sentence and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        signals.install()
+        try:
+            return super().invoke(ctx)
+        except FdslError as error:
+            _complain(str(error), everywhere=error.everywhere)
+            ctx.exit(int(error.exit_code))
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            _complain(f"cannot use{where}: {error.strerror or error}", everywhere=False)
+            ctx.exit(int(Exit.UNEXPECTED))
+        except Stopped as stop:
+            _complain(str(stop), everywhere=True)
+            ctx.exit(int(stop.exit_code))
+        except KeyboardInterrupt:
+            _complain("interrupted; --resume auto continues the run", everywhere=True)
+            ctx.exit(int(Exit.INTERRUPTED))
+
+
+def _complain(sentence: str, *, everywhere: bool) -> None:
+    """One sentence on standard error; of what all processes meet, one tells for its machine."""
+    try:
+        process = find_process()
+    except UsageError:
+        process = Process()  # that its variables make no sense is the complaint
+    if everywhere and process.local_rank > 0:
+        return
+    which = f"[{process.rank}]" if process.world_size > 1 else ""
+    click.echo(f"fdsl-train{which}: {sentence}", err=True)
+
+
+def say(line: str) -> None:
+    """A line for the user, from the first process of a run."""
+    if find_process().rank == 0:
+        click.echo(line)
+
+
+@click.group(cls=_Commands, context_settings={"max_content_width": 100})
+@click.version_option(__version__, prog_name="fdsl-train")
+def main() -> None:
+    """Pre-train vision models on images drawn from formulas, and fine-tune them."""
+
+
+@main.command("list")
+def list_recipes() -> None:
+    """Training recipes, with a line on each."""
+    for name, description in describe_recipes():
+        click.echo(f"{name:18}  {description}")
+
+
+_OUTPUT = click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="folder for the run"
+)
+_RESUME = click.option(
+    "--resume", type=click.Choice(["auto"]), help="continue the run in --output, if there is one"
+)
+
+
+@main.command()
+@click.option("--recipe", help="name (fdsl-train list) or path; default: the dataset's own")
+@place_options("folder of a dataset made by fdsl-gen, or s3://BUCKET/PREFIX")
+@_OUTPUT
+@_RESUME
+@recipe_options
+def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any) -> None:
+    """Train a model from nothing on a dataset made by fdsl-gen.
+
+    Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
+    """
+    place = take_place(values)
+    overrides = overrides_of(values)
+    from fdsl_train.pretrain import pretrain as start
+
+    start(
+        recipe=recipe,
+        place=place,
+        output=output,
+        resume=resume is not None,
+        overrides=overrides,
+        say=say,
+    )
+
+
+@main.command()
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="a run, its last.pth.tar or export folder; or a .pth or .safetensors file of others",
+)
+@click.option("--from-scratch", is_flag=True, help="instead: start --model from nothing")
+@click.option("--keep-head", is_flag=True, help="keep the trained classifier; default: a new one")
+@click.option("--use-ema", is_flag=True, help="start from the moving average in the checkpoint")
+@click.option("--recipe", default="finetune_small", show_default=True, help="name or path")
+@data_options
+@click.option(
+    "--val-split",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="share to hold out where --data has no validation folder",
+)
+@_OUTPUT
+@_RESUME
+@recipe_options
+def finetune(
+    checkpoint: Path | None,
+    from_scratch: bool,
+    keep_head: bool,
+    use_ema: bool,
+    recipe: str,
+    val_split: float | None,
+    output: Path,
+    resume: str | None,
+    **values: Any,
+) -> None:
+    """Fine-tune a pre-trained model on images, with a new head.
+
+    --data is a tree with train and val (or validation, test), each with a folder per class; a flat
+    tree of classes with --val-split; a dataset made by fdsl-gen; or torch/NAME or hfds/NAME, a
+    dataset of torchvision or Hugging Face. --freeze backbone trains the head alone.
+    """
+    if (checkpoint is None) != from_scratch:
+        raise UsageError("give one of --checkpoint and --from-scratch")
+    where = take_where(values)
+    overrides = overrides_of(values)
+    from fdsl_train.finetune import Start
+    from fdsl_train.finetune import finetune as start
+
+    start(
+        recipe=recipe,
+        start=Start(checkpoint=checkpoint, keep_head=keep_head, averaged=use_ema),
+        where=where,
+        val_split=val_split,
+        output=output,
+        resume=resume is not None,
+        overrides=overrides,
+        say=say,
+    )
+
+
+for _command in (evaluate, knn, plot, attention):
+    main.add_command(_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""Shards of a dataset in object storage, kept on the disk of this node while there is room.
+
+All processes of a node share a cache folder, several datasets may, too. A file in it is whole and
+has been checked; its name tells its content (``{shard}.{sha256}.tar``, its index beside it in
+``__meta__/index``), so nothing in it ever grows old. What was located least recently goes first.
+"""
+
+import contextlib
+import fcntl
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fdsl_gen import store
+from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, fetch_manifest
+from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.store.answers import Missing
+from fdsl_gen.store.arrive import arrive, part_of, size_of_part
+from fdsl_gen.store.options import S3Options
+from fdsl_gen.store.s3 import S3Store
+
+KEEP_SECONDS = 10.0  # within which the caller of locate() opens the file
+_WAIT_SECONDS = 0.05  # between two looks for room
+_THREADS = 4  # shards that are fetched ahead at a time
+
+
+def read_remote_manifest(url: str, options: S3Options | None = None) -> Manifest:
+    """The manifest of a dataset at ``s3://bucket/prefix``.
+
+    Raises:
+        UsageError: if there is none, or the place cannot be read.
+        StorageError: if the storage does not answer.
+    """
+    return fetch_manifest(S3Store.at(url, options))
+
+
+class _Held(NamedTuple):
+    """A file in the cache: when it was last wanted, and the bytes that are set aside for it."""
+
+    wanted: float
+    path: Path
+    bytes: int
+
+
+class ShardCache:
+    """Brings shards to this node when they are asked for. Picklable; holds no credentials.
+
+    Args:
+        bucket: prefix of the dataset.
+        shards: of the split, in order.
+        folder: the cache; made if it does not exist.
+        max_bytes: of whole files and of those on their way. A shard that was just located is kept
+            for ``keep_seconds`` even if another one has to wait for its room.
+        keep_seconds: see above. A file that is open stays readable after its removal.
+
+    Raises:
+        UsageError: if a shard is larger than the cache, or the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        bucket: S3Store,
+        shards: Sequence[ShardEntry],
+        folder: Path,
+        max_bytes: int,
+        *,
+        keep_seconds: float = KEEP_SECONDS,
+    ) -> None:
+        largest = max(shard.bytes for shard in shards)
+        if max_bytes < largest:
+            raise UsageError(
+                f"a cache of {max_bytes:,} bytes cannot hold a shard of {largest:,}; give it room"
+                " for the shards of two windows, 32 of them"
+            )
+        try:
+            (folder / META / "index").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write into the cache {folder}: {error.strerror}") from None
+        self._bucket = bucket
+        self._shards = tuple(shards)
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._keep_seconds = keep_seconds
+        self._ahead: _Ahead | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_ahead": None}
+
+    def locate(self, shard: int) -> Path:
+        """The local file of a shard; waits until it is there.
+
+        Raises:
+            UsageError: if it cannot be had, whatever the reason: loaders hand on no other error.
+        """
+        path = self._path(shard)
+        try:
+            while not self._touch(path):
+                self.bring(shard, wait=True)
+        except Missing:
+            raise UsageError(
+                f"shard {self._bucket.url}/{self._shards[shard].file} is missing; run its"
+                " fdsl-gen command again"
+            ) from None
+        except FdslError as error:
+            raise UsageError(str(error)) from None
+        except OSError as error:
+            raise UsageError(
+                f"cannot write into the cache {self._folder}: {error.strerror}"
+            ) from None
+        return path
+
+    def prefetch(self, shards: Sequence[int]) -> None:
+        """Begin to bring shards that will be located soon, up to half the cache; does not wait.
+
+        What goes wrong is told by :meth:`locate`.
+        """
+        if self._ahead is None or self._ahead.pid != os.getpid():
+            self._ahead = _Ahead(self)
+        room = self._max_bytes // 2
+        for shard in shards:
+            room -= self._shards[shard].bytes
+            if room < 0:
+                return
+            if not self._path(shard).exists():
+                self._ahead.ask(shard)
+
+    def bring(self, shard: int, *, wait: bool) -> None:
+        """Fetch a shard and its index, unless there is no room and it is not to ``wait`` for it."""
+        entry, path = self._shards[shard], self._path(shard)
+        if not self._reserve(path, entry.bytes, wait):
+            return
+
+        def bring_index() -> None:
+            name = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
+            with contextlib.suppress(Missing):  # readers make it from the shard
+                store.write(self._index(path), self._bucket.read(name))
+
+        arrive(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=bring_index)
+
+    def _path(self, shard: int) -> Path:
+        entry = self._shards[shard]
+        stem = entry.file.removesuffix(".tar")
+        return self._folder / f"{stem}.{entry.sha256[:16]}.tar"
+
+    def _index(self, path: Path) -> Path:
+        return self._folder / META / "index" / f"{path.stem}.npy"
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other process of this node looks for room meanwhile."""
+        with (self._folder / ".lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _touch(self, path: Path) -> bool:
+        """Whether a shard is there; if so, it is kept for a while."""
+        with self._alone():
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def _reserve(self, path: Path, size: int, wait: bool) -> bool:
+        """Set room aside, which the file of arriving bytes stands for; whether there was any."""
+        part = part_of(path, size)
+        while True:
+            with self._alone():
+                if path.exists() or part.exists():
+                    return True
+                if self._make_room(size):
+                    part.touch()
+                    return True
+            if not wait:
+                return False
+            time.sleep(_WAIT_SECONDS)
+
+    def _make_room(self, size: int) -> bool:
+        held = sorted(self._held())
+        total = sum(one.bytes for one in held)
+        for one in held:
+            if total + size <= self._max_bytes:
+                break
+            if time.time() - one.wanted >= self._keep_seconds and self._remove(one.path):
+                total -= one.bytes
+        return total + size <= self._max_bytes
+
+    def _held(self) -> list[_Held]:
+        while True:
+            found = [p for p in self._folder.iterdir() if p.suffix in (".tar", ".part")]
+            with contextlib.suppress(FileNotFoundError):  # a part was finished: look again
+                return [_Held(p.stat().st_mtime, p, _size(p)) for p in found]
+
+    def _remove(self, path: Path) -> bool:
+        """Remove a shard, or the part of one that nobody is fetching any more."""
+        if path.suffix == ".part":
+            try:
+                with path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink(missing_ok=True)
+            except (BlockingIOError, FileNotFoundError):
+                return False
+            return True
+        path.unlink(missing_ok=True)
+        self._index(path).unlink(missing_ok=True)
+        return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.suffix == ".tar" else size_of_part(path)
+
+
+class _Ahead:
+    """Threads of this process that bring shards before they are located."""
+
+    def __init__(self, cache: ShardCache) -> None:
+        self.pid = os.getpid()
+        self._cache = cache
+        self._asked: set[int] = set()
+        self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for _ in range(_THREADS):
+            # A daemon, for the end of a process must not wait for a download.
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def ask(self, shard: int) -> None:
+        """Bring a shard as soon as a thread is free."""
+        if shard not in self._asked:
+            self._asked.add(shard)
+            self._queue.put(shard)
+
+    def _work(self) -> None:
+        while True:
+            shard = self._queue.get()
+            with contextlib.suppress(FdslError, OSError):
+                self._cache.bring(shard, wait=False)
+            self._asked.discard(shard)

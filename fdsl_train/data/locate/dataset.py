@@ -1,0 +1,74 @@
+"""Where a dataset made by ``fdsl_gen`` is: a folder, or object storage behind a cache."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fdsl_gen.archive.manifest import MANIFEST, META, Manifest
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.store.options import S3Options
+from fdsl_gen.store.s3 import S3Store
+from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
+from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset, split_of, usable
+
+VALIDATION = "validation"  # the split to measure on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A dataset's place.
+
+    Attributes:
+        data: a folder, or ``s3://bucket/prefix`` as text.
+        storage: how to reach object storage.
+        cache_dir: folder of this machine for shards from there; None: in the temporary folder.
+        cache_gb: how much of it they may take.
+    """
+
+    data: Path | str
+    storage: S3Options = S3Options()
+    cache_dir: Path | None = None
+    cache_gb: float = 64.0
+
+    def __str__(self) -> str:
+        return str(self.data)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it looks like a dataset of ours rather than a tree of images."""
+        if isinstance(self.data, str):
+            return True
+        return (self.data / MANIFEST).exists() or (self.data / META).exists()
+
+    def manifest(self) -> Manifest:
+        """The manifest of a dataset of labelled images.
+
+        Raises:
+            UsageError: if there is no finished dataset, or it has masks for labels.
+        """
+        if isinstance(self.data, str):
+            return usable(read_remote_manifest(self.data, self.storage), self.data)
+        return read_dataset(self.data)
+
+    def split(self, manifest: Manifest, name: str) -> ShardSource:
+        """A split of the dataset.
+
+        Raises:
+            UsageError: if there is no such split, a local shard is missing or cut short, or the
+                cache cannot hold the shards.
+        """
+        if isinstance(self.data, Path):
+            return open_split(self.data, manifest, name)
+        entry = split_of(manifest, name, self.data)
+        folder = self.cache_dir or Path(tempfile.gettempdir()) / f"fdsl-{os.getuid()}" / "shards"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            raise UsageError(f"cannot use the cache {folder}: {error.strerror}") from None
+        held = sum(path.stat().st_size for path in folder.glob("*.tar"))
+        room = int(min(self.cache_gb * 1e9, 0.9 * (free + held)))
+        shelf = ShardCache(S3Store.at(self.data, self.storage), entry.shards, folder, room)
+        return ShardSource(str(self), manifest, name, shelf)

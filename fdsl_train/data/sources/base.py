@@ -1,0 +1,82 @@
+"""What every kind of training data looks like to the loader."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fdsl_train.data.sampler import OneOfEach, Order, Plan
+
+Picture = Image.Image | NDArray[np.uint8]
+Label = int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and what is known of it.
+
+    Attributes:
+        image: a Pillow image, or uint8 (H, W) or (H, W, 3).
+        label: 0 <= label < num_classes; in sets of several labels per image, all of them.
+    """
+
+    image: Picture
+    label: Label
+
+
+class Source(Protocol):
+    """A set of labelled images, in files ("shards") of known sizes.
+
+    Attributes:
+        name: how messages call it.
+        shard_sizes: samples in each shard.
+        num_classes: labels are below it.
+        class_names: by label, where the data has names.
+        digest: hexadecimal; two sources with the same digest train alike.
+        labels: whether an image has a single label or multiple ones.
+        views: int64 (num_samples, K, 2) where K instances count as one sample (manifest,
+            ``pick_one_of``): shard and row of each; None where every instance is a sample.
+    """
+
+    name: str
+    shard_sizes: tuple[int, ...]
+    num_classes: int
+    class_names: tuple[str, ...] | None
+    digest: str
+    labels: Literal["single", "multi"]
+    views: NDArray[np.int64] | None
+
+    def take(self, shard: int, row: int) -> Sample:
+        """Sample ``row`` of shard ``shard``.
+
+        Raises:
+            UsageError: names the file and the sample that cannot be used, and why.
+        """
+        ...
+
+    def prefetch(self, shards: Sequence[int]) -> None:
+        """Begin to bring shards near that will be read soon; does not wait."""
+        ...
+
+
+def num_samples(source: Source) -> int:
+    """All samples of a source: what an epoch shows."""
+    return sum(source.shard_sizes) if source.views is None else len(source.views)
+
+
+def order_of(source: Source, *, seed: int, batch_size: int, repeats: int) -> Plan:
+    """The shuffled, endless order in which training takes the samples of a source.
+
+    Args:
+        source: what to order.
+        seed: of the run.
+        batch_size: global batch size.
+        repeats: views of a sample in a row.
+    """
+    if source.views is None:
+        return Order(source.shard_sizes, seed, batch_size, repeats)
+    order = Order((len(source.views),), seed, batch_size, repeats)
+    return OneOfEach(order, source.views, seed, repeats)

@@ -1,0 +1,129 @@
+"""A small dataset decoded once: one file of pixels that every process of the machine maps.
+
+Inflating a PNG costs more than cropping it, and a run of one image per category shows every image
+tens of thousands of times. The copy lies in the temporary folder (``TMPDIR``), named by what is in
+it, and later runs on the same data find it there.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.archive.manifest import ImageEntry
+from fdsl_train.data.sources.base import Sample, Source
+
+_PIXELS = "pixels.npy"  # uint8 (n, H, W) or (n, H, W, 3)
+_LABELS = "labels.npy"  # int32 (n, L), filled up with -1
+_AHEAD = 8  # shards to fetch ahead, where they are in object storage
+
+
+class Decodable(Source, Protocol):
+    """A source whose images all have one shape."""
+
+    image: ImageEntry
+
+
+class Decoded:
+    """The decoded copy of a source. Made by :func:`decode_once`.
+
+    Args:
+        folder: where the copy is.
+        single: whether images have one label.
+    """
+
+    def __init__(self, folder: Path, single: bool) -> None:
+        self._folder = folder
+        self._single = single
+        self._pixels: NDArray[np.uint8] | None = None
+        self._labels: NDArray[np.int32] | None = None
+
+    def take(self, number: int) -> Sample:
+        """Sample ``number`` in file order; its image is a view of the mapped file."""
+        if self._pixels is None or self._labels is None:
+            self._pixels = np.load(self._folder / _PIXELS, mmap_mode="r")
+            self._labels = np.load(self._folder / _LABELS, mmap_mode="r")
+        labels = self._labels[number]
+        if self._single:
+            return Sample(self._pixels[number], int(labels[0]))
+        return Sample(self._pixels[number], tuple(labels[labels >= 0].tolist()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_pixels": None, "_labels": None}
+
+
+def decoded_bytes(source: Decodable) -> int:
+    """Size of a source's pixels, decoded."""
+    image = source.image
+    return sum(source.shard_sizes) * image.height * image.width * image.channels
+
+
+def decode_once(source: Decodable) -> Decoded | None:
+    """The decoded copy of a source, made now if this machine has none.
+
+    Of several processes that ask at the same time one decodes and the others wait for it; if it is
+    killed, the next one takes over.
+
+    Returns:
+        None if the temporary folder is not ours alone, or too small.
+
+    Raises:
+        UsageError: if a sample cannot be used.
+    """
+    base = Path(tempfile.gettempdir()) / f"fdsl-{os.getuid()}" / "decoded"
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if base.stat().st_uid != os.getuid() or not os.access(base, os.W_OK):
+            return None
+        final = base / source.digest
+        with _only_one(base / f"{source.digest}.lock"):
+            if not final.is_dir():
+                if shutil.disk_usage(base).free < 1.1 * decoded_bytes(source):
+                    return None
+                _decode(source, final)
+    except OSError:
+        return None
+    return Decoded(final, source.labels == "single")
+
+
+def _decode(source: Decodable, final: Path) -> None:
+    fresh = final.with_suffix(".tmp")
+    shutil.rmtree(fresh, ignore_errors=True)  # of a process that was killed here
+    fresh.mkdir()
+    try:
+        image, count = source.image, sum(source.shard_sizes)
+        shape = (count, image.height, image.width) + ((3,) if image.channels == 3 else ())
+        pixels = np.lib.format.open_memmap(fresh / _PIXELS, "w+", np.uint8, shape)
+        labels: list[tuple[int, ...]] = []
+        number = 0
+        for shard, size in enumerate(source.shard_sizes):
+            source.prefetch(range(shard + 1, min(shard + _AHEAD, len(source.shard_sizes))))
+            for row in range(size):
+                sample = source.take(shard, row)
+                pixels[number] = sample.image
+                labels.append(sample.label if isinstance(sample.label, tuple) else (sample.label,))
+                number += 1
+        pixels.flush()
+        table = np.full((count, max(map(len, labels))), -1, np.int32)
+        for number, own in enumerate(labels):
+            table[number, : len(own)] = own
+        np.save(fresh / _LABELS, table)
+        fresh.rename(final)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when its holder dies."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

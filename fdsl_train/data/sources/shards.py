@@ -1,0 +1,239 @@
+"""A dataset made by ``fdsl_gen``, one sample at a time by byte offset.
+
+Everything that can be checked without reading the shards is checked when a split is opened; what
+can only be seen inside them (a damaged image, an impossible label) is an error of the sample.
+"""
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.archive import png
+from fdsl_gen.archive.manifest import META, Manifest, SplitEntry, read_manifest
+from fdsl_gen.archive.tar import index_dtype, scan_index
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.locate.folder import FolderShelf, Shelf
+from fdsl_train.data.sources.base import Label, Sample
+from fdsl_train.data.sources.decoded import Decoded
+
+_OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a common limit of files
+
+
+def read_dataset(folder: Path) -> Manifest:
+    """The manifest of a dataset of labelled images.
+
+    Raises:
+        UsageError: if the folder is not a finished dataset, or has masks for labels.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; --data takes the folder of a dataset")
+    return usable(read_manifest(folder), str(folder))
+
+
+def usable(manifest: Manifest, name: str) -> Manifest:
+    """The manifest, if training can read its dataset, which messages call ``name``.
+
+    Raises:
+        UsageError: if its images have masks for labels.
+    """
+    if manifest.task not in ("single", "multi"):
+        raise UsageError(
+            f"{name} is a {manifest.task} dataset; training reads sets whose images have labels"
+        )
+    return manifest
+
+
+def split_of(manifest: Manifest, split: str, name: str) -> SplitEntry:
+    """A split by its name, in a dataset that messages call ``name``.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if split not in manifest.splits:
+        raise UsageError(f"{name} has no {split} split; it has {', '.join(manifest.splits)}")
+    return manifest.splits[split]
+
+
+class _OpenShard:
+    """A shard file with its index."""
+
+    def __init__(self, path: Path, members: tuple[str, ...], num_samples: int) -> None:
+        self.path = path
+        stored = path.parent / META / "index" / f"{path.stem}.npy"
+        try:
+            if stored.exists():
+                self.index = np.load(stored, allow_pickle=False)
+            else:
+                self.index = scan_index(path, members)
+            self._file = os.open(path, os.O_RDONLY)
+        except (OSError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"cannot read {path} or its index {stored}: {error}") from None
+        if self.index.dtype != index_dtype(members) or len(self.index) != num_samples:
+            os.close(self._file)
+            raise UsageError(
+                f"the index {stored} does not fit the manifest; delete it, it is optional"
+                if stored.exists()
+                else f"{path} holds {len(self.index)} samples, the manifest says {num_samples}"
+            )
+
+    def read(self, row: int, member: str) -> bytes:
+        """The content of a member of sample ``row``."""
+        offset, size = (
+            int(self.index[row][f"{member}_offset"]),
+            int(self.index[row][f"{member}_size"]),
+        )
+        content = os.pread(self._file, size, offset)
+        if len(content) != size:
+            raise UsageError(f"{self.path} is cut short in sample {self.key(row)}")
+        return content
+
+    def key(self, row: int) -> str:
+        """The name of sample ``row``."""
+        return bytes(self.index[row]["key"]).decode()
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._file)
+
+
+class ShardSource:
+    """A split of a dataset made by ``fdsl_gen``; see ``Source`` for the attributes.
+
+    Opened files stay with the process that opened them: a pickled copy opens its own.
+
+    Args:
+        name: how messages call the dataset.
+        manifest: its manifest.
+        split: name of the split.
+        shelf: where its shards are.
+    """
+
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, name: str, manifest: Manifest, split: str, shelf: Shelf) -> None:
+        entry = manifest.splits[split]
+        self.name = name
+        self.num_classes = manifest.num_classes
+        self.shard_sizes = tuple(shard.samples for shard in entry.shards)
+        self._starts = list(accumulate(self.shard_sizes, initial=0))
+        self.labels: Literal["single", "multi"] = "multi" if manifest.task == "multi" else "single"
+        self.digest = settings.digest(
+            {
+                "num_classes": manifest.num_classes,
+                "shards": [[shard.samples, shard.content_digest] for shard in entry.shards],
+            }
+        )
+        self.image = manifest.image
+        self._shelf = shelf
+        self._members = manifest.members
+        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
+        self._decoded: Decoded | None = None
+        self.views: NDArray[np.int64] | None = None
+        if manifest.pick_one_of > 1 and split == "train":
+            self.views = self._group(manifest.pick_one_of)
+
+    def take(self, shard: int, row: int) -> Sample:
+        """Sample ``row`` of shard ``shard``; see ``Source``."""
+        if self._decoded is not None:
+            return self._decoded.take(self._starts[shard] + row)
+        opened = self._shard(shard)
+        where = f"{opened.path}, sample {opened.key(row)}"
+        label = self._label(opened, row, where)
+        try:
+            pixels = png.decode(opened.read(row, "png"))
+        except (ValueError, LookupError, OSError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"{where}: the image is damaged: {error}") from None
+        expected = (self.image.height, self.image.width)
+        if pixels.shape[:2] != expected:
+            raise UsageError(
+                f"{where}: the image is {pixels.shape[1]}x{pixels.shape[0]} pixels, the manifest"
+                f" says {expected[1]}x{expected[0]}"
+            )
+        if self.image.channels == 1 and pixels.ndim == 3:  # a grey set stored as RGB
+            pixels = pixels[:, :, 0]
+        return Sample(pixels, label)
+
+    def prefetch(self, shards: Sequence[int]) -> None:
+        """See ``Source``."""
+        if self._decoded is None:
+            self._shelf.prefetch(shards)
+
+    def use(self, decoded: Decoded) -> None:
+        """Take samples from a decoded copy from now on."""
+        self._decoded = decoded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": OrderedDict()}
+
+    def _shard(self, shard: int) -> _OpenShard:
+        opened = self._open.get(shard)
+        if opened is None:
+            path = self._shelf.locate(shard)
+            opened = _OpenShard(path, self._members, self.shard_sizes[shard])
+            self._open[shard] = opened
+            if len(self._open) > _OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(shard)
+        return opened
+
+    def _label(self, opened: _OpenShard, row: int, where: str) -> Label:
+        if self.labels == "multi":
+            return self._labels(opened.read(row, "json"), where)
+        text = opened.read(row, "cls")
+        if not text.isdigit():
+            raise UsageError(f"{where}: the label {text!r} is not an integer from 0 on")
+        self._check_label(int(text), where)
+        return int(text)
+
+    def _labels(self, text: bytes, where: str) -> tuple[int, ...]:
+        try:
+            labels = tuple(json.loads(text)["labels"])
+        except (ValueError, LookupError, TypeError):
+            labels = ()
+        if not labels or not all(type(label) is int for label in labels):
+            raise UsageError(f"{where}: its .json has no list of labels")
+        for label in labels:
+            self._check_label(label, where)
+        return labels
+
+    def _check_label(self, label: int, where: str) -> None:
+        if not 0 <= label < self.num_classes:
+            raise UsageError(
+                f"{where}: the label {label} is not below the number of classes, {self.num_classes}"
+            )
+
+    def _group(self, count: int) -> NDArray[np.int64]:
+        """int64 (num_samples, count, 2): shard and row of the instances that count as one."""
+        places: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+        for shard in range(len(self.shard_sizes)):
+            opened = self._shard(shard)
+            for row, key in enumerate(opened.index["key"]):
+                category, instance = map(int, bytes(key).split(b"_"))
+                group = places.setdefault((category, instance // count), [])
+                group.append((instance, shard, row))
+        table = [sorted(places[group]) for group in sorted(places)]
+        if any(len(group) != count for group in table):
+            raise UsageError(f"{self.name}: some categories lack one of their {count} instances")
+        return np.array(table, np.int64)[:, :, 1:]
+
+
+def open_split(folder: Path, manifest: Manifest, split: str) -> ShardSource:
+    """A split of a local dataset folder.
+
+    Raises:
+        UsageError: if there is no such split, or a shard is missing or cut short.
+    """
+    entry = split_of(manifest, split, str(folder))
+    return ShardSource(str(folder), manifest, split, FolderShelf(folder, entry))

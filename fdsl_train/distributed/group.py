@@ -1,0 +1,115 @@
+"""What the processes of a run tell each other.
+
+A single process needs no group: every exchange below is then the value itself.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_train.distributed.launch import Process
+
+T = TypeVar("T")
+
+
+class Group:
+    """The processes of a run, as seen from one of them. Made by :func:`joined`."""
+
+    def __init__(self, process: Process, device: torch.device) -> None:
+        self.rank = process.rank
+        self.world_size = process.world_size
+        self.device = device
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this is the process that writes files and talks to the user."""
+        return self.rank == 0
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Each number summed over all processes, in float64."""
+        if self.world_size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor)
+        return [float(value) for value in tensor]
+
+    def any(self, fact: bool) -> bool:
+        """Whether it is so in any process."""
+        return self.sum([float(fact)])[0] > 0
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What ``make`` returns in process 0, for all; its refusals are everybody's.
+
+        Raises:
+            UsageError: as ``make`` did.
+        """
+        if self.world_size == 1:
+            return make()
+        box: list[T | UsageError | None] = [None]
+        if self.speaks:
+            try:
+                box[0] = make()
+            except UsageError as error:
+                box[0] = error
+        dist.broadcast_object_list(box, device=torch.device("cpu"))
+        if isinstance(box[0], UsageError):
+            raise box[0]
+        value: T = box[0]  # type: ignore[assignment]
+        return value
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """A CPU tensor of the same shape from every process, by rank."""
+        if self.world_size == 1:
+            return [tensor]
+        found = [torch.empty_like(tensor) for _ in range(self.world_size)]
+        dist.all_gather(found, tensor)
+        return found
+
+
+@contextmanager
+def joined(process: Process, device: torch.device) -> Iterator[Group]:
+    """Meet the other processes of the run, and part at the end.
+
+    Tensors on the CPU travel by gloo, those on a GPU by NCCL.
+
+    Raises:
+        UsageError: if the others cannot be met.
+        FdslError: if another process ended, which it will have explained.
+    """
+    if process.world_size == 1:
+        yield Group(process, device)
+        return
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    os.environ.setdefault("MASTER_ADDR", process.address)
+    os.environ.setdefault("MASTER_PORT", str(process.port))
+    try:
+        dist.init_process_group(backend, rank=process.rank, world_size=process.world_size)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"process {process.rank} of {process.world_size} cannot meet the others at"
+            f" {process.address}:{process.port}: {reason}"
+        ) from None
+    try:
+        yield Group(process, device)
+    except RuntimeError as error:
+        if not _is_loss_of_peer(error):
+            raise
+        lost = FdslError("another process of the run ended")
+        lost.everywhere = False
+        raise lost from None
+    finally:
+        dist.destroy_process_group()
+
+
+def _is_loss_of_peer(error: RuntimeError) -> bool:
+    if isinstance(error, dist.DistError):
+        return True
+    text = str(error)
+    return "gloo" in text and ("onnection" in text or "peer" in text)

@@ -1,0 +1,136 @@
+"""Numbers of a run: running means over steps and processes, and the log files."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fdsl_gen import store
+from fdsl_train.distributed.group import Group
+
+
+class Means:
+    """Means of named scalars since the last :meth:`take`, summed on the device in float64.
+
+    Args:
+        group: the processes whose scalars are averaged.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """One step's scalars of this process, each a tensor of shape ()."""
+        for name, value in values.items():
+            before = self._sums.get(name)
+            now = value.detach().double()
+            self._sums[name] = now if before is None else before.to(now.device) + now
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        """The means, and start anew; nothing if nothing was added. Every process must ask."""
+        means = {name: value / self._count for name, value in self._totals().items()}
+        self._sums, self._count = {}, 0
+        return means
+
+    def _totals(self) -> dict[str, float]:
+        """The sums, averaged over processes."""
+        sums = self._group.sum([value.item() for value in self._sums.values()])
+        processes = self._group.world_size
+        return {name: value / processes for name, value in zip(self._sums, sums, strict=True)}
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`restore` needs in any process, for a checkpoint. Every process must ask."""
+        return {"sums": self._totals(), "count": self._count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state` gave."""
+        self._sums = {
+            name: torch.tensor(value, dtype=torch.float64) for name, value in state["sums"].items()
+        }
+        self._count = state["count"]
+
+
+class Log:
+    """A JSON line per logged step in ``metrics.jsonl``, a row per summary in ``summary.csv``.
+
+    Both also as TensorBoard events, if the package ``tensorboard`` is installed.
+
+    Args:
+        folder: where the files are; they are appended to.
+        step: forget what was logged after it, and what a killed process left half.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._metrics = folder / "metrics.jsonl"
+        self._summary = folder / "summary.csv"
+        self._rewind(step)
+        self._board = _open_board(folder / "tensorboard", step)
+
+    def line(self, values: dict[str, float]) -> None:
+        """Append to ``metrics.jsonl``."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, allow_nan=False) + "\n")
+        self._show("train", values)
+
+    def row(self, values: dict[str, float]) -> None:
+        """Append to ``summary.csv``; the first row decides the columns."""
+        fresh = not self._summary.exists()
+        with self._summary.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(values))
+            if fresh:
+                writer.writeheader()
+            writer.writerow(values)
+        self._show("summary", values)
+
+    def close(self) -> None:
+        """Write out what TensorBoard's events hold back."""
+        if self._board is not None:
+            self._board.close()
+
+    def _show(self, group: str, values: dict[str, float]) -> None:
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{group}/{name}", value, int(values["step"]))
+
+    def _rewind(self, step: int) -> None:
+        if self._metrics.exists():
+            lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            store.write(self._metrics, "".join(_until(step, lines)).encode())
+        if not self._summary.exists():
+            return
+        if step == 0:
+            self._summary.unlink()
+            return
+        with self._summary.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [row for row in reader if None not in row.values() and int(row["step"]) <= step]
+        buffer = io.StringIO(newline="")
+        writer = csv.DictWriter(buffer, reader.fieldnames or [])
+        writer.writeheader()
+        writer.writerows(rows)
+        store.write(self._summary, buffer.getvalue().encode())
+
+
+def _open_board(folder: Path, step: int) -> Any:
+    """A writer of TensorBoard events that hides those after ``step``; None without the package."""
+    if find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _until(step: int, lines: Iterable[str]) -> Iterable[str]:
+    """Whole lines of ``metrics.jsonl`` up to ``step``."""
+    for line in lines:
+        if line.endswith("\n") and json.loads(line)["step"] <= step:
+            yield line

@@ -1,0 +1,194 @@
+"""A run from its parts: what pre-training and fine-tuning have in common."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fdsl_train.config import Resolved
+from fdsl_train.data.loader import Loader
+from fdsl_train.data.sampler import Sequential
+from fdsl_train.data.sources.base import Source, num_samples, order_of
+from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
+from fdsl_train.data.sources.shards import ShardSource
+from fdsl_train.distributed.device import describe
+from fdsl_train.distributed.group import Group, joined
+from fdsl_train.distributed.launch import Process
+from fdsl_train.models.architecture import num_parameters
+from fdsl_train.models.export import export
+from fdsl_train.tasks import task_for
+from fdsl_train.training.checkpoint import LAST
+from fdsl_train.training.progress import Progress, Say
+from fdsl_train.training.run_dir import EXPORT, check_same_run, open_output, write_args
+from fdsl_train.training.train_step import Learner
+from fdsl_train.training.trainer import Trainer, Validation
+from fdsl_train.transforms import eval_transform, train_transform
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything a run needs.
+
+    Attributes:
+        config: the resolved recipe.
+        process: which of the processes of the run this is.
+        device: where to compute.
+        model: with its first weights, the same in all processes.
+        source: training samples.
+        validation: samples to measure on, if any.
+        output: folder of the run.
+        start: digest of the trained weights that the model has; empty for freshly drawn ones.
+    """
+
+    config: Resolved
+    process: Process = Process()
+    device: torch.device
+    model: nn.Module
+    source: Source
+    validation: Source | None = None
+    output: Path
+    start: str = ""
+
+
+def train(run: Run, *, resume: bool, say: Say) -> Trainer | None:
+    """Train to the end, and export the model.
+
+    Args:
+        run: what to do.
+        resume: continue what stands in the output folder, if anything does.
+        say: takes lines for the user.
+
+    Returns:
+        The finished trainer, or None if the run had been finished before.
+    """
+    config = run.config
+    config.share(run.process.world_size)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    with joined(run.process, run.device) as group:
+        trainer = _trainer(run, group)
+        saved = group.from_first(lambda: _open(run, resume))
+        if saved is not None and saved["step"] == config.steps and (run.output / EXPORT).is_dir():
+            say(f"{run.output} is finished already: all {config.steps} steps are done")
+            return None
+        if saved is not None:
+            trainer.restore(saved)
+        _announce(run, trainer.step, say)
+        _decode(config, run.source, config.steps * config.global_batch_size, say)
+        progress = Progress(config.steps, trainer.step, say, quiet=not group.speaks)
+        try:
+            trainer.run(_batches(run, trainer.step), progress)
+        finally:
+            progress.close()
+        if group.speaks:
+            model = trainer.learner.best_model
+            exported = export(run.output, model, config, run.source.class_names)
+            say(f"all {config.steps} steps done, after {progress.elapsed}")
+            say(f"checkpoint {run.output / LAST}, model for timm {exported}")
+    return trainer
+
+
+def _open(run: Run, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint to continue from; the folder is ready after that."""
+    saved = open_output(run.output, resume=resume)
+    if saved is not None:
+        check_same_run(run.output, saved, run.config, run.source.digest, run.start)
+    write_args(run.output, run.config, run.source.name)
+    return saved
+
+
+def _decode(config: Resolved, source: Source, shown: int, say: Say) -> None:
+    """Decode a small dataset once, if it is shown more than once."""
+    if not isinstance(source, ShardSource) or shown < 2 * num_samples(source):
+        return
+    size = decoded_bytes(source)
+    if size > config.decoded_cache * 1e9:
+        return
+    decoded = decode_once(source)
+    if decoded is not None:
+        source.use(decoded)
+        say(f"{size / 1e6:,.0f} MB of pixels, decoded once for this machine")
+
+
+def _batches(run: Run, start: int) -> Loader:
+    config, source = run.config, run.source
+    return Loader(
+        source,
+        order_of(
+            source,
+            seed=config.seed,
+            batch_size=config.global_batch_size,
+            repeats=config.aug_repeats,
+        ),
+        train_transform(config),
+        seed=config.seed,
+        batches=range(start, config.steps),
+        workers=_processes(config),
+        rank=run.process.rank,
+        world_size=run.process.world_size,
+        device=run.device,
+        channels_last=config.channels_last,
+    )
+
+
+def _trainer(run: Run, group: Group) -> Trainer:
+    config, source = run.config, run.source
+    samples = num_samples(source)
+    validation = None
+    if run.validation is not None:
+        # Whole batches go to one process each: every sample is counted by exactly one.
+        plan = Sequential(run.validation.shard_sizes, config.share(group.world_size))
+        loader = Loader(
+            run.validation,
+            plan,
+            eval_transform(config),
+            seed=config.seed,
+            batches=range(group.rank, plan.num_batches, group.world_size),
+            workers=_processes(config),
+            device=run.device,
+            channels_last=config.channels_last,
+        )
+        validation = Validation(loader, config.steps_for(config.eval_epochs, samples))
+    task = task_for(config, source)
+    return Trainer(
+        config=config,
+        task=task,
+        learner=Learner(config, task, run.model, group),
+        group=group,
+        output=run.output,
+        facts={
+            "data": source.digest,
+            "start": run.start,
+            "num_classes": source.num_classes,
+            "class_names": source.class_names,
+        },
+        num_samples=samples,
+        validation=validation,
+    )
+
+
+def _processes(config: Resolved) -> int:
+    """Loader processes: more than there are CPUs for this process would only take turns."""
+    return min(config.workers, len(os.sched_getaffinity(0)))
+
+
+def _announce(run: Run, start: int, say: Say) -> None:
+    """What is about to happen, in two lines."""
+    config = run.config
+    samples = num_samples(run.source)
+    images = config.steps * config.global_batch_size
+    say(
+        f"{config.model}, {num_parameters(run.model) / 1e6:.2f}M weights, {config.img_size} px,"
+        f" {run.source.num_classes} classes, on {describe(run.device)}"
+    )
+    several = run.process.world_size
+    share = config.share(several)
+    each = f" ({share} at once in each of {several} processes)" if several > 1 else ""
+    begin = f"from step {start} to {config.steps}" if start else f"{config.steps} steps"
+    say(
+        f"{begin} of {config.global_batch_size} images{each}: {images} images,"
+        f" {images / samples:.4g} epochs of {samples}; peak lr {config.peak_lr:.3g}"
+    )

@@ -1,0 +1,200 @@
+"""The loop: batches in, a trained model and its logs out."""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from fdsl_gen.core.errors import FdslError
+from fdsl_train.config import Resolved
+from fdsl_train.data.loader import Loader
+from fdsl_train.data.prefetch import Batch
+from fdsl_train.distributed.group import Group
+from fdsl_train.tasks.base import Task
+from fdsl_train.training import checkpoint
+from fdsl_train.training.checkpoint import BEST, LAST
+from fdsl_train.training.logs import Log, Means
+from fdsl_train.training.optim import learning_rate
+from fdsl_train.training.progress import Progress
+from fdsl_train.training.signals import Request, between_steps
+from fdsl_train.training.train_step import Learner
+
+_ASK_OTHERS = 10  # steps between questions whether another process was told to stop
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What to measure on, and how often.
+
+    Attributes:
+        loader: this process's part of one pass over the split.
+        every: steps between validations; the last step is always followed by one.
+    """
+
+    loader: Loader
+    every: int
+
+
+@dataclass
+class Trainer:
+    """A run in progress.
+
+    Attributes:
+        config: the resolved recipe.
+        task: what to learn.
+        learner: the model and its optimizer.
+        group: the processes of the run; the first of them writes all files.
+        output: folder of the run.
+        facts: goes into every checkpoint as it is: digest of the data, classes, their names.
+        num_samples: in an epoch, to say how many epochs were seen.
+        validation: None where there is nothing to validate on.
+        step: steps done.
+        best: the validation with the highest first measure so far, the earliest of equals.
+        latest: the last validation.
+    """
+
+    config: Resolved
+    task: Task
+    learner: Learner
+    group: Group
+    output: Path
+    facts: dict[str, Any]
+    num_samples: int
+    validation: Validation | None = None
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    latest: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._since_line = Means(self.group)
+        self._since_row = Means(self.group)
+        self._saved_at = 0
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self.step = self._saved_at = saved["step"]
+        self.learner.restore(saved)
+        self._since_line.restore(saved["since_line"])
+        self._since_row.restore(saved["since_row"])
+        self.best, self.latest = saved["best"], saved["latest"]
+
+    def run(self, batches: Iterable[Batch], progress: Progress) -> None:
+        """Take the steps that are left.
+
+        Args:
+            batches: this process's share of the batches of steps ``self.step .. config.steps - 1``.
+            progress: told of every step.
+
+        Raises:
+            FdslError: if the loss is not finite; the last checkpoint is older than that.
+            Stopped, KeyboardInterrupt: if a signal came; there is a checkpoint of the last step.
+        """
+        self._log = Log(self.output, self.step) if self.group.speaks else None
+        try:
+            with between_steps() as request:
+                self._steps(batches, progress, request)
+        finally:
+            if self._log is not None:
+                self._log.close()
+
+    def _steps(self, batches: Iterable[Batch], progress: Progress, request: Request) -> None:
+        iterator = iter(batches)
+        began, waited, logged = time.perf_counter(), 0.0, self.step
+        for step in range(self.step, self.config.steps):
+            asked = time.perf_counter()
+            batch = next(iterator)
+            waited += time.perf_counter() - asked
+            values = self.learner.take(step, batch)
+            self._since_line.add(values)
+            self._since_row.add(values)
+            done = self.step = step + 1
+            if done % self.config.log_every == 0 or done == self.config.steps:
+                means = self._means(self._since_line)
+                elapsed = time.perf_counter() - began
+                images = (done - logged) * self.config.global_batch_size
+                means |= {"images_per_s": images / elapsed, "data_wait": waited / elapsed}
+                if self._log is not None:
+                    self._log.line(means)
+                progress.show(means)
+                began, waited, logged = time.perf_counter(), 0.0, done
+            self._conclude(done)
+            progress.step(done)
+            if done < self.config.steps and self._asked_to_stop(done, request):
+                if self._saved_at != done:
+                    self._check_weights()
+                    self._save(LAST)
+                request.obey(done)
+
+    def _asked_to_stop(self, done: int, request: Request) -> bool:
+        if self.group.world_size == 1:
+            return request.made
+        return done % _ASK_OTHERS == 0 and self.group.any(request.made)
+
+    def _conclude(self, done: int) -> None:
+        """What falls due after ``done`` steps: validation, a row of the summary, a checkpoint."""
+        last = done == self.config.steps
+        saves = last or done % self.config.checkpoint_every == 0
+        validates = self.validation is not None and (last or done % self.validation.every == 0)
+        if saves or validates:
+            self._check_weights()
+        if validates:
+            self._validate(done)
+        if validates or (saves and self.validation is None):
+            row = self._means(self._since_row) | self.latest
+            if self._log is not None:
+                self._log.row(row)
+        if saves:
+            self._save(LAST)
+
+    def _validate(self, done: int) -> None:
+        assert self.validation is not None
+        score = self.task.score()
+        model = self.learner.to_validate()
+        with torch.no_grad(), self.learner.autocast():
+            for images, labels in self.validation.loader:
+                score.add(model(images).float(), labels)
+        self.latest = score.percent(self.group.sum(score.counts()))
+        first = next(iter(self.latest))
+        if not self.best or self.latest[first] > self.best[first]:
+            self.best = {"step": done} | self.latest
+            self._save(BEST)
+
+    def _means(self, means: Means) -> dict[str, float]:
+        """Step, epoch, lr of the last step and the means since the last call."""
+        taken = means.take()
+        if not all(math.isfinite(value) for value in taken.values()):
+            self._stop("the loss is not finite")
+        seen = self.step * self.config.global_batch_size / self.num_samples
+        lr = learning_rate(self.config, self.step - 1)
+        return {"step": self.step, "epoch": seen, "lr": lr} | taken
+
+    def _check_weights(self) -> None:
+        """A finite loss may have been followed by an update that was not."""
+        if not self.learner.is_finite():
+            self._stop("the weights are not finite")
+
+    def _stop(self, reason: str) -> NoReturn:
+        kept = (
+            f"the last good checkpoint, of step {self._saved_at}, is {self.output / LAST}"
+            if self._saved_at
+            else "no checkpoint was due before that"
+        )
+        raise FdslError(f"{reason} after step {self.step}; {kept}; try a lower --lr")
+
+    def _save(self, name: str) -> None:
+        state = self.facts | {
+            "step": self.step,
+            "config": self.config.to_dict(),
+            "since_line": self._since_line.state(),
+            "since_row": self._since_row.state(),
+            "best": self.best,
+            "latest": self.latest,
+        }
+        if self.group.speaks:
+            checkpoint.save(self.output / name, state | self.learner.state())
+        if name == LAST:
+            self._saved_at = self.step

@@ -11,7 +11,7 @@ import numpy as np
 from bench.scaling import scaling_row
 from bench.stages import stage_row
 from fdsl_gen import Recipe, load_recipe
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files
 
 STAGES = ("category", "render", "encode", "digest", "write")
 
@@ -59,7 +59,7 @@ def main(names: tuple[str, ...], images: int, scaling: bool) -> None:
 def one_of_each_kind() -> list[str]:
     """The first recipe of every kind, by name."""
     found: dict[str, str] = {}
-    for name in settings.recipe_names(settings.recipe_folder()):
+    for name in recipe_files.recipe_names(recipe_files.recipe_folder()):
         found.setdefault(load_recipe(name).variant.KIND, name)
     return list(found.values())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import MAX_SEED
 from fdsl_gen.core.settings import setting
@@ -237,7 +237,7 @@ class Resolved(TrainConfig):
 
 def training_recipes() -> Path:
     """The folder of the training recipes that came with the package."""
-    return settings.recipe_folder() / "train"
+    return recipe_files.recipe_folder() / "train"
 
 
 def describe_recipes() -> list[tuple[str, str]]:
@@ -270,7 +270,7 @@ def load_config(
     Raises:
         UsageError: if there is no such recipe, it is for the other command, or a value cannot be.
     """
-    file = settings.find_recipe(name, training_recipes())
+    file = recipe_files.find_recipe(name, training_recipes())
     data = settings.load_yaml(file)
     known = [field.name for field in dataclasses.fields(TrainConfig)]
     settings.check_keys(data, known, file.stem)

@@ -1,5 +1,6 @@
 """The package as users get it: from a wheel and as an editable install, in another folder."""
 
+import os
 import subprocess
 import sys
 import venv
@@ -11,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True)
+    # What the environment adds to the path must not hide what was installed.
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [*map(str, command)]
+    done = subprocess.run(words, cwd=cwd, env=bare, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

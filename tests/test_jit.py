@@ -8,7 +8,7 @@ from pathlib import Path
 
 COMPILE = """
 import sys
-from fdsl_gen.kernels import jit
+from fdsl_gen.core import jit
 print(jit._FOLDER, flush=True)
 sys.stdin.readline()
 from fdsl_gen.kernels import elementary

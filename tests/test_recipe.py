@@ -8,12 +8,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import load_recipe, recipe_from_dict
 
-FOLDER = settings.recipe_folder()
-NAMES = settings.recipe_names(FOLDER)
+FOLDER = recipe_files.recipe_folder()
+NAMES = recipe_files.recipe_names(FOLDER)
 PLAIN = {
     "name": "x",
     "variant": {"kind": "fractal-1"},
@@ -23,11 +23,11 @@ PLAIN = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_published_recipes_are_whole(name):
-    path = settings.find_recipe(name, FOLDER)
+    path = recipe_files.find_recipe(name, FOLDER)
     recipe = load_recipe(name)
     data = settings.load_yaml(path)
     assert recipe.name == name
-    assert settings.headline(path), "the first line must be '# name: one line'"
+    assert recipe_files.headline(path), "the first line must be '# name: one line'"
     assert path.read_text().startswith(f"# {name}: ")
     assert f"fdsl-gen {name} " in path.read_text(), "the recipe must show its command"
     assert {"schema", "name", "variant", "num_categories", "num_shards", "license"} <= set(data)
@@ -114,7 +114,7 @@ def test_automatic_shard_counts(samples, size):
 def test_names_may_have_underscores_and_paths_are_paths(tmp_path):
     assert load_recipe("fractal_1") == load_recipe("fractal-1")
     path = tmp_path / "mine.yaml"
-    path.write_text(settings.find_recipe("fractal-1", FOLDER).read_text())
+    path.write_text(recipe_files.find_recipe("fractal-1", FOLDER).read_text())
     assert load_recipe(path) == load_recipe("fractal-1")
 
 
@@ -208,4 +208,4 @@ def test_yaml_numbers_with_exponents_are_numbers():
 def test_the_training_recipe_exists(name):
     wanted = load_recipe(name).train_recipe
     if wanted is not None:
-        assert settings.find_recipe(wanted, FOLDER / "train").exists()
+        assert recipe_files.find_recipe(wanted, FOLDER / "train").exists()

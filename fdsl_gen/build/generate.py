@@ -15,7 +15,8 @@ from fdsl_gen.build.category_search import find_categories, missing_blocks, reca
 from fdsl_gen.dataset.reader import decode_sample
 from fdsl_gen.executors import Engine, Failure, Observer, Silent
 from fdsl_gen.executors.job_array import Share
-from fdsl_gen.executors.choice import default_workers, engine_for
+from fdsl_gen.core.cpus import default_workers
+from fdsl_gen.executors.choice import engine_for
 from fdsl_gen.core.errors import FdslError, ShardsFailed
 from fdsl_gen.build.finalize import as_json, finalize
 from fdsl_gen.dataset.folder import Folder

@@ -18,7 +18,7 @@ from fdsl_gen.cli.executor_options import (
     this_command,
 )
 from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage, with_storage
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import Exit, FdslError, Mismatch, ShardsFailed, Stopped, UsageError
 
 _PATH = click.Path(path_type=Path)
@@ -32,17 +32,17 @@ class _Commands(click.Group):
         command = super().get_command(ctx, name)
         if command is not None:
             return command
-        folder = settings.recipe_folder()
-        if name.replace("_", "-") in settings.recipe_names(folder):
+        folder = recipe_files.recipe_folder()
+        if name.replace("_", "-") in recipe_files.recipe_names(folder):
             return _generate_command(name)
-        known = [*self.commands, *settings.recipe_names(folder)]
+        known = [*self.commands, *recipe_files.recipe_names(folder)]
         raise UsageError(f"no command or recipe named '{name}'{settings.nearest(name, known)}")
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        folder = settings.recipe_folder()
+        folder = recipe_files.recipe_folder()
         recipes = [
-            (name, settings.headline(settings.find_recipe(name, folder)))
-            for name in settings.recipe_names(folder)
+            (name, recipe_files.headline(recipe_files.find_recipe(name, folder)))
+            for name in recipe_files.recipe_names(folder)
         ]
         with formatter.section("Datasets (fdsl-gen NAME --out DIR)"):
             formatter.write_dl(recipes)
@@ -78,7 +78,7 @@ def _generate_command(name: str) -> click.Command:
     def callback(**values: Any) -> None:
         _generate(name, **values)
 
-    about = settings.headline(settings.find_recipe(name, settings.recipe_folder()))
+    about = recipe_files.headline(recipe_files.find_recipe(name, recipe_files.recipe_folder()))
     return click.Command(name, params=params, callback=callback, help=f"Render {about}.")
 
 
@@ -171,12 +171,12 @@ def list_recipes() -> None:
     from fdsl_gen.build.generate import estimated_bytes
     from fdsl_gen.recipe.recipe import load_recipe
 
-    folder = settings.recipe_folder()
+    folder = recipe_files.recipe_folder()
     click.echo(f"{'name':<20} {'images':>12} {'pixels':>7} {'about':>11}")
-    for name in settings.recipe_names(folder):
+    for name in recipe_files.recipe_names(folder):
         recipe = load_recipe(name)
         size = estimated_bytes(recipe, recipe.num_samples) / 1e9
-        text = settings.headline(settings.find_recipe(name, folder))
+        text = recipe_files.headline(recipe_files.find_recipe(name, folder))
         pixels = recipe.variant.image.width
         click.echo(f"{name:<20} {recipe.num_samples:>12,} {pixels:>7} {size:>8,.2f} GB  {text}")
 
@@ -376,7 +376,3 @@ def main() -> NoReturn:
         click.echo("fdsl-gen: unexpected error, a bug in fdsl", err=True)
         code = Exit.UNEXPECTED
     sys.exit(int(code or 0))
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,8 @@ from typing import Any
 import numba
 from llvmlite import binding
 
+from fdsl_gen.core import keys
+
 
 def _fingerprint() -> str:
     """Changes with the CPU, numba and the text of any kernel.
@@ -19,7 +21,8 @@ def _fingerprint() -> str:
     helper that was inlined from another file.
     """
     digest = sha256(f"{numba.__version__} {binding.get_host_cpu_name()}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    kernels = Path(__file__).parents[1] / "kernels"
+    for path in (Path(__file__), Path(keys.__file__), *sorted(kernels.glob("*.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive.png import Encoding
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import MAX_SEED
 from fdsl_gen.core.settings import setting
@@ -199,7 +199,7 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
         UsageError: if there is no such recipe, or a value in it cannot be.
     """
     text = str(name)
-    file = settings.find_recipe(text, settings.recipe_folder())
+    file = recipe_files.find_recipe(text, recipe_files.recipe_folder())
     path = file.stem
     data = settings.load_yaml(file)
     settings.check_keys(data, [field.name for field in dataclasses.fields(Recipe)], path)

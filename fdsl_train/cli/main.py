@@ -161,7 +161,3 @@ def finetune(
 
 for _command in (evaluate, knn, plot, attention):
     main.add_command(_command)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from distributed.cli import dask_scheduler, dask_worker
 
 from fdsl_gen.cli.main import cli
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files
 
 TEXT = (Path(__file__).parents[2] / "docs/scale.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.S)
 STARTERS = {"exec", "srun"}
 PROGRAMS = {"fdsl-gen", "dask"}
-RECIPES = settings.recipe_names(settings.recipe_folder())
+RECIPES = recipe_files.recipe_names(recipe_files.recipe_folder())
 
 
 def commands(name):

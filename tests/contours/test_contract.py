@@ -8,7 +8,7 @@ import pytest
 
 from fdsl_gen import generate, open_dataset
 from fdsl_gen.build.sample import jobs_of, render
-from fdsl_gen.core.settings import recipe_folder
+from fdsl_gen.core.recipe_files import recipe_folder
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
 from tests.contours.conftest import TINY, digests, samples, tiny
 

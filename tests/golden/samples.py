@@ -6,11 +6,11 @@ from typing import Any
 from fdsl_gen import load_recipe
 from fdsl_gen.archive.content_digest import as_text
 from fdsl_gen.build.sample import digest, jobs_of
-from fdsl_gen.core import settings
+from fdsl_gen.core import recipe_files
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 
-NAMES = settings.recipe_names(settings.recipe_folder())
+NAMES = recipe_files.recipe_names(recipe_files.recipe_folder())
 DIGESTS = Path(__file__).with_name("digests.json")
 PICTURE = Path(__file__).with_name("goldens.png")
 

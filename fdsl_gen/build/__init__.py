@@ -1,0 +1,1 @@
+"""From a recipe to a finished dataset: categories, samples, shards, manifest."""

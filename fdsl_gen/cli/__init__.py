@@ -1,0 +1,1 @@
+"""The command ``fdsl-gen``. Nothing imports these modules."""

@@ -1,0 +1,3 @@
+from fdsl_gen.cli.main import main
+
+main()

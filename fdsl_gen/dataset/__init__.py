@@ -1,0 +1,1 @@
+"""A dataset on disk or in a bucket: who owns it, reading, checking, copying, looking."""

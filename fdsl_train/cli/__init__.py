@@ -1,0 +1,1 @@
+"""The command ``fdsl-train``. Nothing imports these modules."""

@@ -1,0 +1,3 @@
+from fdsl_train.cli.main import main
+
+main()

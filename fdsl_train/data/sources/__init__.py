@@ -1,0 +1,1 @@
+"""Labelled images, whatever files they stand in."""

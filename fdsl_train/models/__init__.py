@@ -1,0 +1,1 @@
+"""Models: built, read from files, fitted to a new task, exported."""

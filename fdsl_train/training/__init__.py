@@ -1,0 +1,1 @@
+"""A run: the loop, one step, schedule, checkpoints, logs."""

@@ -6,14 +6,14 @@ written it; the last step, ``finalize``, is a command of its own.
 
 from pathlib import Path
 
-from fdsl_gen.build.generate import render_shards
 from fdsl_gen.build.category_search import missing_blocks
+from fdsl_gen.build.generate import render_shards
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.dataset.remote import claim_place
 from fdsl_gen.executors import Engine, Observer, Silent
 from fdsl_gen.executors.job_array import Share
-from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.dataset.remote import claim_place
 from fdsl_gen.store.options import S3Options
 
 

@@ -15,10 +15,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from fdsl_gen import store
+from fdsl_gen.core.keys import Key
 from fdsl_gen.executors import Engine, Failure, Observer
 from fdsl_gen.executors.job_array import Share
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.core.keys import Key
 from fdsl_gen.variants.base import Found, Recalls
 
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)

@@ -2,13 +2,13 @@
 
 import json
 
-from fdsl_gen.dataset import card
 from fdsl_gen.archive import content_digest
-from fdsl_gen.core.errors import ShardsFailed
-from fdsl_gen.dataset.folder import Folder
 from fdsl_gen.archive.manifest import FORMAT, MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
-from fdsl_gen.dataset.contact_sheet import preview_png
 from fdsl_gen.build.sample import members_of
+from fdsl_gen.core.errors import ShardsFailed
+from fdsl_gen.dataset import card
+from fdsl_gen.dataset.contact_sheet import preview_png
+from fdsl_gen.dataset.folder import Folder
 
 
 def build_manifest(folder: Folder) -> Manifest:

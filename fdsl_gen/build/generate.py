@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.archive import content_digest, tar
 from fdsl_gen import store
-from fdsl_gen.build.category_search import find_categories, missing_blocks, recall
-from fdsl_gen.dataset.reader import decode_sample
-from fdsl_gen.executors import Engine, Failure, Observer, Silent
-from fdsl_gen.executors.job_array import Share
-from fdsl_gen.core.cpus import default_workers
-from fdsl_gen.executors.choice import engine_for
-from fdsl_gen.core.errors import FdslError, ShardsFailed
-from fdsl_gen.build.finalize import as_json, finalize
-from fdsl_gen.dataset.folder import Folder
-from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
+from fdsl_gen.archive import content_digest, tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
-from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.dataset.remote import claim_place
-from fdsl_gen.build.sample import digest, encode, jobs_of, members_of
 from fdsl_gen.archive.tar import Encoded
+from fdsl_gen.build.category_search import find_categories, missing_blocks, recall
+from fdsl_gen.build.finalize import as_json, finalize
+from fdsl_gen.build.sample import digest, encode, jobs_of, members_of
+from fdsl_gen.core.cpus import default_workers
+from fdsl_gen.core.errors import FdslError, ShardsFailed
+from fdsl_gen.dataset.folder import Folder
+from fdsl_gen.dataset.reader import decode_sample
+from fdsl_gen.dataset.remote import claim_place
+from fdsl_gen.executors import Engine, Failure, Observer, Silent
+from fdsl_gen.executors.choice import engine_for
+from fdsl_gen.executors.job_array import Share
+from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
+from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.store.options import S3Options
 
 Report = Callable[[int], None]
@@ -121,7 +121,9 @@ def _examine(
             if found.key != sample.key:
                 raise ValueError(f"it holds {found.key} where {sample.key} belongs")
             stored = decode_sample(found.key, dict(found.members), channels)
-            total += content_digest.sample_digest(found.key, stored.labels, stored.image, stored.mask)
+            total += content_digest.sample_digest(
+                found.key, stored.labels, stored.image, stored.mask
+            )
             blank += not np.any(stored.image)
         index = tar.scan_index(tar_path, members_of(recipe))
     except (ValueError, KeyError) as error:

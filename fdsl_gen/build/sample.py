@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive import content_digest, png
+from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.build.category_search import Categories
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.core.keys import Key
-from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.variants.base import Job, Rendered
 
 

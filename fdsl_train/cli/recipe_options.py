@@ -1,7 +1,6 @@
-"""Command flags from the settings of a recipe: one flag per setting, with its meaning as help."""
+"""Every setting of a training recipe as a flag."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,67 +8,24 @@ from typing import Any, TypeVar
 import click
 
 from fdsl_gen.core import settings
+from fdsl_gen.core.cli.flags import flag_of, flags_of, read_flags
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import TrainConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_NOT_FLAGS = ("purpose",)
-
-
-def _inner(annotation: Any) -> tuple[Any, bool]:
-    """The type without ``| None``, and whether None is allowed."""
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        choices = typing.get_args(annotation)
-        return next(choice for choice in choices if choice is not type(None)), True
-    return annotation, False
-
-
-def _parse(text: str, annotation: Any) -> Any:
-    """The value a flag's text stands for; what does not fit is left to the schema to refuse."""
-    inner, nullable = _inner(annotation)
-    if nullable and text.lower() in ("none", "null"):
-        return None
-    if typing.get_origin(inner) is tuple:
-        (item, _) = typing.get_args(inner)
-        return [_parse(part, item) for part in text.replace(",", " ").split()]
-    if inner in (int, float):
-        for number in (int, float):
-            try:
-                return number(text)
-            except ValueError:
-                continue
-    return text
-
-
-def _metavar(annotation: Any) -> str:
-    inner, _ = _inner(annotation)
-    if typing.get_origin(inner) is typing.Literal:
-        return "|".join(typing.get_args(inner))
-    if typing.get_origin(inner) is tuple:
-        return "NUMBER,NUMBER,..."
-    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[inner]
-
 
 def recipe_options(command: F) -> F:
-    """Decorate a click command with a flag for every setting; values arrive as texts or booleans.
+    """Decorate a function that becomes a click command with a flag for every setting.
 
     ``--batch-size`` is timm's: images that one process passes through the model at once.
     """
-    annotations = typing.get_type_hints(TrainConfig)
-    for field in reversed(dataclasses.fields(TrainConfig)):
-        if field.name in _NOT_FLAGS:
-            continue
-        flag = "--" + field.name.replace("_", "-")
-        doc = field.metadata["doc"]
-        if annotations[field.name] is bool:
-            option = click.option(f"{flag}/--no-{flag[2:]}", default=None, help=doc)
-        else:
-            option = click.option(flag, metavar=_metavar(annotations[field.name]), help=doc)
-        command = option(command)
     about = "images at once in one process, instead of --global-batch-size"
-    size = click.option("--batch-size", metavar="INTEGER", help=about)
-    return size(command)
+    size = click.Option(["--batch-size"], metavar="INTEGER", help=about)
+    options = [size, *flags_of(TrainConfig, leave_out=("purpose",))]
+    known = getattr(command, "__click_params__", [])
+    command.__click_params__ = [*known, *reversed(options)]  # type: ignore[attr-defined]
+    return command
 
 
 def overrides_of(given: dict[str, Any]) -> dict[str, Any]:
@@ -78,15 +34,13 @@ def overrides_of(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UsageError: names the flag.
     """
-    flags = {name: value for name, value in given.items() if value is not None}
+    annotations = typing.get_type_hints(TrainConfig) | {"batch_size": int}
+    flags = read_flags(given, annotations)
     if "batch_size" in flags and "global_batch_size" in flags:
         raise UsageError("give --batch-size or --global-batch-size, not both")
-    annotations = typing.get_type_hints(TrainConfig) | {"batch_size": int}
     bounds = {field.name: field.metadata["bounds"] for field in dataclasses.fields(TrainConfig)}
     bounds["batch_size"] = bounds["global_batch_size"]
-    values = {}
-    for name, value in flags.items():
-        parsed = _parse(value, annotations[name]) if isinstance(value, str) else value
-        path = "--" + name.replace("_", "-")
-        values[name] = settings.convert(parsed, annotations[name], path, bounds[name])
-    return values
+    return {
+        name: settings.convert(value, annotations[name], flag_of(name), bounds[name])
+        for name, value in flags.items()
+    }

@@ -1,9 +1,6 @@
 """The promise: pixels depend on identity and (category, instance) alone."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import chain
 
@@ -182,40 +179,6 @@ def test_render_gives_what_is_stored(small, small_folder):
     dataset = open_dataset(small_folder)
     for c in (0, 3, 39):
         assert np.array_equal(render(small(), c).image, dataset[f"{c:05d}_00000"].image)
-
-
-SCRIPT = """
-import sys
-from tests.test_determinism import digests, some_samples
-from fdsl_gen import load_recipe
-name, settings = sys.argv[1], eval(sys.argv[2])
-recipe = load_recipe(name, **settings)
-print(sorted(digests(recipe, some_samples(recipe)).items()))
-"""
-PLANAR = {"image_size": 32, "num_points": 300, "filling_rate": 0.02}
-SEARCHED = PLANAR | {"search_points": 300, "search_size": 32, "filling_rate": 0.05}
-NO_JIT = [
-    ("fractal-1", PLANAR),
-    ("fractal-1", PLANAR | {"draw": "fill"}),
-    ("fractal-1", PLANAR | {"map_sequence": "per_instance", "draw": "point"}),
-    ("fractaldb-1k", SEARCHED),
-    ("fractaldb-1k", SEARCHED | {"color": True, "encoding": "rgb8"}),
-    ("exfractaldb-1k", {"image_size": 32, "num_points": 100}),
-]
-
-
-@pytest.mark.parametrize(("name", "settings"), NO_JIT)
-def test_jit_off_equals_jit_on(name, settings):
-    def run(disabled):
-        environment = os.environ | {"NUMBA_DISABLE_JIT": disabled, "PYTHONWARNINGS": "error"}
-        command = [sys.executable, "-c", SCRIPT, name, repr(settings)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
-
-    on, off = run("0"), run("1")
-    assert on.returncode == 0, on.stderr
-    assert off.returncode == 0, off.stderr
-    assert on.stdout == off.stdout
-    assert "SampleId" in on.stdout
 
 
 def test_small_settings_are_the_ones_of_the_fixture(small_folder):

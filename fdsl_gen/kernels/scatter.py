@@ -20,9 +20,12 @@ def draw_integers(key_2, start, span, value_M):
         key_2: key.
         start: first word of its stream, int64; the upper bits of a word are the value, and those
             above ``span`` are passed over.
-        span: greatest value, int64, 1 .. 2**31.
+        span: greatest value, int64, 0 .. 2**31; for 0 no word is looked at.
         value_M: output, int64.
     """
+    if span == 0:  # a shift by 64 bits is undefined
+        value_M[:] = 0
+        return
     bits = 0
     while span >> bits:
         bits += 1

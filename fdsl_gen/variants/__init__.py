@@ -21,6 +21,11 @@ _KINDS = {
 }
 
 
+def kinds() -> list[str]:
+    """Every kind of dataset, by the name it has in recipes, sorted."""
+    return sorted(_KINDS)
+
+
 def variant_class(kind: object, path: str) -> type[Variant]:
     """The settings class of a kind; UsageError that names ``path`` if there is none."""
     if kind not in _KINDS:

@@ -1,9 +1,5 @@
 """Images of fractal-color equal the slow twin, pixel for pixel."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -12,7 +8,6 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.recipe.recipe import load_recipe
 from tests.coloured import naive
-from tests.test_determinism import SCRIPT
 
 TINY = {"image_size": 24, "num_points": 400}
 CHANGES = [
@@ -180,25 +175,3 @@ def test_windows_follow_their_law():
 def test_impossible_settings_are_one_sentence(change, message):
     with pytest.raises(UsageError, match=message):
         load_recipe("fractal-color", **change)
-
-
-@pytest.mark.parametrize(
-    ("name", "change"),
-    [
-        ("fractal-color", {"jitter": "svd", "blur_probability": 1.0}),
-        ("multi-fractal", {"object_canvas": 12, "hue": "full_circle", "num_images": 20}),
-    ],
-)
-def test_jit_off_equals_jit_on(name, change):
-    settings = repr({"image_size": 16, "num_points": 200} | change)
-
-    def run(disabled):
-        environment = os.environ | {"NUMBA_DISABLE_JIT": disabled, "PYTHONWARNINGS": "error"}
-        command = [sys.executable, "-c", SCRIPT, name, settings]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
-
-    on, off = run("0"), run("1")
-    assert on.returncode == 0, on.stderr
-    assert off.returncode == 0, off.stderr
-    assert on.stdout == off.stdout
-    assert "SampleId" in on.stdout

@@ -1,64 +1,23 @@
 """What every kind promises, and the meaning of labels and masks."""
 
 import dataclasses
-from collections import Counter
 
 import numpy as np
 import pytest
 
 from fdsl_gen import generate, open_dataset
 from fdsl_gen.build.sample import jobs_of, render
-from fdsl_gen.core.recipe_files import recipe_folder
+from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
-from tests.contours.conftest import TINY, digests, samples, tiny
+from fdsl_gen.variants.contours import ContourSettings
+from fdsl_gen.variants.linedb import LineDb
+from tests.contours.conftest import samples, tiny
 
-NAMES = sorted(TINY)
-OURS = sorted(
-    path.stem
-    for path in recipe_folder().glob("*.yaml")
-    if path.stem.split("-")[0] in {"rcdb", "visualatom", "linedb", "segrcdb"}
-)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_pixels_without_the_jit(name, without_jit):
-    assert digests(tiny(name)) == without_jit[name]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_batching_changes_nothing(name):
-    recipe = tiny(name)
-    wanted = samples(recipe)
-    alone = [next(iter(recipe.variant.render(jobs_of(recipe, [one])))) for one in wanted]
-    backwards = list(recipe.variant.render(jobs_of(recipe, wanted[::-1])))[::-1]
-    for one, other in zip(alone, backwards, strict=True):
-        assert np.array_equal(one.image, other.image)
-        assert one.labels == other.labels
-        assert (one.mask is None) == (other.mask is None)
-        assert one.mask is None or np.array_equal(one.mask, other.mask)
-        assert one.parameters == other.parameters
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_images_are_as_announced_and_differ(name):
-    recipe = tiny(name)
-    drawn = list(recipe.variant.render(jobs_of(recipe, samples(recipe))))
-    for one in drawn:
-        spec = recipe.variant.image
-        colours = (3,) if spec.channels == 3 else ()
-        assert one.image.shape == (spec.height, spec.width, *colours)
-        assert one.image.dtype == np.uint8
-        assert one.image.flags.c_contiguous
-        assert set(one.parameters) == set(drawn[0].parameters)
-    assert len({one.image.tobytes() for one in drawn}) == len(drawn)
-
-
-@pytest.mark.parametrize("name", ["rcdb-1k", "visualatom-1k", "linedb-16", "real-1 edges"])
-def test_the_number_of_categories_changes_no_pixel(name):
-    few, many = (tiny(name, num_categories=count) for count in (5, 1000))
-    (one, other) = (next(iter(r.variant.render(jobs_of(r, samples(r)[3:])))) for r in (few, many))
-    assert np.array_equal(one.image, other.image)
-    assert (few.identity == many.identity) != (name == "linedb-16")
+OURS = [
+    name
+    for name in recipe_names(recipe_folder())
+    if isinstance(load_recipe(name).variant, ContourSettings | LineDb)
+]
 
 
 def test_segrcdb_depends_on_the_number_of_categories():
@@ -86,16 +45,6 @@ def test_published_shard_counts_are_the_least_for_128_megabytes(name):
         -recipe.num_samples * recipe.variant.nominal_bytes(recipe.num_categories) // MAX_SHARD_BYTES
     )
     assert recipe.num_shards == -(-least // 8) * 8
-
-
-def test_every_set_has_its_recipe():
-    assert len(OURS) == 4 + 2 + 7 + 1
-    assert Counter(load_recipe(name).variant.KIND for name in OURS) == {
-        "rcdb": 4,
-        "visualatom": 2,
-        "linedb": 7,
-        "segrcdb": 1,
-    }
 
 
 def test_lines_are_counted():

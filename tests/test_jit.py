@@ -1,44 +1,88 @@
-"""Where the machine code of kernels is kept, and by whom at a time."""
+"""Where the machine code of kernels is kept, and that none but what was written is run."""
 
-import fcntl
+import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
-COMPILE = """
-import sys
-from fdsl_gen.core import jit
-print(jit._FOLDER, flush=True)
-sys.stdin.readline()
+import pytest
+
+USE = """
 from fdsl_gen.kernels import elementary
-elementary.sin(0.5)
+print(elementary.sin(0.5), sum(elementary.sin.stats.cache_hits.values()))
 """
 
 
-def test_machine_code_is_written_by_one_process_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with subprocess.Popen(
-        [sys.executable, "-c", COMPILE],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        folder = Path(process.stdout.readline().strip())
-        with (folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            end = time.monotonic() + 60
-            while _waiting_for(folder / ".lock") < 1 and time.monotonic() < end:
-                time.sleep(0.02)
-            assert process.poll() is None
-            assert not list(folder.rglob("*.nbi"))
-        process.stdin.close()
-        assert process.wait(60) == 0
-    assert list(folder.rglob("*.nbi"))
+def use(cache: Path, **more: str) -> tuple[float, int]:
+    """What a kernel computes in a process of its own, and how much of it came from the cache."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)} | more
+    done = subprocess.run(
+        [sys.executable, "-c", USE], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    value, hits = done.stdout.split()
+    return float(value), int(hits)
 
 
-def _waiting_for(path: Path) -> int:
-    """Processes that wait for a lock on a file, as the kernel counts them."""
-    inode = f":{path.stat().st_ino} "
-    lines = Path("/proc/locks").read_text().splitlines()
-    return sum("->" in line and inode in line for line in lines)
+def flip(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:20],
+        lambda data: data[:-1],
+        lambda data: bytes(len(data)),
+        lambda data: b"garbage" * 100,
+        flip,
+    ],
+    ids=["empty", "cut early", "cut late", "zeros", "garbage", "one bit"],
+)
+def test_damaged_machine_code_is_compiled_anew(
+    compiled: tuple[Path, float], tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    cache, value = compiled
+    files = list(cache.rglob("*.nbc"))
+    assert files
+    whole = {path: path.read_bytes() for path in files}
+    for path, data in whole.items():
+        path.write_bytes(damage(data))
+    assert use(cache) == (value, 0)
+    assert use(cache) == (value, 1)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    cache = tmp_path_factory.mktemp("cache")
+    value, hits = use(cache)
+    assert hits == 0
+    assert use(cache) == (value, 1)
+    return cache, value
+
+
+def test_a_folder_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "fdsl").mkdir()
+    (tmp_path / "fdsl").chmod(0o777)
+    (tmp_path / f"fdsl-{os.getuid()}").mkdir()
+    (tmp_path / f"fdsl-{os.getuid()}").chmod(0o777)
+    for _ in range(2):
+        assert use(tmp_path, TMPDIR=str(tmp_path))[1] == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_machine_code_that_cannot_be_kept_is_used_all_the_same(tmp_path: Path) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))" + USE
+    done = subprocess.run(
+        [sys.executable, "-c", limited],
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

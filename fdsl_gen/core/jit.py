@@ -1,7 +1,7 @@
 """The one decorator of kernels, and where their machine code is kept."""
 
-import fcntl
-import os
+import contextlib
+import pickle
 import tempfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -12,6 +12,7 @@ import numba
 from llvmlite import binding
 
 from fdsl_gen.core import keys
+from fdsl_gen.core.user_dirs import cache_folder
 
 
 def _fingerprint() -> str:
@@ -27,26 +28,7 @@ def _fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
-
-
-def cache_folder() -> Path | None:
-    """The first writable of: the user's cache folder, the temporary folder; None if neither is."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    owner = f"fdsl-{os.getuid()}"
-    for base in (Path(home) / "fdsl", Path(tempfile.gettempdir()) / owner):
-        folder = base / f"kernels-{_fingerprint()}"
-        if _writable(folder):
-            return folder
-    return None
-
-
-_FOLDER = cache_folder()
+_FOLDER = cache_folder(f"kernels-{_fingerprint()}")
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,21 +45,44 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     finally:
         numba.config.CACHE_DIR = before
     if _FOLDER is not None and not numba.config.DISABLE_JIT:
-        _save_alone(compiled._cache, _FOLDER)
+        cache = compiled._cache
+        cache._cache_file = _CheckedFiles(Path(cache.cache_path), cache._impl.filename_base)
     return compiled
 
 
-def _save_alone(cache: Any, folder: Path) -> None:
-    """Let one process at a time keep machine code.
+class _CheckedFiles:
+    """Machine code of a function, a file for each combination of types it is compiled for.
 
-    numba looks for a free file name and writes the file without a lock: two processes that compile
-    one kernel for different types at the same moment could put their code under the same name.
+    In place of numba's own files: those carry no checksum, so a damaged one raises whatever pickle
+    does or is run as it is, and their common index needs a lock between processes. A file here is
+    its sha256 and then a pickle of key and code; one that is damaged counts as missing.
     """
-    save = cache.save_overload
 
-    def save_alone(signature: Any, data: Any) -> None:
-        with (folder / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            save(signature, data)
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
 
-    cache.save_overload = save_alone
+    def _path(self, key: Any) -> Path:
+        # Its text tells types and processor; equality is checked with the key in the file.
+        return self._folder / f"{self._name}.{sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+    def load(self, key: Any) -> Any | None:
+        """The code for a key; None if there is none, or it is damaged."""
+        try:
+            data = self._path(key).read_bytes()
+        except OSError:
+            return None
+        body = data[32:]
+        if sha256(body).digest() != data[:32]:
+            return None
+        kept, code = pickle.loads(body)
+        return code if kept == key else None
+
+    def save(self, key: Any, code: Any) -> None:
+        """Keep the code for a key, as far as the disk lets us: it only saves time."""
+        body = numba.core.serialize.dumps((key, code))
+        path = self._path(key)
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=self._folder) as here:
+            fresh = Path(here) / path.name
+            fresh.write_bytes(sha256(body).digest() + body)
+            fresh.replace(path)

@@ -17,6 +17,7 @@ from pathlib import Path
 from fdsl_gen import store
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
 from fdsl_gen.core.errors import StorageError, UsageError
+from fdsl_gen.core.user_dirs import private_folder
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.folder import ROOT_FILES, Folder, claim, open_folder, read_marker
 from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
@@ -45,6 +46,10 @@ class RemoteFolder(Folder):
     def where(self) -> str:
         return self.bucket.url
 
+    def _make(self) -> None:
+        """Make the folder of this machine, which has a name that others can guess."""
+        private_folder(self.path.parent, self.path.name)
+
     def name(self, path: Path) -> str:
         """The object that a path of a folder stands for."""
         return path.relative_to(self.path).as_posix()
@@ -57,12 +62,15 @@ class RemoteFolder(Folder):
         wanted = [name for name, _ in self.bucket.sizes(f"{META}/categories/")]
         if isinstance(self.recipe.variant, source_image.FromPicture):
             wanted.append(f"{META}/{source_image.KEPT}")
+        if wanted:
+            self._make()
         absent = [name for name in wanted if not (self.path / name).exists()]
         for name, data in each(self.bucket.read, absent, min(JOBS, len(absent))):
             store.write(self.path / name, data)
 
     def write(self, path: Path, data: bytes) -> None:
         if self._is_needed_here(path):
+            self._make()
             store.write(path, data)
         self.bucket.write(self.name(path), data)
 
@@ -79,7 +87,7 @@ class RemoteFolder(Folder):
 
     def write_tar(self, shard: Shard, parts: Iterable[bytes]) -> tuple[str, int]:
         tar = self.tar(shard)
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._make()
         built, hexdigest, size = store.write_temporary(tar, parts)
         try:
             self.bucket.write_new(self.name(tar), built, hexdigest)
@@ -90,7 +98,7 @@ class RemoteFolder(Folder):
     @contextlib.contextmanager
     def opened(self, shard: Shard) -> Iterator[Path]:
         tar = self.tar(shard)
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._make()
         here, _, _ = store.write_temporary(tar, self.bucket.stream(self.name(tar)))
         try:
             yield here
@@ -193,6 +201,7 @@ def _with_picture(bucket: S3Store, recipe: Recipe, folder: Path) -> Recipe:
     if isinstance(recipe.variant, source_image.FromPicture) and recipe.variant.source is None:
         with contextlib.suppress(FileNotFoundError):
             picture = bucket.read(f"{META}/{source_image.KEPT}")
+            private_folder(folder.parent, folder.name)
             store.write(folder / META / source_image.KEPT, picture)
     return source_image.adopt(recipe, folder)
 
@@ -210,10 +219,7 @@ def claim_remote(
         picture = source_image.picture_of(recipe)
     claim_prefix(bucket, owner_bytes(recipe), overwrite=overwrite)
     scratch = _scratch(bucket, recipe, tmp_dir)
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot write into {scratch}: {error.strerror}") from None
+    private_folder(scratch.parent, scratch.name)
     folder = RemoteFolder(scratch, source_image.keep(recipe, picture, scratch), bucket)
     if picture is not None:
         kept = folder.meta / source_image.KEPT

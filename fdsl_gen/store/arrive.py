@@ -6,7 +6,6 @@ part of an unfinished download is ever left, and the next one goes on from it.
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256 as new_sha256
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fdsl_gen.core.errors import Mismatch
+from fdsl_gen.core.locks import locked
 from fdsl_gen.store.s3 import S3Store
 
 
@@ -31,11 +31,17 @@ def size_of_part(part: Path) -> int:
 def _locked(part: Path) -> Iterator[BinaryIO]:
     """The part, open and ours alone. It may have been finished and renamed by its former owner."""
     while True:
-        with part.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(part, progress=lambda: _size(part)) as file:
             if _is_at(file, part):
                 yield file
                 return
+
+
+def _size(part: Path) -> int | None:
+    try:
+        return part.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

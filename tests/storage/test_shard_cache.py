@@ -129,6 +129,30 @@ def test_the_part_of_a_dead_process_gives_way(entries, bucket, tmp_path):
     assert not part.exists()
 
 
+@pytest.mark.parametrize("kind", ["whole", "part"])
+def test_files_of_the_future_give_way(entries, bucket, tmp_path, kind):
+    """A clock that was ahead and has been put right: nothing waits for it to come round again."""
+    largest = max(e.bytes for e in entries)
+    cache = ShardCache(bucket, entries, tmp_path, largest, keep_seconds=5.0)
+    old = cache.locate(0)
+    if kind == "part":
+        old = old.rename(part_of(old, largest))
+    os.utime(old, (time.time() + 86_400,) * 2)
+    began = time.monotonic()
+    assert cache.locate(1).exists()
+    assert time.monotonic() - began < 4
+    assert not old.exists()
+
+
+def test_the_wait_for_room_has_a_limit(entries, bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr("fdsl_train.data.locate.cache._ROOM_SECONDS", 0.3)
+    largest = max(e.bytes for e in entries)
+    cache = ShardCache(bucket, entries, tmp_path, largest, keep_seconds=60.0)
+    cache.locate(0)
+    with pytest.raises(UsageError, match=r"no room in the cache .* are in use; raise --cache-gb"):
+        cache.locate(1)
+
+
 def _read_all(cache, order, results):
     for shard in order:
         path = cache.locate(shard)

@@ -6,18 +6,18 @@ has been checked; its name tells its content (``{shard}.{sha256}.tar``, its inde
 """
 
 import contextlib
-import fcntl
 import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdsl_gen import store
 from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, fetch_manifest
 from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.store.answers import Missing
 from fdsl_gen.store.arrive import arrive, part_of, size_of_part
 from fdsl_gen.store.options import S3Options
@@ -25,6 +25,7 @@ from fdsl_gen.store.s3 import S3Store
 
 KEEP_SECONDS = 10.0  # within which the caller of locate() opens the file
 _WAIT_SECONDS = 0.05  # between two looks for room
+_ROOM_SECONDS = 600.0  # after which nobody waits for room any longer
 _THREADS = 4  # shards that are fetched ahead at a time
 
 
@@ -149,18 +150,16 @@ class ShardCache:
     def _index(self, path: Path) -> Path:
         return self._folder / META / "index" / f"{path.stem}.npy"
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self) -> contextlib.AbstractContextManager[object]:
         """No other process of this node looks for room meanwhile."""
-        with (self._folder / ".lock").open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return locked(self._folder / ".lock")
 
     def _touch(self, path: Path) -> bool:
         """Whether a shard is there; if so, it is kept for a while."""
         with self._alone():
             try:
-                os.utime(path)
+                now = time.time()  # not the clock of a file server, which may go ahead
+                os.utime(path, (now, now))
             except FileNotFoundError:
                 return False
             return True
@@ -168,6 +167,7 @@ class ShardCache:
     def _reserve(self, path: Path, size: int, wait: bool) -> bool:
         """Set room aside, which the file of arriving bytes stands for; whether there was any."""
         part = part_of(path, size)
+        end = time.monotonic() + _ROOM_SECONDS
         while True:
             with self._alone():
                 if path.exists() or part.exists():
@@ -177,6 +177,11 @@ class ShardCache:
                     return True
             if not wait:
                 return False
+            if time.monotonic() >= end:
+                raise UsageError(
+                    f"no room in the cache {self._folder} for {_ROOM_SECONDS:.0f} s: all of its"
+                    f" {self._max_bytes:,} bytes are in use; raise --cache-gb"
+                )
             time.sleep(_WAIT_SECONDS)
 
     def _make_room(self, size: int) -> bool:
@@ -185,7 +190,9 @@ class ShardCache:
         for one in held:
             if total + size <= self._max_bytes:
                 break
-            if time.time() - one.wanted >= self._keep_seconds and self._remove(one.path):
+            # A time far ahead is that of a clock which has been put right since.
+            age = abs(time.time() - one.wanted)
+            if age >= self._keep_seconds and self._remove(one.path):
                 total -= one.bytes
         return total + size <= self._max_bytes
 
@@ -199,10 +206,9 @@ class ShardCache:
         """Remove a shard, or the part of one that nobody is fetching any more."""
         if path.suffix == ".part":
             try:
-                with path.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with locked(path, 0):
                     path.unlink(missing_ok=True)
-            except (BlockingIOError, FileNotFoundError):
+            except StillLocked:
                 return False
             return True
         path.unlink(missing_ok=True)

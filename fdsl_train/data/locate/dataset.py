@@ -1,13 +1,12 @@
 """Where a dataset made by ``fdsl_gen`` is: a folder, or object storage behind a cache."""
 
-import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_gen.archive.manifest import MANIFEST, META, Manifest
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.user_dirs import temporary_folder
 from fdsl_gen.store.options import S3Options
 from fdsl_gen.store.s3 import S3Store
 from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
@@ -62,9 +61,9 @@ class Place:
         if isinstance(self.data, Path):
             return open_split(self.data, manifest, name)
         entry = split_of(manifest, name, self.data)
-        folder = self.cache_dir or Path(tempfile.gettempdir()) / f"fdsl-{os.getuid()}" / "shards"
+        folder = self.cache_dir or temporary_folder("shards")
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free
         except OSError as error:
             raise UsageError(f"cannot use the cache {folder}: {error.strerror}") from None

@@ -5,12 +5,7 @@ tens of thousands of times. The copy lies in the temporary folder (``TMPDIR``), 
 it, and later runs on the same data find it there.
 """
 
-import fcntl
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive.manifest import ImageEntry
+from fdsl_gen.core.locks import StillLocked, locked
+from fdsl_gen.core.user_dirs import NotPrivate, temporary_folder
 from fdsl_train.data.sources.base import Sample, Source
 
 _PIXELS = "pixels.npy"  # uint8 (n, H, W) or (n, H, W, 3)
@@ -77,18 +74,15 @@ def decode_once(source: Decodable) -> Decoded | None:
     Raises:
         UsageError: if a sample cannot be used.
     """
-    base = Path(tempfile.gettempdir()) / f"fdsl-{os.getuid()}" / "decoded"
     try:
-        base.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if base.stat().st_uid != os.getuid() or not os.access(base, os.W_OK):
-            return None
+        base = temporary_folder("decoded")
         final = base / source.digest
-        with _only_one(base / f"{source.digest}.lock"):
+        with locked(base / f"{source.digest}.lock"):
             if not final.is_dir():
                 if shutil.disk_usage(base).free < 1.1 * decoded_bytes(source):
                     return None
                 _decode(source, final)
-    except OSError:
+    except (NotPrivate, StillLocked, OSError):
         return None
     return Decoded(final, source.labels == "single")
 
@@ -119,11 +113,3 @@ def _decode(source: Decodable, final: Path) -> None:
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock that the system releases when its holder dies."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -48,6 +48,24 @@ def test_flags_override_and_take_back_their_rivals(tmp_path: Path) -> None:
     assert resolved.lr == 0.1
 
 
+@pytest.mark.parametrize(
+    ("changes", "flags", "images"),
+    [
+        ({}, {"batch_size": 8}, 8 * 2),
+        ({}, {"batch_size": 8, "grad_accum_steps": 3}, 8 * 2 * 3),
+        ({"grad_accum_steps": 5}, {"batch_size": 8}, 8 * 2 * 5),
+        ({"grad_accum_steps": 5}, {"batch_size": 8, "grad_accum_steps": 3}, 8 * 2 * 3),
+    ],
+)
+def test_a_batch_of_timm_counts_processes_and_parts(
+    tmp_path: Path, changes: dict[str, Any], flags: dict[str, Any], images: int
+) -> None:
+    path = write_recipe(tmp_path / "tiny.yaml", **changes)
+    config = load_config(str(path), "pretrain", flags, world_size=2)
+    assert config.global_batch_size == images
+    assert config.share(2) == 8
+
+
 def test_a_warm_up_must_be_shorter_than_the_run(tmp_path: Path) -> None:
     config = load_config(str(write_recipe(tmp_path / "t.yaml")), "pretrain", {"warmup_steps": 12})
     with pytest.raises(UsageError, match="12 steps must be shorter than the run of 12 steps"):

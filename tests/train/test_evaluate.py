@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import build_dataset, run
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 from timm.data import create_transform
 from torch import Tensor, nn
 
+from fdsl_train.analysis.evaluate import Counts
+from fdsl_train.analysis.figures.confusion import draw_confusion
+from fdsl_train.analysis.figures.save import save
 from fdsl_train.analysis.knn import weighted_votes
 from fdsl_train.config import TrainConfig
 from fdsl_train.models.adapt import model_for
@@ -60,8 +65,56 @@ def rows_of(report: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures of confusions that are saved."""
+    kept: list[Figure] = []
+
+    def keep(figure: Figure, path: Path) -> None:
+        kept.append(figure)
+        save(figure, path)
+
+    monkeypatch.setattr("fdsl_train.analysis.figures.confusion.save", keep)
+    return kept
+
+
+def what_is_drawn(figure: Figure) -> tuple[NDArray[np.float64], dict[tuple[int, int], str]]:
+    """Shades by row and column, and the numbers that stand in their cells."""
+    axes = figure.axes[0]
+    (image,) = axes.images
+    numbers = {}
+    for text in axes.texts:
+        column, row = text.get_position()
+        numbers[int(row), int(column)] = text.get_text()
+    return np.ma.filled(image.get_array(), np.nan), numbers
+
+
+def test_confusion_counts_from_row_to_column() -> None:
+    counts = Counts(3, confusion=True)
+    said, truth = torch.tensor([2, 0, 2, 1]), torch.tensor([0, 0, 0, 1])
+    counts.add(nn.functional.one_hot(said, 3).float(), truth)
+    counts.add(nn.functional.one_hot(said[:1], 3).float(), truth[3:])
+    assert counts.confusion is not None
+    assert counts.confusion.tolist() == [[1, 0, 2], [0, 1, 1], [0, 0, 0]]
+    assert (counts.images.tolist(), counts.top1.tolist()) == ([3, 2, 0], [1, 1, 0])
+
+
+def test_confusion_is_drawn_as_it_is_counted(tmp_path: Path, figures: list[Figure]) -> None:
+    confusion = np.array([[1, 0, 3], [0, 5, 0], [0, 0, 0]])
+    draw_confusion(tmp_path / "x.png", confusion, ("ant", "bee", "cat"), "title")
+    shades, numbers = what_is_drawn(figures[0])
+    assert np.array_equal(
+        shades, [[25, 0, 75], [0, 100, 0], [np.nan, np.nan, np.nan]], equal_nan=True
+    )
+    assert numbers == {(0, 0): "1", (0, 2): "3", (1, 1): "5"}
+    axes = figures[0].axes[0]
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == ["ant", "bee", "cat"]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("class", "taken for")
+
+
 def test_the_report_adds_up_to_what_the_model_says(
-    model: Path, digits: Path, tmp_path: Path
+    model: Path, digits: Path, tmp_path: Path, figures: list[Figure]
 ) -> None:
     report, picture = tmp_path / "classes.csv", tmp_path / "confusion.png"
     result = run(
@@ -88,7 +141,17 @@ def test_the_report_adds_up_to_what_the_model_says(
     assert float(total["top1"]) == pytest.approx(top1, abs=0.005)
     assert f"top-1 {top1:.2f} %" in result.output
     assert "of 200 images, test of" in result.output
-    assert np.asarray(Image.open(picture).convert("L")).std() > 10
+    taken_for = np.zeros((10, 10), int)
+    for label, best in zip(labels.tolist(), logits.argmax(dim=1).tolist(), strict=True):
+        taken_for[label, best] += 1
+    assert not np.array_equal(taken_for, taken_for.T)
+    drawn, numbers = what_is_drawn(figures[0])
+    assert np.allclose(drawn, 100 * taken_for / taken_for.sum(axis=1, keepdims=True))
+    assert numbers == {
+        (row, column): str(taken_for[row, column]) for row, column in np.argwhere(taken_for)
+    }
+    with Image.open(picture) as opened:
+        assert min(opened.size) > 300
 
 
 def test_batches_and_workers_change_nothing(model: Path, digits: Path) -> None:
@@ -153,16 +216,17 @@ def test_what_cannot_be_measured(
 def votes_by_hand(
     queries: Tensor, bank: Tensor, labels: Tensor, classes: int, k: int, temperature: float
 ) -> Tensor:
-    """One query and one neighbour at a time."""
+    """One query and one neighbour at a time; a vote of 1 is that of the image itself."""
     votes = torch.zeros(len(queries), classes, dtype=torch.float64)
     for q, cosines in enumerate((queries.double() @ bank.double().T).tolist()):
         for n in sorted(range(len(bank)), key=lambda n: -cosines[n])[:k]:
-            votes[q, labels[n]] += np.exp(cosines[n] / temperature)
+            votes[q, labels[n]] += np.exp((cosines[n] - 1) / temperature)
     return votes
 
 
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
 @pytest.mark.parametrize("block", [1, 7, 30, 64])
-def test_votes_are_exact_in_any_blocks(block: int) -> None:
+def test_votes_are_exact_in_any_blocks(block: int, temperature: float) -> None:
     generator = torch.Generator().manual_seed(0)
     queries, bank = (
         nn.functional.normalize(torch.randn(n, 6, generator=generator), dim=1) for n in (5, 30)
@@ -170,17 +234,15 @@ def test_votes_are_exact_in_any_blocks(block: int) -> None:
     labels = torch.randint(4, (30,), generator=generator)
     for k in (1, 9, 30):
         votes = weighted_votes(
-            queries, bank, labels, num_classes=4, k=k, temperature=0.07, block=block
+            queries, bank, labels, num_classes=4, k=k, temperature=temperature, block=block
         )
-        expected = votes_by_hand(queries, bank, labels, 4, k, 0.07)
+        expected = votes_by_hand(queries, bank, labels, 4, k, temperature)
         shares = votes / votes.sum(dim=1, keepdim=True)
         expected /= expected.sum(dim=1, keepdim=True)
         assert torch.allclose(shares.double(), expected, atol=1e-5)
 
 
 def test_neighbours_in_the_features_of_a_model(model: Path, digits: Path) -> None:
-    result = run("knn", model, "--data", digits, "--workers", 0)
-    assert result.exit_code == 0, (result.output, result.exception)
     vit = model_for(read_trained(model)).eval()
     features, labels = {}, {}
     for part in ("train", "test"):
@@ -188,11 +250,23 @@ def test_neighbours_in_the_features_of_a_model(model: Path, digits: Path) -> Non
         with torch.no_grad():
             normed = vit.norm(vit.forward_intermediates(images_of(files), norm=False)[0])
         features[part], labels[part] = nn.functional.normalize(normed[:, 0]), labels_of(files)
-    votes = votes_by_hand(features["test"], features["train"], labels["train"], 10, 20, 0.07)
-    top1 = 100 * float((votes.argmax(dim=1) == labels["test"]).float().mean())
-    assert top1 > 20  # chance: 10
-    assert f"20 nearest neighbours: top-1 {top1:.2f} %" in result.output
-    assert "of 200 images, test" in result.output
+    answers = set()
+    for flags, k, temperature in (
+        ((), 20, 0.07),
+        (("--temperature", "0.002"), 20, 0.002),
+        (("--k", "200", "--temperature", "50"), 200, 50.0),
+    ):
+        votes = votes_by_hand(
+            features["test"], features["train"], labels["train"], 10, k, temperature
+        )
+        top1 = 100 * float((votes.argmax(dim=1) == labels["test"]).float().mean())
+        assert top1 > 20  # chance: 10
+        result = run("knn", model, "--data", digits, "--workers", 0, *flags)
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert f"{k} nearest neighbours: top-1 {top1:.2f} %" in result.output
+        assert "of 200 images, test" in result.output
+        answers.add(top1)
+    assert len(answers) == 3  # else the flags could as well be ignored
 
 
 def test_more_neighbours_than_images(model: Path, digits: Path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from conftest import FINETUNE, build_dataset, run, write_recipe
+from conftest import FINETUNE, TINY, build_dataset, run, write_recipe
 
 from fdsl_train.models.adapt import model_for
 from fdsl_train.models.pretrained import read_trained
 from fdsl_train.training import checkpoint
+from fdsl_train.training.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,53 @@ def test_a_dataset_of_ours_with_a_validation_split(pretrained: Path, tmp_path: P
     )  # fmt: skip
     assert result.exit_code == 0, (result.output, result.exception)
     assert "chosen by validation" in result.output
+
+
+@pytest.fixture
+def about_to_train(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """What a command would train, instead of training it."""
+    runs: list[Run] = []
+    monkeypatch.setattr("fdsl_train.finetune.train", lambda run, **_: runs.append(run))
+    return runs
+
+
+@pytest.mark.parametrize("start", ["--checkpoint", "--from-scratch"])
+def test_drop_path_reaches_the_model(
+    pretrained: Path, digits: Path, tmp_path: Path, about_to_train: list[Run], start: str
+) -> None:
+    sizes = ("model", "img_size", "patch_size", "embed_dim", "depth", "num_heads")
+    fresh = {name: TINY[name] for name in sizes} if start == "--from-scratch" else {}
+    recipe = write_recipe(tmp_path / "r.yaml", **FINETUNE | {"drop_path": 0.25, **fresh})
+    flags = ["--checkpoint", pretrained] if start == "--checkpoint" else ["--from-scratch"]
+    result = run(
+        "finetune", "--recipe", recipe, *flags, "--data", digits, "--output", tmp_path / "out"
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    first, last = about_to_train[0].model.blocks
+    assert isinstance(first.drop_path1, torch.nn.Identity)  # the rate rises from 0
+    assert last.drop_path1.drop_prob == last.drop_path2.drop_prob == 0.25
+
+
+@pytest.mark.parametrize(("flags", "part"), [((), "model"), (("--use-ema",), "model_ema")])
+def test_the_moving_average_is_taken_on_request_only(
+    dataset: Path, digits: Path, tmp_path: Path, about_to_train: list[Run],
+    flags: tuple[str, ...], part: str,
+) -> None:  # fmt: skip
+    averaged = {"steps": 3, "warmup_steps": 0, "model_ema": "true", "model_ema_decay": 0.5}
+    recipe = write_recipe(tmp_path / "p.yaml", lr=0.01, **averaged)
+    first = tmp_path / "first"
+    done = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", first)
+    assert done.exit_code == 0, (done.output, done.exception)
+    saved = checkpoint.load(first / "last.pth.tar")
+    name = "blocks.0.mlp.fc1.weight"
+    assert not torch.equal(saved["model"][name], saved["model_ema"][name])
+    result = run(
+        "finetune", "--recipe", write_recipe(tmp_path / "r.yaml", **FINETUNE), "--checkpoint",
+        first / "last.pth.tar", "--data", digits, "--output", tmp_path / "out", *flags,
+    )  # fmt: skip
+    assert result.exit_code == 0, (result.output, result.exception)
+    weights = about_to_train[0].model.state_dict()
+    assert torch.equal(weights[name], saved[part][name])
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """One optimizer step: what changes, and what must not."""
 
+import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import write_recipe
@@ -13,7 +16,8 @@ from fdsl_train.data.prefetch import Batch
 from fdsl_train.distributed.group import Group
 from fdsl_train.distributed.launch import Process
 from fdsl_train.models.architecture import architecture_of, create_model
-from fdsl_train.tasks.classification import Classification
+from fdsl_train.tasks.base import Outcome
+from fdsl_train.tasks.classification import Accuracy, Classification
 from fdsl_train.training.train_step import Learner
 
 ALONE = Group(Process(), torch.device("cpu"))
@@ -41,6 +45,11 @@ def batch() -> Batch:
 
 def weights(trained: Learner) -> dict[str, torch.Tensor]:
     return {name: weight.clone() for name, weight in trained.model.state_dict().items()}
+
+
+def parameters(trained: Learner) -> torch.Tensor:
+    """All of them in a row."""
+    return torch.cat([weight.detach().flatten() for weight in trained.model.parameters()])
 
 
 def after(trained: Learner, batch: Batch, steps: int = 3) -> dict[str, torch.Tensor]:
@@ -80,6 +89,54 @@ def test_clipped_gradients_move_less(tmp_path: Path, batch: Batch, mode: str) ->
         end = after(learner(tmp_path, clip_mode=mode, **sgd), batch, 1)
         moved.append(sum(float((end[name] - begin[name]).abs().sum()) for name in begin))
     assert 0 < moved[1] < 0.2 * moved[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "size"), [("norm", torch.linalg.vector_norm), ("value", lambda move: move.abs().max())]
+)
+def test_gradients_are_clipped_without_the_scale_of_float16(
+    tmp_path: Path, batch: Batch, mode: str, size: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """A step of plain descent is then exactly as long as the limit allows."""
+    half = {"amp": "true", "amp_dtype": "float16", "clip_grad": 1e-3, "clip_mode": mode}
+    plain = {"opt": "momentum", "momentum": 0, "lr": 0.5, "weight_decay": 0}
+    trained = learner(tmp_path, **half, **plain)
+    begin = parameters(trained)
+    trained.take(0, batch)
+    assert float(size(parameters(trained) - begin)) == pytest.approx(0.5 * 1e-3, rel=1e-3)
+
+
+class Drawing:
+    """An objective that only draws from the generators."""
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[float, float, float]] = []
+
+    def step(self, model: nn.Module, batch: Batch) -> Outcome:
+        drawn = (random.random(), float(np.random.random()), float(torch.rand(1)))  # noqa: NPY002
+        self.drawn.append(drawn)
+        return Outcome(model(batch.images).square().mean(), {})
+
+    def score(self) -> Accuracy:
+        raise NotImplementedError
+
+
+def test_draws_belong_to_step_process_and_part(tmp_path: Path, batch: Batch) -> None:
+    config = resolved(tmp_path, grad_accum_steps=2)
+
+    def draws(rank: int) -> list[tuple[float, float, float]]:
+        task, group = Drawing(), Group(Process(rank=rank), torch.device("cpu"))
+        model = create_model(architecture_of(config), num_classes=8, drop_path=0, seed=0)
+        trained = Learner(config, task, model, group)
+        for step in range(3):
+            trained.take(step, batch)
+        return task.drawn
+
+    found = [draws(rank) for rank in range(3)]
+    assert [len(each) for each in found] == [6, 6, 6]
+    for one_generator in zip(*(triple for each in found for triple in each), strict=True):
+        assert len(set(one_generator)) == 18
+    assert draws(1) == found[1]
 
 
 def test_the_moving_average_is_that_of_the_weights(tmp_path: Path, batch: Batch) -> None:

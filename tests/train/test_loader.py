@@ -78,6 +78,19 @@ def test_epochs_draw_anew(dataset: Path, config: Resolved) -> None:
     assert not any(torch.equal(first[number], second[number]) for number in first)
 
 
+def test_repeats_of_a_sample_are_drawn_apart(dataset: Path, config: Resolved) -> None:
+    source = open_split(dataset, read_dataset(dataset), "train")
+    order = Order(source.shard_sizes, config.seed, 12, repeats=3)
+    transform = train_transform(config)
+    (batch,) = Loader(source, order, transform, seed=0, batches=range(1), workers=0)
+    for first in range(0, 12, 3):
+        assert len({position.number for position in order.batch(0)[first : first + 3]}) == 1
+        one, two, three = batch.images[first : first + 3]
+        assert not torch.equal(one, two)
+        assert not torch.equal(two, three)
+        assert not torch.equal(one, three)
+
+
 def test_batches_are_normalised_rgb(dataset: Path, config: Resolved) -> None:
     (batch,) = loader(dataset, config, 0, range(1))
     side = TINY["img_size"]

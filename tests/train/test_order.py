@@ -109,6 +109,20 @@ def test_order_depends_on_seed_and_epoch() -> None:
     assert pairs(order.batch(1)) != pairs(Order([20, 20, 20], 1, total).batch(0))
 
 
+def test_windows_are_shuffled_anew_in_every_epoch_and_apart() -> None:
+    """Seen where the order of the shards cannot hide it: one shard, or places within a window."""
+    one = Order([60], 0, 60)
+    rows = [[position.row for position in one.batch(epoch)] for epoch in range(3)]
+    assert len({tuple(order) for order in rows}) == 3
+    two = Order([1] * (2 * WINDOW), 0, WINDOW)  # a batch is a window of shards of one sample
+    shards = two._shuffled(0)[0].tolist()
+    places = [
+        [shards[WINDOW * window :][:WINDOW].index(position.shard) for position in two.batch(window)]
+        for window in range(2)
+    ]
+    assert places[0] != places[1]
+
+
 @given(sizes, st.integers(1, 50))
 @settings(max_examples=40, deadline=None)
 def test_sequential_is_file_order(shard_sizes: list[int], batch_size: int) -> None:

@@ -39,6 +39,7 @@ def draw(transform: ImageTransform, picture: Picture, number: int) -> Tensor:
         {"aa": None, **IMAGENET},
         {"reprob": 1.0, "remode": "rand"},
         {"hflip": 0.3, "vflip": 0.0, "remode": "const"},
+        {"hflip": 0.1, "vflip": 0.8, "aa": None, "reprob": 0},
         {"interpolation": "bilinear", "scale": [0.5, 0.5]},
         {"ratio": [3.0, 4.0], "scale": [0.9, 1.0]},  # crops that do not fit: timm's second way
         {"mean": [0.45, 0.45, 0.45], "std": [0.2, 0.25, 0.3]},

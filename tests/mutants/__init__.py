@@ -1,0 +1,1 @@
+"""Wrong changes to the code, each of which a test must notice."""

@@ -1,5 +1,6 @@
 """FractalDB equals the slow twin and, where they are at hand, published categories and images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,14 @@ def test_other_categories_than_the_recipe_was_made_with(tmp_path):
     folder = write_csv(tmp_path / "csv", [np.ones((2, 7)) / 2])
     with pytest.raises(UsageError, match="is not what this recipe was made with"):
         small(categories_from=str(folder), categories_sha256="0" * 64)
+
+
+def test_replacing_the_file_replaces_its_digest(tmp_path):
+    one, other = (str(write_csv(tmp_path / f"csv {k}", [np.full((2, 7), k / 4)])) for k in (1, 2))
+    variant = small(categories_from=one).variant
+    assert replace(variant, categories_from=other) == small(categories_from=other).variant
+    assert replace(variant, categories_from=other).systems_sha256 != variant.systems_sha256
+    assert replace(variant, categories_from=None).systems_sha256 is None
 
 
 def test_palette():

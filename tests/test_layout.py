@@ -29,7 +29,7 @@ class Plan:
     num_categories: int
     run_length: int
     validation_instances: int
-    num_shards: int
+    num_train_shards: int
     variant: Kind
     seed: int = 3
 

@@ -1,6 +1,7 @@
 """Reading recipes: what is accepted, what is refused and in which words, what digests depend on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import load_recipe, recipe_from_dict
+from fdsl_gen.variants.fractaldb import FractalDb
+from fdsl_gen.variants.real1 import Real1
 
 FOLDER = recipe_files.recipe_folder()
 NAMES = recipe_files.recipe_names(FOLDER)
@@ -32,8 +36,8 @@ def test_published_recipes_are_whole(name):
     assert f"fdsl-gen {name} " in path.read_text(), "the recipe must show its command"
     assert {"schema", "name", "variant", "num_categories", "num_shards", "license"} <= set(data)
     size = recipe.num_train_samples * recipe.variant.nominal_bytes(recipe.num_categories)
-    assert size / recipe.num_shards <= 128e6
-    assert recipe.num_shards % 8 == 0 or recipe.num_shards == recipe.num_train_samples
+    assert size / recipe.num_train_shards <= 128e6
+    assert recipe.num_train_shards % 8 == 0 or recipe.num_train_shards == recipe.num_train_samples
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -96,7 +100,7 @@ def test_a_default_written_out_changes_nothing():
     ],
 )
 def test_shard_counts(change, shards):
-    assert load_recipe("fractal-1", **change).num_shards == shards
+    assert load_recipe("fractal-1", **change).num_train_shards == shards
 
 
 @given(st.integers(1, 10**7), st.integers(1, 10**7))
@@ -109,6 +113,37 @@ def test_automatic_shard_counts(samples, size):
     assert count >= min(8, samples)
     if count < min(8192, samples):
         assert samples * size / count <= 128e6
+
+
+def test_a_shard_count_that_was_not_given_follows_the_number_of_samples():
+    few = load_recipe("rcdb-1k", num_categories=10)
+    assert len(shards_of(few)) == few.num_train_shards == 8
+    many = replace(few, num_categories=1000)
+    assert len(shards_of(many)) == many.num_train_shards == 288
+    assert many == load_recipe("rcdb-1k", num_categories=1000)
+    assert many.recipe_digest == load_recipe("rcdb-1k").recipe_digest
+    assert many.to_dict()["num_shards"] == 288
+    assert replace(few, num_shards=3, num_categories=1000).num_train_shards == 3
+
+
+def test_settings_are_made_without_reading_files():
+    """A file is read when its content is asked for, so settings can be made anywhere."""
+    assert Real1(source="nowhere.png").source_sha256 is None
+    with pytest.raises(UsageError, match="source: cannot read nowhere"):
+        _ = Real1(source="nowhere.png").picture_sha256
+    assert FractalDb(categories_from="nowhere").categories_sha256 is None
+    with pytest.raises(UsageError, match="categories_from: cannot read nowhere"):
+        _ = FractalDb(categories_from="nowhere").systems_sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("real-1", {"source": "no.png"}), ("fractaldb-1k", {"categories_from": "no.npz"})],
+)
+def test_files_are_read_when_a_recipe_is_loaded(name, change):
+    ((setting, path),) = change.items()
+    with pytest.raises(UsageError, match=rf"{name}.variant.{setting}: cannot read {path}"):
+        load_recipe(name, **change)
 
 
 def test_names_may_have_underscores_and_paths_are_paths(tmp_path):

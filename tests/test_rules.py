@@ -135,6 +135,12 @@ def test_compiled_kernels_contain_no_fused_multiply_add(tmp_path):
     assert not re.search("vfn?m(?:add|sub)", done.stdout)
 
 
+def test_nothing_is_written_back_into_settings():
+    """Derived values are properties, so that ``dataclasses.replace`` of others stays true."""
+    for path in SOURCES:
+        assert "__setattr__(" not in code_of(path), path
+
+
 def test_nothing_prints():
     for path in SOURCES:
         assert not re.search(r"(?<![\w.])print\(", code_of(path)), path

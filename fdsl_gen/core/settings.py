@@ -52,6 +52,7 @@ def setting(
     above: bool = False,
     identity: bool = True,
     stored: bool = True,
+    derived: str | None = None,
 ) -> Any:
     """A dataclass field with its meaning and unit, and the bounds of its value.
 
@@ -66,9 +67,13 @@ def setting(
             is a field of its own.
         stored: whether it is written down with a dataset; not so for the path of a file of which
             the dataset keeps a copy.
+        derived: name of the property that gives the value where none was given (None). It is worked
+            out when asked for and never written back, so that ``dataclasses.replace`` of another
+            field gives what a new instance would.
     """
     bounds = Bounds(low=low, high=high, above=above)
     facts = {"doc": doc, "bounds": bounds, "identity": identity, "stored": stored}
+    facts["derived"] = derived
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -188,8 +193,23 @@ def check_ranges(settings: Any, names: Iterable[str]) -> None:
             raise UsageError(f"{name}_min: must be at most {name}_max ({high:g}), not {low:g}")
 
 
+def value_of(settings: Any, field: "dataclasses.Field[Any]") -> Any:
+    """The value of a field, worked out if it is derived and was not given."""
+    value = getattr(settings, field.name)
+    derived = field.metadata.get("derived")
+    return getattr(settings, derived) if value is None and derived else value
+
+
+def pinned(settings: T) -> T:
+    """A copy in which derived values are given: what they are made from may not change any more."""
+    fields = dataclasses.fields(settings)  # type: ignore[arg-type]
+    derived = [field for field in fields if field.metadata.get("derived")]
+    values = {field.name: value_of(settings, field) for field in derived}
+    return dataclasses.replace(settings, **values)  # type: ignore[type-var]
+
+
 def to_dict(settings: Any, *, defaults: bool, identity: bool = False) -> dict[str, Any]:
-    """The fields of a settings instance.
+    """The fields of a settings instance, derived values among them.
 
     Args:
         settings: instance of a settings class.
@@ -198,7 +218,7 @@ def to_dict(settings: Any, *, defaults: bool, identity: bool = False) -> dict[st
     """
     kept = {}
     for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
+        value = value_of(settings, field)
         if not defaults and (value == field.default or not field.metadata.get("stored", True)):
             continue
         if identity and not field.metadata.get("identity", True):

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from fdsl_gen import store
 from fdsl_gen.archive import png
 from fdsl_gen.archive.manifest import META
+from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.variants.base import ReadsFiles
 
 KEPT = "source.png"  # in __meta__
 
@@ -25,11 +27,9 @@ class FromPicture(Protocol):
 
     Attributes:
         source: path of the picture, or None.
-        source_sha256: of the prepared picture; None if there is no picture yet.
     """
 
     source: str | None
-    source_sha256: str | None
 
     def picture(self) -> NDArray[np.uint8]:
         """The prepared picture; UsageError if there is none."""
@@ -39,19 +39,29 @@ class FromPicture(Protocol):
 def _reading(recipe: Recipe, picture: Path) -> Recipe:
     # mypy cannot know that every kind is a dataclass
     variant = dataclasses.replace(recipe.variant, source=str(picture))  # type: ignore[type-var]
-    return dataclasses.replace(recipe, variant=variant)
+    return _pinned(dataclasses.replace(recipe, variant=variant))
+
+
+def _pinned(recipe: Recipe) -> Recipe:
+    """The recipe with the digests of the files that it names, which are read and compared."""
+    if not isinstance(recipe.variant, ReadsFiles):
+        return recipe
+    recipe.variant.check_files()
+    return dataclasses.replace(recipe, variant=settings.pinned(recipe.variant))
 
 
 def adopt(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with the picture that a dataset's folder keeps, if it names none itself.
 
+    From here on the files that it names may not change: their digests stand in its settings.
+
     Raises:
-        UsageError: if the picture that is kept is not that of the recipe.
+        UsageError: if a file cannot be read, or is not that of the recipe.
     """
     variant = recipe.variant
     kept = folder / META / KEPT
     if not isinstance(variant, FromPicture) or variant.source is not None or not kept.exists():
-        return recipe
+        return _pinned(recipe)
     return _reading(recipe, kept)
 
 

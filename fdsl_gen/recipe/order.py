@@ -70,9 +70,9 @@ def instances_of(recipe: Recipe, split: Split) -> range:
 def num_shards_of(recipe: Recipe, split: Split) -> int:
     """Shards of a split: the recipe's number for training, in proportion for validation."""
     if split == "train":
-        return recipe.num_shards
+        return recipe.num_train_shards
     held_out = len(instances_of(recipe, split))
-    share = -(-recipe.num_shards * held_out // len(instances_of(recipe, "train")))
+    share = -(-recipe.num_train_shards * held_out // len(instances_of(recipe, "train")))
     return min(share, recipe.num_runs * held_out)
 
 

@@ -12,7 +12,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import MAX_SEED
 from fdsl_gen.core.settings import setting
 from fdsl_gen.variants import variant_class
-from fdsl_gen.variants.base import Variant
+from fdsl_gen.variants.base import ReadsFiles, Variant
 
 SCHEMA = 1
 MAX_SHARD_BYTES = 128_000_000
@@ -35,8 +35,12 @@ class Recipe:
     name: str = setting(doc="name of the dataset and of its files")
     variant: Variant = setting(doc="kind of dataset and its settings")
     num_categories: int = setting(doc="number of categories", low=1, high=_MANY)
-    num_shards: int = setting(
-        0, doc="number of training shards (chosen by size if not given)", low=1, high=999_999
+    num_shards: int | None = setting(
+        None,
+        doc="number of training shards (chosen by size if not given)",
+        low=1,
+        high=999_999,
+        derived="num_train_shards",
     )
     schema: int = setting(SCHEMA, doc="version of this format", low=1)
     seed: int = setting(0, doc="dataset seed", low=0, high=MAX_SEED - 1)
@@ -83,11 +87,7 @@ class Recipe:
                 f"pick_one_of: must divide the {self.run_length} instances of every split,"
                 f" not {self.pick_one_of}"
             )
-        if self.num_shards == 0:
-            size = self.variant.nominal_bytes(self.num_categories)
-            shards = _auto_shards(self.num_train_samples, size)
-            object.__setattr__(self, "num_shards", shards)
-        if self.num_shards > self.num_train_samples:
+        if self.num_shards is not None and self.num_shards > self.num_train_samples:
             raise UsageError(
                 f"num_shards: must be at most the number of samples ({self.num_train_samples}),"
                 f" not {self.num_shards}"
@@ -112,6 +112,13 @@ class Recipe:
     def num_train_samples(self) -> int:
         """Images in the training split."""
         return self.num_runs * (self.run_length - self.validation_instances)
+
+    @property
+    def num_train_shards(self) -> int:
+        """Shards of the training split: as given, or chosen by their size."""
+        if self.num_shards is not None:
+            return self.num_shards
+        return _auto_shards(self.num_train_samples, self.variant.nominal_bytes(self.num_categories))
 
     @property
     def num_samples(self) -> int:
@@ -150,12 +157,13 @@ class Recipe:
             "num_instances",
             "num_images",
             "validation_instances",
-            "num_shards",
+            "encoding",
+            "metadata",
+            "pick_one_of",
         )
-        values = {
-            name: getattr(self, name) for name in (*files, "encoding", "metadata", "pick_one_of")
-        }
-        return settings.digest(values | {"identity": self.identity, "schema": self.schema})
+        values = {name: getattr(self, name) for name in files}
+        own = {"identity": self.identity, "schema": self.schema}
+        return settings.digest(values | own | {"num_shards": self.num_train_shards})
 
 
 def recipe_from_dict(data: Any, path: str) -> Recipe:
@@ -196,7 +204,8 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
             shard count anew.
 
     Raises:
-        UsageError: if there is no such recipe, or a value in it cannot be.
+        UsageError: if there is no such recipe, a value in it cannot be, or a file that it names
+            cannot be read.
     """
     text = str(name)
     file = recipe_files.find_recipe(text, recipe_files.recipe_folder())
@@ -215,9 +224,19 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
     merged |= {key: value for key, value in overrides.items() if key in own}
     merged["variant"] = block | {k: v for k, v in overrides.items() if k in values}
     recipe = recipe_from_dict(merged, path)
+    _check_files(recipe, path)
     if per_shard is None:
         return recipe
     if "num_shards" in overrides:
         raise UsageError("give num_shards or samples_per_shard, not both")
     size = settings.convert(per_shard, int, f"{path}.samples_per_shard", settings.Bounds(low=1))
     return dataclasses.replace(recipe, num_shards=-(-recipe.num_train_samples // size))
+
+
+def _check_files(recipe: Recipe, path: str) -> None:
+    """Refuse files that cannot be read now, where the user says their names."""
+    if isinstance(recipe.variant, ReadsFiles):
+        try:
+            recipe.variant.check_files()
+        except UsageError as error:
+            raise UsageError(f"{path}.variant.{error}") from None

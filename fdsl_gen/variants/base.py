@@ -151,6 +151,19 @@ class Variant(Protocol):
 
 
 @runtime_checkable
+class ReadsFiles(Protocol):
+    """A kind whose settings may name a file."""
+
+    def check_files(self) -> None:
+        """Read the files that the settings name, if they name any.
+
+        Raises:
+            UsageError: if one cannot be read, or is not the one whose digest the settings say.
+        """
+        ...
+
+
+@runtime_checkable
 class Recalls(Protocol):
     """A kind for which what all categories share takes long to compute."""
 

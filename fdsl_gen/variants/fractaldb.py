@@ -10,6 +10,7 @@ Shapes: N maps, P points.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +21,7 @@ from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
-from fdsl_gen.geometry.files import read_systems, systems_digest
+from fdsl_gen.geometry.files import System, read_systems, systems_digest
 from fdsl_gen.kernels import chaos, search
 from fdsl_gen.variants import trajectories
 from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
@@ -31,6 +32,11 @@ NUM_FLIPS = 4
 PER_REDRAW = NUM_WEIGHTS * NUM_FLIPS
 MAX_CANDIDATES = 100_000
 LANES = 4  # trajectories followed side by side; speed, never pixels
+
+
+@lru_cache(maxsize=4)
+def _digest_of(path: str) -> str:
+    return systems_digest(read_systems(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +82,33 @@ class FractalDb:
         stored=False,
     )
     categories_sha256: str | None = setting(
-        None, doc="digest of those categories; found on reading if not given"
+        None,
+        doc="digest of those categories; found on reading if not given",
+        derived="systems_sha256",
     )
 
     def __post_init__(self) -> None:
         check_ranges(self, ["num_maps"])
+
+    def check_files(self) -> None:
         if self.categories_from is not None:
-            found = systems_digest(read_systems(self.categories_from))
-            if self.categories_sha256 is None:
-                object.__setattr__(self, "categories_sha256", found)
-            elif self.categories_sha256 != found:
-                raise UsageError(
-                    f"categories_from: {self.categories_from} is not what this recipe was made"
-                    " with (its categories_sha256 differs)"
-                )
+            self._systems(self.categories_from)
+
+    @property
+    def systems_sha256(self) -> str | None:
+        """Digest of the categories from files, as given or as read; None if they are searched."""
+        if self.categories_sha256 is not None or self.categories_from is None:
+            return self.categories_sha256
+        return _digest_of(self.categories_from)
+
+    def _systems(self, path: str) -> tuple[System, ...]:
+        """Categories from files; UsageError if they are not those of the recipe."""
+        if _digest_of(path) != self.systems_sha256:
+            raise UsageError(
+                f"categories_from: {path} is not what this recipe was made with"
+                " (its categories_sha256 differs)"
+            )
+        return read_systems(path)
 
     @property
     def uses_num_categories(self) -> bool:
@@ -135,7 +154,7 @@ class FractalDb:
 
     def category(self, index: int, key: Key) -> Found:
         """The first candidate that fills the search image; candidates are keyed by category."""
-        if self.categories_sha256 is not None:
+        if self.categories_from is not None or self.categories_sha256 is not None:
             return self._given(index, key)
         side_pad = np.array([self.search_size, trajectories.PAD])
         lit = np.empty((self.search_size, self.search_size), np.uint8)
@@ -163,7 +182,7 @@ class FractalDb:
             raise RenderError(
                 "the file of the categories is not at hand; give its path as categories_from"
             )
-        systems = read_systems(self.categories_from)
+        systems = self._systems(self.categories_from)
         if index >= len(systems):
             raise RenderError(
                 f"{self.categories_from} has {len(systems):,} categories, no number {index}"

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from fdsl_gen.core import keys
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
-from fdsl_gen.core.settings import setting
+from fdsl_gen.core.settings import pinned, setting
 from fdsl_gen.geometry.picture import picture_digest, read_picture, to_grey
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
@@ -58,7 +58,9 @@ class Real1:
         None, doc="path of the picture (a copy is kept)", identity=False, stored=False
     )
     source_sha256: str | None = setting(
-        None, doc="digest of the prepared picture; found on reading if not given"
+        None,
+        doc="digest of the prepared picture; found on reading if not given",
+        derived="picture_sha256",
     )
     representation: Literal["gray", "canny", "rgb"] = setting(
         "gray", doc="what is shown of the picture: grey levels, edges, colours (encoding rgb8)"
@@ -81,16 +83,17 @@ class Real1:
                 f"canny_low: must be at most canny_high ({self.canny_high:g}),"
                 f" not {self.canny_low:g}"
             )
-        if self.source is None:
-            return
-        found = picture_digest(read_picture(self.source, self.image_size))
-        if self.source_sha256 is None:
-            object.__setattr__(self, "source_sha256", found)
-        elif self.source_sha256 != found:
-            raise UsageError(
-                f"source: {self.source} is not the picture that this dataset was begun with"
-                " (its sha256 differs)"
-            )
+
+    def check_files(self) -> None:
+        if self.source is not None:
+            self.picture()
+
+    @property
+    def picture_sha256(self) -> str | None:
+        """Digest of the prepared picture, as given or as read; None if there is no picture yet."""
+        if self.source_sha256 is not None or self.source is None:
+            return self.source_sha256
+        return picture_digest(read_picture(self.source, self.image_size))
 
     @property
     def uses_num_categories(self) -> bool:
@@ -125,16 +128,19 @@ class Real1:
         if self.source is None:
             raise UsageError("source: say which picture the dataset is made from (--source FILE)")
         found = read_picture(self.source, self.image_size)
-        if picture_digest(found) != self.source_sha256:
-            raise UsageError(f"source: {self.source} has changed since this dataset was begun")
+        if picture_digest(found) != self.picture_sha256:
+            raise UsageError(
+                f"source: {self.source} is not the picture that this dataset was begun with"
+                " (its sha256 differs)"
+            )
         return found
 
     def category(self, index: int, key: Key) -> Category:
         return Category(index, key)
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
+        shown = _represented(pinned(self))  # whatever stands under the same path later
         for job in jobs:
-            shown = _represented(self)
             image = np.empty_like(shown)
             self._warp(job.category.key, shown, image)
             side = self.image_size

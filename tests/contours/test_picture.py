@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,12 +154,33 @@ def test_the_path_is_not_in_the_identity_and_the_pixels_are(tmp_path):
     shutil.copy(PHOTO, elsewhere)
     recipe = real()
     assert real(source=str(elsewhere)).identity == recipe.identity
-    assert real(source=None, source_sha256=recipe.variant.source_sha256).identity == recipe.identity
+    assert (
+        real(source=None, source_sha256=recipe.variant.picture_sha256).identity == recipe.identity
+    )
     other = saved(tmp_path, Image.fromarray(gradient()), "other.png")
     assert real(source=other).identity != recipe.identity
     assert real(image_size=SIDE + 1).identity != recipe.identity
     with pytest.raises(UsageError, match="not the picture that this dataset was begun with"):
-        real(source=other, source_sha256=recipe.variant.source_sha256)
+        real(source=other, source_sha256=recipe.variant.picture_sha256)
+
+
+def test_replacing_the_picture_replaces_its_digest(tmp_path):
+    variant = real().variant
+    other = saved(tmp_path, Image.fromarray(gradient()), "other.png")
+    assert (
+        replace(variant, source=other).picture_sha256 == real(source=other).variant.picture_sha256
+    )
+    assert replace(variant, image_size=20).picture_sha256 != variant.picture_sha256
+
+
+def test_a_picture_that_was_exchanged_is_read_again(tmp_path):
+    path = tmp_path / "it.png"
+    shutil.copy(PHOTO, path)
+    recipe = real(source=str(path))
+    first = render(recipe, 2)
+    assert np.array_equal(first.image, render(real(), 2).image)
+    Image.fromarray(gradient()).save(path)
+    assert not np.array_equal(render(recipe, 2).image, first.image)
 
 
 @pytest.fixture

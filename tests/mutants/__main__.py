@@ -68,13 +68,13 @@ def try_mutant(mutant: Mutant, folder: Path) -> tuple[str, str]:
 
 @click.command()
 @click.option("--jobs", default=1, show_default=True, help="Mutants at a time.")
-@click.option("--only", multiple=True, help="Mutants whose name contains this text.")
+@click.option("--only", multiple=True, help="Mutants whose name or file contains this text.")
 @click.option("--show", is_flag=True, help="Show what pytest wrote of mutants not noticed.")
 def main(jobs: int, only: tuple[str, ...], show: bool) -> None:
     """Apply wrong changes to copies of the checkout; every one must be noticed by its tests."""
-    wanted = [m for m in read_table() if not only or any(text in m.name for text in only)]
+    wanted = [m for m in read_table() if not only or any(t in m.name or t in m.file for t in only)]
     if not wanted:
-        raise click.UsageError(f"no mutant is named so; there are {len(read_table())}")
+        raise click.UsageError("no mutant has this text in its name or file")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         copies: queue.SimpleQueue[Path] = queue.SimpleQueue()

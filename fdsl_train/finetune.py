@@ -13,7 +13,7 @@ from fdsl_train.data.open import Opened, Where, open_both
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
-from fdsl_train.models.adapt import model_for
+from fdsl_train.models.adapt import model_for, resize_note
 from fdsl_train.models.architecture import Architecture, create_model, published
 from fdsl_train.models.pretrained import Trained, read_trained
 from fdsl_train.training.progress import Say
@@ -166,6 +166,9 @@ def _first_weights(
     head = "its own head kept" if start.keep_head else f"new head for {classes} classes"
     alone = ", which alone is trained" if config.freeze == "backbone" else ""
     say(f"start {trained.name}{sizes}, {head}{alone}")
+    resized = resize_note(trained, config.img_size)
+    for note in (*trained.notes, *([resized] if resized else [])):
+        say(note)
     return model_for(
         trained,
         num_classes=None if start.keep_head else classes,

@@ -49,6 +49,7 @@ def draw_attention(
     paths = _places(out, images)
     trained = looking.read()
     model = looking.build(trained, head=False)
+    looking.announce(trained, say)
     number = _block_number(model, trained, block)
     transform = looking.transform(trained)
     for image, path in zip(images, paths, strict=True):

@@ -14,7 +14,6 @@ from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Looking
 from fdsl_train.data.open import Where, open_one
 from fdsl_train.data.sources.base import Source
-from fdsl_train.distributed.device import describe
 from fdsl_train.models.pretrained import Trained
 from fdsl_train.training.progress import Say
 
@@ -90,7 +89,7 @@ def evaluate(
                 f"--confusion: a picture of {classes} classes cannot be read; {MOST_CLASSES} is the"
                 " most, --report has all"
             )
-    say(f"{trained.architecture.model} from {trained.name}, on {describe(looking.torch_device)}")
+    looking.announce(trained, say)
     counts = Counts(classes, confusion=confusion is not None)
     for logits, labels in looking.outputs(source, trained, model):
         counts.add(logits.float(), to_model[labels])

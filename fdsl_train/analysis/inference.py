@@ -13,9 +13,11 @@ from fdsl_train.config import Resolved, TrainConfig
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Source
-from fdsl_train.models.adapt import model_for
+from fdsl_train.distributed.device import describe
+from fdsl_train.models.adapt import model_for, resize_note
 from fdsl_train.models.architecture import Architecture
 from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.training.progress import Say
 from fdsl_train.transforms import ImageTransform, eval_transform
 
 
@@ -68,6 +70,13 @@ class Looking:
         """
         model = model_for(trained, num_classes=None if head else 1, img_size=self.img_size)
         return model.eval().requires_grad_(False).to(self.torch_device)
+
+    def announce(self, trained: Trained, say: Say) -> None:
+        """Tell the user which weights look, where, and what became of them on the way."""
+        say(f"{trained.architecture.model} from {trained.name}, on {describe(self.torch_device)}")
+        resized = resize_note(trained, self.img_size)
+        for note in (*trained.notes, *([resized] if resized else [])):
+            say(note)
 
     def transform(self, trained: Trained) -> ImageTransform:
         """From an image to what the model was validated on."""

@@ -16,7 +16,6 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.analysis.inference import Looking
 from fdsl_train.data.open import Where, open_both
 from fdsl_train.data.sources.base import Source
-from fdsl_train.distributed.device import describe
 from fdsl_train.models.pretrained import Trained
 from fdsl_train.tasks.classification import Accuracy
 from fdsl_train.training.progress import Say
@@ -55,7 +54,7 @@ def knn(
     trained = looking.read()
     sources = open_both(where, val_split=val_split, seed=seed)
     model = looking.build(trained, head=False)
-    say(f"{trained.architecture.model} from {trained.name}, on {describe(looking.torch_device)}")
+    looking.announce(trained, say)
     bank, labels = _features(looking, trained, sources.train, model)
     if k > len(bank):
         raise UsageError(

@@ -3,13 +3,18 @@
 import dataclasses
 import sys
 import warnings
+from collections.abc import Sequence
 
+import torch
 from timm.models import model_entrypoint
 from torch import Tensor, nn
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.models.architecture import classifier_layers, create_model
+from fdsl_train.models.architecture import Architecture, classifier_layers, create_model, outline
+from fdsl_train.models.differences import difference
 from fdsl_train.models.pretrained import Trained
+
+_ROOM = 100_000_000  # weights that a model may have beyond twice those of its file: 400 MB
 
 
 def model_for(
@@ -19,6 +24,7 @@ def model_for(
     img_size: int | None = None,
     drop_path: float = 0.0,
     seed: int = 0,
+    labels: Sequence[int] | None = None,
 ) -> nn.Module:
     """The trained model, with its own head or with a new one.
 
@@ -29,24 +35,55 @@ def model_for(
             embeddings and tables of relative positions are interpolated. None: as trained.
         drop_path: stochastic depth rate.
         seed: of the new head.
+        labels: of a head that is kept, the trained label for each label of the model; None leaves
+            them as they are.
 
     Raises:
-        UsageError: if the weights do not fit the architecture.
+        UsageError: if the weights do not fit the architecture, or are not finite.
     """
     width = num_classes or trained.num_classes
     if width is None:
         raise UsageError(f"{trained.name} has no head")
     side = img_size or trained.architecture.img_size
     architecture = dataclasses.replace(trained.architecture, img_size=side)
+    _check_amount(trained, architecture)
     model = create_model(architecture, num_classes=width, drop_path=drop_path, seed=seed)
+    reason = difference(trained.weights, model)
+    if reason is not None:
+        raise _unfit(trained, reason)
     weights = _adapted(trained, model)
+    head = _head_names(model)
     if num_classes is not None:
-        head = _head_names(model)
+        _check_finite(trained, weights)  # a head with NaN tells of a run that came to nothing
         weights = {name: value for name, value in weights.items() if name not in head}
         weights |= {name: value for name, value in model.state_dict().items() if name in head}
     _check_fit(trained, model, weights)
+    _check_finite(trained, weights)
+    if labels is not None:
+        rows = torch.tensor(list(labels))
+        weights |= {name: weights[name][rows] for name in head}
     model.load_state_dict(weights)
     return model
+
+
+def resize_note(trained: Trained, img_size: int | None) -> str | None:
+    """What another input size means for the weights, in words; None if nothing."""
+    before = trained.architecture.img_size
+    tables = ("pos_embed", "relative_position", "rel_pos")
+    if img_size in (None, before) or not any(part in k for k in trained.weights for part in tables):
+        return None
+    return f"positions are interpolated from {before} px to {img_size} px"
+
+
+def _check_amount(trained: Trained, architecture: Architecture) -> None:
+    """A model far larger than its file is a mistake in a size, and would fill the memory."""
+    depth, held = architecture.depth, sum(value.numel() for value in trained.weights.values())
+    count = 0
+    if depth is None or depth <= len(trained.weights):
+        count = sum(p.numel() for p in outline(architecture).state_dict().values())
+    if count == 0 or count > 2 * held + _ROOM:
+        sizes = ", ".join(f"{key}={value}" for key, value in architecture.sizes().items())
+        raise _unfit(trained, f"they are {held}, far fewer than a model with {sizes} has")
 
 
 def _adapted(trained: Trained, model: nn.Module) -> dict[str, Tensor]:
@@ -60,7 +97,7 @@ def _adapted(trained: Trained, model: nn.Module) -> dict[str, Tensor]:
             # Remarks of PyTorch on how timm computes there.
             warnings.filterwarnings("ignore", category=UserWarning, module=r"timm\.layers")
             adapted: dict[str, Tensor] = rules(dict(trained.weights), model)
-    except (AttributeError, RuntimeError, ValueError, LookupError) as error:
+    except (AttributeError, RuntimeError, ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise _unfit(trained, reason) from None
     return adapted
@@ -85,6 +122,16 @@ def _check_fit(trained: Trained, model: nn.Module, weights: dict[str, Tensor]) -
         if value.shape != own[name].shape:
             raise _unfit(
                 trained, f"{name} is {tuple(value.shape)}, the model's is {tuple(own[name].shape)}"
+            )
+
+
+def _check_finite(trained: Trained, weights: dict[str, Tensor]) -> None:
+    for name, value in weights.items():
+        if value.is_complex() or not bool(torch.isfinite(value.float()).all()):
+            bad = int(value.numel() - torch.isfinite(value.float()).sum())
+            raise UsageError(
+                f"the weights in {trained.name} are not finite: {name} holds NaN or infinity"
+                f" {bad} times; the run that wrote them came to nothing"
             )
 
 

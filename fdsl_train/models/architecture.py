@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import timm
+import torch
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
@@ -65,18 +66,31 @@ def create_model(
     Raises:
         UsageError: if timm has no such model, or it does not take a setting.
     """
-    name = architecture.model
-    arguments: dict[str, Any] = dict(architecture.sizes())
-    if drop_path:
-        arguments["drop_path_rate"] = drop_path
     seed_all(Key(seed, "init"))
+    return _build(architecture, num_classes, {"drop_path_rate": drop_path} if drop_path else {})
+
+
+def outline(architecture: Architecture, *, num_classes: int = 1) -> nn.Module:
+    """The same model without memory for its weights: names and shapes, at no cost for any size.
+
+    Raises:
+        UsageError: if timm has no such model, or it does not take a setting.
+    """
+    with torch.device("meta"):
+        return _build(architecture, num_classes, {})
+
+
+def _build(architecture: Architecture, num_classes: int, more: dict[str, Any]) -> nn.Module:
+    name = architecture.model
+    arguments: dict[str, Any] = architecture.sizes() | more
     try:
         model: nn.Module = timm.create_model(
             name, pretrained=False, num_classes=num_classes, **arguments
         )
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, OverflowError) as error:
         given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        raise UsageError(f"model: {name} cannot be built with {given}: {error}") from None
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UsageError(f"model: {name} cannot be built with {given}: {reason}") from None
     return model
 
 

@@ -1,16 +1,27 @@
 """A trained model as a folder for ``timm.create_model('local-dir:...', pretrained=True)``."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.models import save_for_hf
-from torch import nn
+from torch import Tensor, nn
 
+from fdsl_gen.core.errors import FdslError
 from fdsl_train.config import Resolved
 from fdsl_train.models.architecture import published
+from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training.run_dir import EXPORT
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+DIGEST = (
+    "fdsl_digest"  # in the configuration, of its other entries and of all weights; timm skips it
+)
 
 _OF_TIMMS_WEIGHTS = (
     "description",
@@ -38,9 +49,35 @@ def export(
 
     Returns:
         The folder.
+
+    Raises:
+        FdslError: if it cannot be written.
     """
-    fresh = output / f".{EXPORT}.tmp"
-    shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed here
+    fresh, final = output / f".{EXPORT}.tmp", output / EXPORT
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed here
+        _write(fresh, model, config, class_names)
+        if final.exists():
+            shutil.rmtree(final)
+        fresh.rename(final)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FdslError(
+            f"cannot write the export {final}: {reason}; the checkpoint of the last step is whole:"
+            " make room and start the same command with --resume auto"
+        ) from None
+    return final
+
+
+def digest_of(config: dict[str, Any], weights: dict[str, Tensor]) -> str:
+    """What :data:`DIGEST` must be in an export of these parts."""
+    rest = {key: config[key] for key in sorted(config) if key != DIGEST}
+    return value_digest([rest, {name: weights[name] for name in sorted(weights)}])
+
+
+def _write(
+    folder: Path, model: nn.Module, config: Resolved, class_names: tuple[str, ...] | None
+) -> None:
     # timm would repeat what it knows of its own weights of this architecture.
     known = dataclasses.asdict(published(config.model))
     not_ours = {key: None for key in _OF_TIMMS_WEIGHTS if known.get(key) is not None}
@@ -49,7 +86,7 @@ def export(
         settings["label_names"] = list(class_names)
     save_for_hf(
         model,
-        str(fresh),
+        str(folder),
         model_config=settings,
         safe_serialization=True,
         data_config={
@@ -60,11 +97,8 @@ def export(
             "crop_pct": config.crop_pct,
         },
     )
+    written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    written[DIGEST] = digest_of(written, load_file(folder / WEIGHTS))
+    (folder / CONFIG).write_text(json.dumps(written, indent=2), encoding="utf-8")
     # safetensors makes its file for the owner only; others may read what they may read elsewhere.
-    mode = (fresh / "config.json").stat().st_mode
-    (fresh / "model.safetensors").chmod(mode)
-    final = output / EXPORT
-    if final.exists():
-        shutil.rmtree(final)
-    fresh.rename(final)
-    return final
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)

@@ -2,22 +2,36 @@
 
 import dataclasses
 import json
+import math
+import os
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from xxhash import xxh3_128
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from fdsl_gen.core.errors import UsageError
-from fdsl_train.models.architecture import Architecture, published
-from fdsl_train.models.third_party import load_file_of, model_name_in, weights_in
+from fdsl_gen.core import settings as core_settings
+from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_train.config import TrainConfig
+from fdsl_train.models import export
+from fdsl_train.models.architecture import Architecture, outline, published
+from fdsl_train.models.third_party import (
+    as_class_names,
+    class_names_in,
+    model_name_in,
+    weights_in,
+)
+from fdsl_train.models.torch_file import check_regular, not_a_checkpoint, read_torch_file
+from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training import checkpoint
 
 # Arguments of a constructor that an export lists and that need no field: the first is read apart,
 # the others are those of every model here.
 _IMPLIED = {"num_classes", "in_chans", "global_pool"}
+_MOST_JSON = 64_000_000  # bytes; the names of 22,000 classes take two million
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +44,17 @@ class Inputs:
     crop_pct: float
 
     @classmethod
-    def of(cls, settings: dict[str, Any]) -> "Inputs":
-        """The fields among the settings of a run or of an export."""
-        return cls(
-            mean=tuple(settings["mean"]),
-            std=tuple(settings["std"]),
-            interpolation=settings["interpolation"],
-            crop_pct=settings["crop_pct"],
-        )
+    def of(cls, settings: dict[str, Any], name: str) -> "Inputs":
+        """The fields among the settings of a run or of an export, which ``name`` holds.
+
+        Raises:
+            UsageError: if one is missing, or cannot be.
+        """
+        inputs = cls(**_checked(cls, settings, name))
+        for field in ("mean", "std"):
+            if len(getattr(inputs, field)) != 3:
+                raise UsageError(f"{name}: {field} must be 3 numbers, one for each color")
+        return inputs
 
     def settings(self) -> dict[str, Any]:
         """The fields by name."""
@@ -55,6 +72,7 @@ class Trained:
         num_classes: width of its head; None if it has none.
         class_names: by label, if they are known.
         weights: by name.
+        notes: what the user should know of how the file was read.
     """
 
     name: str
@@ -63,15 +81,11 @@ class Trained:
     num_classes: int | None
     class_names: tuple[str, ...] | None
     weights: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Hexadecimal; the same for the same weights, wherever they were read."""
-        hashed = xxh3_128()
-        for name in sorted(self.weights):
-            hashed.update(name.encode())
-            flat = self.weights[name].contiguous().view(-1).view(torch.uint8)
-            hashed.update(flat.numpy().data)
-        return hashed.hexdigest()
+        return value_digest({name: self.weights[name] for name in sorted(self.weights)})
 
 
 def read_trained(
@@ -87,23 +101,26 @@ def read_trained(
 
     Raises:
         UsageError: if there is nothing of the kind, or it is of another architecture than asked.
+        Mismatch: if it is ours and damaged.
     """
     asked = asked or {}
-    if path.is_dir():
-        if (path / "config.json").exists():
+    if os.path.isdir(path):  # unlike Path's, never raises, whatever the name
+        if (path / export.CONFIG).exists():
             trained = _read_export(path)
         elif (path / checkpoint.LAST).exists():
             return read_trained(path / checkpoint.LAST, asked, averaged=averaged)
         else:
-            raise UsageError(f"{path} holds neither {checkpoint.LAST} nor an exported config.json")
+            raise UsageError(
+                f"{path} holds neither {checkpoint.LAST} nor an exported {export.CONFIG}"
+            )
         if averaged:
             raise UsageError(f"{path} holds one set of weights; leave --use-ema out")
     else:
-        payload = load_file_of(path)
-        if "format" in payload and "config" in payload:
-            trained = _read_ours(path, payload, averaged)
-        else:
-            return _read_foreign(path, payload, asked, averaged)
+        safe = path.suffix == ".safetensors"
+        payload: dict[str, Any] = dict(_read_safetensors(path)) if safe else read_torch_file(path)
+        if safe or not checkpoint.is_ours(payload):
+            return _read_third_party(path, payload, asked, averaged)
+        trained = _read_ours(path, payload, averaged)
     for name, value in asked.items():
         if (
             value is not None
@@ -114,77 +131,196 @@ def read_trained(
                 f"{name}: {path} was trained with {getattr(trained.architecture, name)},"
                 f" not {value}; leave it out"
             )
+    _check_head(trained)
     return trained
 
 
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    check_regular(path)
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except (SafetensorError, ValueError, RuntimeError, LookupError, TypeError):
+        raise not_a_checkpoint(path) from None
+
+
 def _read_ours(path: Path, payload: dict[str, Any], averaged: bool) -> Trained:
-    if payload["format"] != checkpoint.FORMAT:
-        raise UsageError(f"{path} is not a checkpoint made by this version of fdsl-train")
-    names = payload["class_names"]
+    checkpoint.check(path, payload)
+    if averaged and "model_ema" not in payload:
+        raise UsageError(f"{path} holds no averaged weights; leave --use-ema out")
+    config, names = payload.get("config"), payload.get("class_names")
+    weights = payload.get("model_ema" if averaged else "model")
+    if not isinstance(weights, dict) or not isinstance(config, dict):
+        raise not_a_checkpoint(path)
     return Trained(
         name=str(path),
-        architecture=Architecture.of(payload["config"]),
-        inputs=Inputs.of(payload["config"]),
-        num_classes=payload["num_classes"],
-        class_names=None if names is None else tuple(names),
-        weights=weights_in(payload, str(path), averaged=averaged),
+        architecture=_architecture(config, str(path)),
+        inputs=Inputs.of(config, str(path)),
+        num_classes=_count(payload.get("num_classes"), str(path)),
+        class_names=None if names is None else as_class_names(names),
+        weights={k: v for k, v in weights.items() if isinstance(v, Tensor)},
     )
 
 
 def _read_export(path: Path) -> Trained:
+    where = path / export.CONFIG
+    config = _read_json(where)
+    weights = _read_safetensors(path / export.WEIGHTS)
+    if export.DIGEST in config and config[export.DIGEST] != export.digest_of(config, weights):
+        raise Mismatch(
+            f"{path} is damaged: its files do not fit the digest in {export.CONFIG}; take another"
+            f" copy, or, if you changed {export.CONFIG} yourself, delete {export.DIGEST!r} from it"
+        )
+    arguments = config.get("model_args", {})
+    inputs = config.get("pretrained_cfg", config)  # flat in timm before 0.9
+    if not isinstance(arguments, dict) or not isinstance(inputs, dict):
+        raise UsageError(f"{where}: model_args and pretrained_cfg must be mappings")
+    if not isinstance(config.get("architecture"), str):
+        raise UsageError(
+            f"{where} names no architecture of timm's; it is no model exported by timm"
+        )
+    known = {field.name for field in dataclasses.fields(Architecture)}
+    strange = sorted(arguments.keys() - known - _IMPLIED)
+    if strange:
+        raise UsageError(
+            f"{path} was built with {strange[0]}={arguments[strange[0]]}, which fdsl-train has"
+            " no setting for"
+        )
+    side = inputs.get("input_size")
+    if not isinstance(side, list) or len(side) != 3 or side[1] != side[2]:
+        raise UsageError(f"{where}: input_size must be [3, SIDE, SIDE], not {_short(side)}")
+    usual = dataclasses.asdict(published(config["architecture"]))
+    inputs = usual | {key: value for key, value in inputs.items() if value is not None}
+    named = arguments | {"model": config["architecture"], "img_size": side[-1]}
+    names = config.get("label_names", inputs.get("label_names"))
+    count = config.get("num_classes", inputs.get("num_classes"))
+    return Trained(
+        name=str(path),
+        architecture=_architecture(named, str(where)),
+        inputs=Inputs.of(inputs, str(where)),
+        num_classes=None if count is None else _count(count, str(where)) or None,
+        class_names=None if names is None else as_class_names(names),
+        weights=weights,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    check_regular(path)
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        arguments: dict[str, Any] = config.get("model_args", {})
-        inputs = config["pretrained_cfg"]
-        architecture = Architecture.of(
-            arguments | {"model": config["architecture"], "img_size": inputs["input_size"][-1]}
-        )
-        known = {field.name for field in dataclasses.fields(Architecture)}
-        strange = sorted(arguments.keys() - known - _IMPLIED)
-        if strange:
-            raise UsageError(
-                f"{path} was built with {strange[0]}={arguments[strange[0]]}, which fdsl-train has"
-                " no setting for"
-            )
-        names = config.get("label_names")
-        return Trained(
-            name=str(path),
-            architecture=architecture,
-            inputs=Inputs.of(inputs),
-            num_classes=config["num_classes"] or None,
-            class_names=None if names is None else tuple(names),
-            weights=load_file_of(path / "model.safetensors"),
-        )
-    except UsageError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{path} is not an exported model: {error}") from None
+        if path.stat().st_size > _MOST_JSON:
+            raise UsageError(f"{path} is larger than {_MOST_JSON / 1e6:.0f} MB")
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path} is not an exported model: it is no sound JSON") from None
+    if not isinstance(config, dict):
+        raise UsageError(f"{path} is not an exported model: it must be a mapping")
+    return config
 
 
-def _read_foreign(
+def _read_third_party(
     path: Path, payload: dict[str, Any], asked: dict[str, Any], averaged: bool
 ) -> Trained:
     model = asked.get("model") or model_name_in(payload)
     if model is None:
         raise UsageError(f"{path} does not say what model it is of; give timm's name with --model")
     inputs = dataclasses.asdict(published(model))
-    weights = weights_in(payload, str(path), averaged=averaged)
     size = {"model": model, "img_size": asked.get("img_size") or inputs["input_size"][-1]}
+    architecture = Architecture.of(asked | size)
+    empty = outline(architecture)
+    given = published(model).classifier or ()
+    classifiers = (given,) if isinstance(given, str) else tuple(given)
+    own = set(empty.state_dict())
+    found = weights_in(payload, str(path), own=own, classifiers=classifiers, averaged=averaged)
+    side = _trained_side(found.weights, empty) or architecture.img_size
     return Trained(
         name=str(path),
-        architecture=Architecture.of(asked | size),
-        inputs=Inputs.of(inputs),
-        num_classes=_head_width(model, weights),
-        class_names=None,
-        weights=weights,
+        architecture=dataclasses.replace(architecture, img_size=side),
+        inputs=Inputs(**{name: inputs[name] for name in Inputs.__dataclass_fields__}),
+        num_classes=_head_width(classifiers, found.weights),
+        class_names=class_names_in(payload),
+        weights=found.weights,
+        notes=found.notes,
     )
 
 
-def _head_width(model: str, weights: dict[str, Tensor]) -> int | None:
-    """Classes of the head among ``weights``; the authors of Swin call theirs ``head``."""
-    given = published(model).classifier or ()
-    names = [given] if isinstance(given, str) else list(given)
-    for name in [*names, "head"]:
-        if f"{name}.weight" in weights:
-            return len(weights[f"{name}.weight"])
+def _trained_side(weights: dict[str, Tensor], model: nn.Module) -> int | None:
+    """Side of the images, pixels, that the position embeddings of a vision transformer are for."""
+    kernel, table = weights.get("patch_embed.proj.weight"), weights.get("pos_embed")
+    if kernel is None or table is None or kernel.ndim != 4 or table.ndim != 3:
+        return None
+    if not hasattr(model, "num_prefix_tokens"):
+        return None
+    tokens = sum(
+        weights[name].shape[-2]
+        for name in ("cls_token", "dist_token", "reg_token", "register_tokens")
+        if name in weights and weights[name].ndim == 3
+    )
+    for count in (table.shape[1] - tokens, table.shape[1] - 1, table.shape[1]):
+        if count > 0 and math.isqrt(count) ** 2 == count:
+            return math.isqrt(count) * kernel.shape[-1]
     return None
+
+
+def _head_width(classifiers: tuple[str, ...], weights: dict[str, Tensor]) -> int | None:
+    """Classes of the head among ``weights``; the authors of Swin call theirs ``head``."""
+    for name in (*classifiers, "head"):
+        weight = weights.get(f"{name}.weight")
+        if weight is not None and weight.ndim > 0:
+            return len(weight)
+    return None
+
+
+def _check_head(trained: Trained) -> None:
+    """A width that is only said must not be believed: a head of that size would be made."""
+    given = published(trained.architecture.model).classifier or ()
+    width = _head_width((given,) if isinstance(given, str) else tuple(given), trained.weights)
+    if trained.num_classes is not None and width not in (None, trained.num_classes):
+        raise UsageError(
+            f"{trained.name} says it has {trained.num_classes} classes, and its head has {width}"
+        )
+    if width is None and trained.num_classes is not None:
+        raise UsageError(
+            f"{trained.name} says it has {trained.num_classes} classes and has no head"
+        )
+
+
+def _architecture(settings: dict[str, Any], name: str) -> Architecture:
+    return Architecture(**_checked(Architecture, settings, name))
+
+
+def _checked(cls: Any, settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """The fields of ``cls`` among settings from a file, by the types and bounds of a recipe's."""
+    annotations = typing.get_type_hints(TrainConfig)
+    bounds = {field.name: field.metadata["bounds"] for field in dataclasses.fields(TrainConfig)}
+    values = {}
+    for field in dataclasses.fields(cls):
+        value = settings.get(field.name)
+        if value is None and field.default is dataclasses.MISSING:
+            raise UsageError(f"{name}: {field.name} is missing")
+        try:
+            values[field.name] = core_settings.convert(
+                value, annotations[field.name], field.name, bounds[field.name]
+            )
+        except UsageError as error:
+            raise UsageError(f"{name}: {_short(error)}") from None
+        except (RecursionError, ValueError, OverflowError):
+            raise UsageError(f"{name}: {field.name} cannot be what it is there") from None
+    return values
+
+
+def _count(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UsageError(f"{name}: num_classes must be an integer from 0 on, not {_short(value)}")
+    return value
+
+
+def _short(value: Any) -> str:
+    """A value of a file, in a message."""
+    try:
+        text = str(value)
+    except (RecursionError, ValueError):
+        return "what it is there"
+    return text if len(text) <= 200 else text[:200] + " ..."

@@ -2,11 +2,10 @@
 
 A checkpoint is a dictionary of tensors, numbers, texts, lists and dictionaries, so that
 ``torch.load(weights_only=True)`` reads it, and any program that knows timm's key ``model``. It
-appears under its name whole or not at all.
+appears under its name whole or not at all, and holds a digest of all the rest.
 """
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ import torch
 from torch import Tensor
 
 from fdsl_gen import store
-from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
+from fdsl_train.models.torch_file import not_a_checkpoint, read_torch_file
+from fdsl_train.models.value_digest import value_digest
 
-FORMAT = 1
+FORMAT = 2
 LAST = "last.pth.tar"
 BEST = "model_best.pth.tar"
 
@@ -37,24 +38,64 @@ def plain(value: Any) -> Any:
 
 
 def save(path: Path, payload: dict[str, Any]) -> None:
-    """Write a checkpoint, replacing what stands there in one step."""
+    """Write a checkpoint, replacing what stands there in one step.
+
+    Raises:
+        FdslError: if it cannot be written; what stood there stays.
+    """
+    whole = plain(payload | {"format": FORMAT})
     buffer = io.BytesIO()
-    torch.save(plain(payload | {"format": FORMAT}), buffer)
-    store.write(path, buffer.getvalue())
+    torch.save(whole | {"digest": value_digest(whole)}, buffer)
+    try:
+        store.write(path, buffer.getvalue())
+    except OSError as error:
+        kept = "the one before it is whole" if path.exists() else "there is none before it"
+        raise FdslError(
+            f"cannot write the checkpoint {path}: {error.strerror or error}; {kept}; make room and"
+            " start the same command with --resume auto"
+        ) from None
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, tensors on the CPU.
+    """Read a checkpoint, tensors on the CPU and mapped from the file.
 
     Raises:
         UsageError: if there is none, or it is not one of ours.
+        Mismatch: if it is not as it was written.
     """
-    try:
-        payload = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UsageError(f"no such checkpoint: {path}") from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-        raise UsageError(f"{path} is not a checkpoint, or it is damaged") from None
-    if not isinstance(payload, dict) or payload.get("format") != FORMAT:
-        raise UsageError(f"{path} is not a checkpoint made by this version of fdsl-train")
+    payload = read_torch_file(path)
+    if not is_ours(payload):
+        raise not_ours(path)
+    check(path, payload)
     return payload
+
+
+def is_ours(payload: dict[str, Any]) -> bool:
+    """Whether a file was written by this module, even if one of its names is damaged."""
+    return len({"format", "config", "digest"} & payload.keys()) > 1
+
+
+def check(path: Path, payload: dict[str, Any]) -> None:
+    """Refuse a checkpoint of ours that is not as it was written.
+
+    Raises:
+        UsageError: if it is of another version.
+        Mismatch: if it is damaged.
+    """
+    if payload.get("format") != FORMAT:
+        raise not_ours(path)
+    rest = {name: value for name, value in payload.items() if name != "digest"}
+    try:
+        sound = payload.get("digest") == value_digest(rest)
+    except (TypeError, ValueError, RuntimeError):
+        raise not_a_checkpoint(path) from None
+    if not sound:
+        raise Mismatch(
+            f"{path} is damaged: its content does not fit the digest in it; take another copy, or"
+            f" {BEST} of the same run"
+        )
+
+
+def not_ours(path: Path) -> UsageError:
+    """The refusal of a checkpoint of others, or of another version."""
+    return UsageError(f"{path} is not a checkpoint made by this version of fdsl-train")

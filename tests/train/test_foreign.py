@@ -1,19 +1,24 @@
 """Files of others: every layout of weights, and what must not be loaded."""
 
 import argparse
+import dataclasses
 import itertools
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from small_models import MODELS, asked, built, same_but, written
+from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.models.adapt import model_for
+from fdsl_train.models.adapt import model_for, resize_note
 from fdsl_train.models.pretrained import read_trained
+from fdsl_train.models.third_party import weights_in
 
 
 def layouts() -> dict[str, Any]:
@@ -32,6 +37,208 @@ def layouts() -> dict[str, Any]:
         },
         "headless": lambda weights: {k: v for k, v in weights.items() if not k.startswith("head")},
     }
+
+
+VIT = "vit_tiny_patch16_224"
+
+
+def prefixed(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + key: value for key, value in weights.items()}
+
+
+def without_head(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in weights.items() if not key.startswith("head")}
+
+
+def other_parts(prefix: str, width: int = 7) -> dict[str, Tensor]:
+    """Weights that are not the model's, of a projection or prediction network."""
+    shapes = {"0.weight": (width, 24), "1.running_mean": (width,), "3.weight": (5, width)}
+    return {prefix + key: torch.ones(shape) for key, shape in shapes.items()}
+
+
+def of_methods() -> dict[str, Any]:
+    """Checkpoints of training methods: payload, and what of it is no part of the model."""
+
+    def dino(weights: dict[str, Tensor]) -> Any:
+        teacher = prefixed(without_head(weights), "backbone.") | other_parts("head.mlp.")
+        student = {f"module.{k}": torch.full_like(v, 9.0) for k, v in teacher.items()}
+        return {"student": student, "teacher": teacher, "epoch": 99, "args": None}
+
+    def moco(weights: dict[str, Tensor]) -> Any:
+        base = without_head(weights) | other_parts("head.")
+        return {
+            "arch": "vit_small",
+            "state_dict": prefixed(base, "module.base_encoder.")
+            | prefixed({k: v + 1 for k, v in base.items()}, "module.momentum_encoder.")
+            | other_parts("module.predictor."),
+            "optimizer": {"state": {}},
+        }
+
+    def mae(weights: dict[str, Tensor]) -> Any:
+        decoder = {"mask_token": torch.ones(1, 1, 8), "decoder_pos_embed": torch.ones(1, 17, 8)}
+        decoder |= prefixed(weights, "decoder_blocks.0.")
+        return {"model": without_head(weights) | decoder, "args": argparse.Namespace(lr=1.0)}
+
+    def simmim(weights: dict[str, Tensor]) -> Any:
+        inside = prefixed(without_head(weights) | {"mask_token": torch.ones(1, 1, 24)}, "encoder.")
+        return {"model": inside | {"decoder.0.weight": torch.ones(3, 3)}}
+
+    return {
+        "DINO": (dino, "head (3)"),
+        "MoCo v3": (moco, "head (3), momentum (", "predictor (3)"),
+        "MAE": (mae, "decoder (", "mask (1)"),
+        "SimMIM": (simmim, "decoder (1), mask (1)"),
+    }
+
+
+@pytest.mark.parametrize("method", of_methods())
+def test_what_belongs_to_a_method_is_left_out_and_said(tmp_path: Path, method: str) -> None:
+    make, *parts = of_methods()[method]
+    weights = built(VIT).state_dict()
+    trained = read_trained(written(tmp_path / "x.pth", make(weights)), asked(VIT))
+    assert trained.num_classes is None
+    same_but(model_for(trained, num_classes=3), weights, ["head"])
+    said = " ".join(trained.notes)
+    assert all(part in said for part in parts), said
+    assert ("the weights are the teacher's" in said) == (method == "DINO")
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        *("backbone.", "model.", "encoder.", "base_encoder.", "teacher.", "student.", "module."),
+        *("module.backbone.", "model.encoder.", "_orig_mod.module.model.", "teacher.backbone."),
+    ],
+)
+@pytest.mark.parametrize("place", ["", "state_dict"])
+def test_prefixes_of_others(tmp_path: Path, prefix: str, place: str) -> None:
+    weights = built(VIT).state_dict()
+    inside = prefixed(weights, prefix)
+    path = written(tmp_path / "x.pth", {place: inside} if place else inside)
+    trained = read_trained(path, asked(VIT))
+    assert (trained.num_classes, trained.notes) == (5, ())
+    same_but(model_for(trained), weights, [])
+
+
+def test_a_classifier_beside_a_backbone_is_kept(tmp_path: Path) -> None:
+    weights = built(VIT).state_dict()
+    head = {key: value for key, value in weights.items() if key.startswith("head")}
+    path = written(tmp_path / "x.pth", prefixed(without_head(weights), "backbone.") | head)
+    same_but(model_for(read_trained(path, asked(VIT))), weights, [])
+
+
+def test_a_model_that_has_such_names_itself_keeps_them(tmp_path: Path) -> None:
+    own = {"encoder.a.weight": torch.ones(2), "head.weight": torch.ones(1)}
+    found = weights_in(
+        {"module." + key: value for key, value in own.items()},
+        "x",
+        own=set(own),
+        classifiers=("head",),
+        averaged=False,
+    )
+    assert found.weights == own
+
+
+def test_plain_values_of_training_scripts_are_read(tmp_path: Path) -> None:
+    weights = built(VIT).state_dict()
+    arguments = argparse.Namespace(output_dir=Path("/data/out"), lr=np.float64(1e-3))
+    more = {
+        "args": arguments,
+        "best": np.float32(81.5),
+        "flag": np.bool_(True),
+        "epoch": np.int64(3),
+        "metric": np.array([1.0, 2.0]),
+        "rng": np.random.RandomState(0).get_state(),
+        "path": PureWindowsPath("C:/out"),
+    }
+    trained = read_trained(written(tmp_path / "x.pth", {"model": weights} | more), asked(VIT))
+    same_but(model_for(trained), weights, [])
+    renamed = (tmp_path / "x.pth").read_bytes().replace(b"numpy._core", b"numpy._cora")
+    (tmp_path / "y.pth").write_bytes(renamed)
+    with pytest.raises(UsageError, match=r"needs numpy\._cora\.multiarray"):
+        read_trained(tmp_path / "y.pth", asked(VIT))
+
+
+def test_the_old_format_of_files_is_read(tmp_path: Path) -> None:
+    weights = built(VIT).state_dict()
+    torch.save({"model": weights}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
+    same_but(model_for(read_trained(tmp_path / "x.pth", asked(VIT))), weights, [])
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "sentence"),
+    [
+        (
+            "deit_tiny_distilled_patch16_224",
+            VIT,
+            "have a distillation token, which the model lacks",
+        ),
+        (VIT, "deit_tiny_distilled_patch16_224", "lack a distillation token, which the model has"),
+        ("vit_tiny_r4", VIT, r"have register tokens \(4\), which the model lacks.*'reg'"),
+        (VIT, "vit_small_patch16_dinov3", r"lack register tokens \(4\), which the model has"),
+        ("no class token", VIT, "lack a class token, which the model has"),
+        (VIT, "vit_base_patch16_siglip_224", "have a class token, which the model lacks"),
+        (
+            "averaging",
+            VIT,
+            r"average over the patches \(fc_norm\) before the head, where the model",
+        ),
+        ("patches of 8", VIT, "are for patches of 8 px, the model has patches of 16 px"),
+        ("patches of 32", VIT, "are for patches of 32 px, the model has patches of 16 px"),
+        ("gray", VIT, "are for images of 1 channels, the model takes 3"),
+    ],
+)
+def test_refusals_say_what_is_different(
+    tmp_path: Path, theirs: str, ours: str, sentence: str
+) -> None:
+    sizes = {"img_size": 64, "embed_dim": 24, "depth": 1, "num_heads": 2, "num_classes": 5}
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        "vit_tiny_r4": (VIT, {"reg_tokens": 4}),
+        "no class token": (VIT, {"class_token": False, "global_pool": "avg", "fc_norm": False}),
+        "averaging": (VIT, {"global_pool": "avg"}),
+        "patches of 8": (VIT, {"patch_size": 8}),
+        "patches of 32": (VIT, {"patch_size": 32}),
+        "gray": (VIT, {"in_chans": 1}),
+    }
+    name, more = kinds.get(theirs, (theirs, {}))
+    weights = timm.create_model(name, **(sizes | more)).state_dict()
+    path = written(tmp_path / "x.pth", {"model": weights})
+    small = {"embed_dim": 24, "depth": 1, "num_heads": 2}
+    with pytest.raises(UsageError, match=rf"do not fit {ours}: they {sentence}") as refused:
+        model_for(read_trained(path, {"model": ours, "img_size": 64} | small), num_classes=3)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["blocks.0.attn.qkv.weight", "head.weight"])
+def test_weights_that_are_not_finite(tmp_path: Path, value: float, name: str) -> None:
+    weights = built(VIT).state_dict()
+    weights[name][1, 2] = value
+    trained = read_trained(written(tmp_path / "x.pth", weights), asked(VIT))
+    for classes in (None, 3):
+        with pytest.raises(UsageError, match=rf"x\.pth are not finite: {name} holds NaN or inf"):
+            model_for(trained, num_classes=classes)
+
+
+@pytest.mark.parametrize("side", [None, 64, 96])
+def test_the_size_of_training_is_read_from_the_positions(tmp_path: Path, side: int | None) -> None:
+    """timm's checkpoints do not say it; its own weights of this model are for 224 px."""
+    weights = built(VIT, img_size=96).state_dict()
+    path = written(tmp_path / "x.pth", {"arch": VIT, "state_dict": weights})
+    trained = read_trained(path, asked(VIT, img_size=side))
+    assert trained.architecture.img_size == 96
+    same_but(model_for(trained), weights, [])
+    said = resize_note(trained, side)
+    assert said == ("positions are interpolated from 96 px to 64 px" if side == 64 else None)
+
+
+def test_a_size_that_makes_the_model_huge(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.pth", built(VIT).state_dict())
+    for more in ({"img_size": 10**6}, {"depth": 10**9}, {"embed_dim": 2 * 10**6}):
+        with pytest.raises(UsageError, match="far fewer than a model with"):
+            trained = read_trained(path, asked(VIT) | {"img_size": 64})
+            sized = dataclasses.replace(trained.architecture, **more)
+            model_for(dataclasses.replace(trained, architecture=sized), num_classes=3)
 
 
 @pytest.mark.parametrize("layout", layouts())

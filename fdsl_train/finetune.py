@@ -15,7 +15,9 @@ from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
 from fdsl_train.models.adapt import model_for, resize_note
 from fdsl_train.models.architecture import Architecture, create_model, published
+from fdsl_train.models.class_labels import ClassOrder, model_labels
 from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training.progress import Say
 from fdsl_train.training.run import Run, train
 
@@ -28,16 +30,23 @@ class Start:
         checkpoint: a file or folder of weights; None starts from freshly drawn ones.
         keep_head: keep the trained classifier instead of drawing a new one.
         averaged: take the moving average of the weights that is kept in the file.
+        class_order: how a head that is kept counts classes that its file does not name.
     """
 
     checkpoint: Path | None
     keep_head: bool = False
     averaged: bool = False
+    class_order: ClassOrder | None = None
 
     def __post_init__(self) -> None:
         if self.checkpoint is None and (self.keep_head or self.averaged):
             flag = "--keep-head" if self.keep_head else "--use-ema"
             raise UsageError(f"{flag}: --from-scratch has nothing to take it from; leave it out")
+        if self.class_order is not None and not self.keep_head:
+            raise UsageError(
+                "--class-order: says what a trained head means, and the head is new; leave it out,"
+                " or keep the trained one with --keep-head"
+            )
 
 
 def finetune(
@@ -86,7 +95,8 @@ def finetune(
     resolved = dataclasses.replace(config, **dataclasses.asdict(architecture)).resolve(
         num_samples(sources.train)
     )
-    model = _first_weights(resolved, trained, start, sources, say)
+    labels = _kept_labels(trained, start, sources)
+    model = _first_weights(resolved, trained, labels, sources, say)
     trainer = train(
         Run(
             config=resolved,
@@ -96,7 +106,7 @@ def finetune(
             source=sources.train,
             validation=sources.validation,
             output=output,
-            start=trained.digest() if trained is not None else "",
+            start="" if trained is None else value_digest([trained.digest(), labels]),
         ),
         resume=resume,
         say=say,
@@ -140,10 +150,30 @@ def _with_size(config: TrainConfig, architecture: Architecture) -> Architecture:
     return dataclasses.replace(architecture, img_size=config.img_size or architecture.img_size)
 
 
+def _kept_labels(trained: Trained | None, start: Start, sources: Opened) -> list[int] | None:
+    """The label in the trained head for each label of the data; None for a new head."""
+    if trained is None or not start.keep_head:
+        return None
+    classes = sources.train.num_classes
+    if trained.num_classes != classes:
+        width = (
+            "is missing" if trained.num_classes is None else f"has {trained.num_classes} classes"
+        )
+        raise UsageError(
+            f"--keep-head: the head of {trained.name} {width}, the data has {classes}; leave it out"
+            " for a new head"
+        )
+    return model_labels(trained, sources.train, start.class_order)
+
+
 def _first_weights(
-    config: Resolved, trained: Trained | None, start: Start, sources: Opened, say: Say
+    config: Resolved,
+    trained: Trained | None,
+    labels: list[int] | None,
+    sources: Opened,
+    say: Say,
 ) -> nn.Module:
-    """The model before the first step; says where its weights are from."""
+    """The model before the first step, its head kept by ``labels``; says where it is from."""
     classes = sources.train.num_classes
     if trained is None:
         say(f"from scratch: {config.model} with freshly drawn weights, {classes} classes")
@@ -153,17 +183,9 @@ def _first_weights(
             drop_path=config.drop_path,
             seed=config.seed,
         )
-    if start.keep_head and trained.num_classes != classes:
-        width = (
-            "is missing" if trained.num_classes is None else f"has {trained.num_classes} classes"
-        )
-        raise UsageError(
-            f"--keep-head: the head of {trained.name} {width}, the data has {classes}; leave it out"
-            " for a new head"
-        )
     side = trained.architecture.img_size
     sizes = f", {side} px to {config.img_size} px" if side != config.img_size else ""
-    head = "its own head kept" if start.keep_head else f"new head for {classes} classes"
+    head = "its own head kept" if labels is not None else f"new head for {classes} classes"
     alone = ", which alone is trained" if config.freeze == "backbone" else ""
     say(f"start {trained.name}{sizes}, {head}{alone}")
     resized = resize_note(trained, config.img_size)
@@ -171,8 +193,9 @@ def _first_weights(
         say(note)
     return model_for(
         trained,
-        num_classes=None if start.keep_head else classes,
+        num_classes=classes if labels is None else None,
         img_size=config.img_size,
         drop_path=config.drop_path,
         seed=config.seed,
+        labels=labels,
     )

@@ -13,8 +13,7 @@ from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Looking
 from fdsl_train.data.open import Where, open_one
-from fdsl_train.data.sources.base import Source
-from fdsl_train.models.pretrained import Trained
+from fdsl_train.models.class_labels import ClassOrder, model_class_names, model_labels
 from fdsl_train.training.progress import Say
 
 _TOP = 5
@@ -60,6 +59,7 @@ def evaluate(
     where: Where,
     *,
     split: str | None,
+    class_order: ClassOrder | None,
     report: Path | None,
     confusion: Path | None,
     say: Say,
@@ -70,6 +70,7 @@ def evaluate(
         looking: which, and how.
         where: the images.
         split: which part of them; None takes the one to validate on.
+        class_order: how the model counts classes that its file does not name.
         report: CSV file to write, a row per class.
         confusion: picture to draw of which classes are taken for which.
         say: takes lines for the user.
@@ -79,9 +80,10 @@ def evaluate(
     """
     trained = looking.read()
     source, label = open_one(where, split)
-    to_model = _model_labels(trained, source)
+    to_model = model_labels(trained, source, class_order)
+    names = model_class_names(trained, source, to_model)
     model = looking.build(trained, head=True)
-    classes = len(_class_names(trained, source))
+    classes = len(names)
     if confusion is not None:
         check_picture(confusion)
         if classes > MOST_CLASSES:
@@ -92,11 +94,10 @@ def evaluate(
     looking.announce(trained, say)
     counts = Counts(classes, confusion=confusion is not None)
     for logits, labels in looking.outputs(source, trained, model):
-        counts.add(logits.float(), to_model[labels])
+        counts.add(logits.float(), torch.tensor(to_model)[labels])
     top1, top5 = counts.percent()
     images = int(counts.images.sum())
     say(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")
-    names = _class_names(trained, source)
     if report is not None:
         store.write(report, _table(counts, names).encode())
         say(f"report {report}")
@@ -105,35 +106,6 @@ def evaluate(
         draw_confusion(confusion, counts.confusion.numpy(), names, f"{label}, top-1 {top1:.1f} %")
         say(f"picture {confusion}")
     return counts
-
-
-def _class_names(trained: Trained, source: Source) -> tuple[str, ...]:
-    """Names by label of the model; those of the data or plain numbers where it has none."""
-    if trained.class_names is not None:
-        return trained.class_names
-    if source.class_names is not None:
-        return source.class_names
-    return tuple(str(label) for label in range(source.num_classes))
-
-
-def _model_labels(trained: Trained, source: Source) -> Tensor:
-    """The model's label for every label of the data, int64 (num_classes of the data,).
-
-    Where both have names, those count, so that the data may lack classes.
-    """
-    if trained.class_names is not None and source.class_names is not None:
-        places = {name: label for label, name in enumerate(trained.class_names)}
-        unknown = [name for name in source.class_names if name not in places]
-        if unknown:
-            raise UsageError(
-                f"{source.name} has the class {unknown[0]}, which {trained.name} was not trained on"
-                f" ({len(unknown)} of {len(source.class_names)} classes)"
-            )
-        return torch.tensor([places[name] for name in source.class_names])
-    if trained.num_classes != source.num_classes:
-        width = "no head" if trained.num_classes is None else f"{trained.num_classes} classes"
-        raise UsageError(f"{trained.name} has {width}, {source.name} has {source.num_classes}")
-    return torch.arange(source.num_classes)
 
 
 def _table(counts: Counts, names: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -27,6 +27,16 @@ def data_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def class_order_option(command: F) -> F:
+    """Decorate a command with the flag that says what the outputs of a nameless head mean."""
+    option = click.option(
+        "--class-order",
+        type=click.Choice(["natural", "text"]),
+        help="of a file of others that does not name its classes: timm's 1 2 10, or 1 10 2",
+    )
+    return option(command)
 
 
 def take_where(values: dict[str, Any]) -> "Where":
@@ -84,11 +94,13 @@ def _batch_options(command: F) -> F:
 @_checkpoint_options
 @data_options
 @click.option("--split", help="such as test; default: the part to validate on")
+@class_order_option
 @click.option("--report", type=_PATH, help="write a row per class to this CSV file")
 @click.option("--confusion", type=_PATH, help="draw which classes are taken for which, to a PNG")
 @_batch_options
 def evaluate(
     split: str | None,
+    class_order: Literal["natural", "text"] | None,
     report: Path | None,
     confusion: Path | None,
     batch_size: int,
@@ -106,6 +118,7 @@ def evaluate(
         _looking(values, batch_size, workers),
         where,
         split=split,
+        class_order=class_order,
         report=report,
         confusion=confusion,
         say=click.echo,

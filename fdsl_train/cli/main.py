@@ -4,13 +4,21 @@ PyTorch and timm are imported inside the commands, so that help and lists come a
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
 from fdsl_train import __version__
-from fdsl_train.cli.analysis import attention, data_options, evaluate, knn, plot, take_where
+from fdsl_train.cli.analysis import (
+    attention,
+    class_order_option,
+    data_options,
+    evaluate,
+    knn,
+    plot,
+    take_where,
+)
 from fdsl_train.cli.data_options import place_options, take_place
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.config import describe_recipes
@@ -112,6 +120,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 )
 @click.option("--from-scratch", is_flag=True, help="instead: start --model from nothing")
 @click.option("--keep-head", is_flag=True, help="keep the trained classifier; default: a new one")
+@class_order_option
 @click.option("--use-ema", is_flag=True, help="start from the moving average in the checkpoint")
 @click.option("--recipe", default="finetune_small", show_default=True, help="name or path")
 @data_options
@@ -127,6 +136,7 @@ def finetune(
     checkpoint: Path | None,
     from_scratch: bool,
     keep_head: bool,
+    class_order: Literal["natural", "text"] | None,
     use_ema: bool,
     recipe: str,
     val_split: float | None,
@@ -149,7 +159,9 @@ def finetune(
 
     start(
         recipe=recipe,
-        start=Start(checkpoint=checkpoint, keep_head=keep_head, averaged=use_ema),
+        start=Start(
+            checkpoint=checkpoint, keep_head=keep_head, averaged=use_ema, class_order=class_order
+        ),
         where=where,
         val_split=val_split,
         output=output,

@@ -1,22 +1,30 @@
-"""Apply every mutant of the table to a copy of the checkout and run the tests that belong to it."""
+"""Apply every mutant of the table to a copy of the checkout and run the tests that belong to it.
 
+Tests run in forked processes that have the large libraries already: importing them takes longer
+than most of the tests.
+"""
+
+import contextlib
 import os
-import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 
 import click
+import pytest
 
 from tests.mutants.table import ROOT, Mutant, read_table
 
+LIBRARIES = ("numba", "torch", "timm", "torchvision", "matplotlib.figure")
 TIMEOUT = 600  # seconds for the tests of one mutant
-PASSED, FAILED = 0, 1  # exit codes of pytest; others mean that the tests did not run
+PASSED, FAILED, STOPPED = 0, 1, -signal.SIGALRM  # pytest's exit codes, and that of a test that hung
 
 
 def copy_checkout(folder: Path) -> Path:
@@ -29,79 +37,100 @@ def copy_checkout(folder: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+    (folder / ".tmp").mkdir()
     return folder
 
 
-def run_tests(folder: Path, tests: Iterable[str]) -> tuple[int | None, str]:
-    """pytest's exit code, None if the time was over, and what it wrote."""
-    # No byte code: a file that changes twice in a second keeps the stamp that Python looks at.
-    # Machine code of changed kernels is kept with the copy.
-    own = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    own |= {"XDG_CACHE_HOME": str(folder / ".cache"), "TMPDIR": str(folder / ".tmp")}
-    (folder / ".tmp").mkdir(exist_ok=True)
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+def start_tests(folder: Path, tests: Iterable[str]) -> int:
+    """Run tests of a copy in a process of its own; its number. What it says is in ``.written``."""
+    number = os.fork()
+    if number:
+        return number
     try:
-        done = subprocess.run(
-            words, cwd=folder, env=os.environ | own, timeout=TIMEOUT,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return None, f"not done after {TIMEOUT} s"
-    return done.returncode, done.stdout
+        os.setsid()
+        signal.alarm(TIMEOUT)
+        os.chdir(folder)
+        with (folder / ".written").open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        # Machine code of changed kernels and temporary files stay with the copy. No byte code: a
+        # file that changes twice in a second keeps the stamp that Python looks at.
+        os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        os.environ |= {"XDG_CACHE_HOME": str(folder / ".cache"), "TMPDIR": str(folder / ".tmp")}
+        sys.dont_write_bytecode = True
+        tempfile.tempdir = None
+        sys.path[:] = [str(folder), *(p for p in sys.path if Path(p or ROOT).resolve() != ROOT)]
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+            del sys.modules[name]
+        # pytest would have liked to import the plugins among the libraries by itself.
+        quiet = ["-p", "no:cacheprovider", "-W", "ignore:Module already imported"]
+        code = int(pytest.main(["-x", "-q", *quiet, *tests]))
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    sys.stdout.flush()
+    os._exit(code)
 
 
-def try_mutant(mutant: Mutant, folder: Path) -> tuple[str, str]:
-    """A verdict (noticed, UNNOTICED, or a reason why it is unknown), and what pytest wrote."""
-    if complaint := mutant.complaint(folder):
-        return f"COULD NOT APPLY: {complaint}", ""
-    path = folder / mutant.file
-    original = path.read_text()
-    path.write_text(original.replace(mutant.text, mutant.replacement))
-    try:
-        code, written = run_tests(folder, mutant.tests)
-    finally:
-        path.write_text(original)
-    if code == FAILED or code is None:
-        return "noticed", written
-    return ("UNNOTICED" if code == PASSED else f"NO VERDICT: pytest returned {code}"), written
+def wait_for_one() -> tuple[int, int]:
+    """The next process that ends, and its exit code; nothing that it started is left."""
+    number, status = os.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(number, signal.SIGKILL)
+    return number, os.waitstatus_to_exitcode(status)
+
+
+def verdict_of(code: int) -> str:
+    """What the exit code of the tests says of a mutant."""
+    if code in (FAILED, STOPPED):
+        return "noticed"
+    return "UNNOTICED" if code == PASSED else f"NO VERDICT: the tests ended with {code}"
 
 
 @click.command()
 @click.option("--jobs", default=1, show_default=True, help="Mutants at a time.")
 @click.option("--only", multiple=True, help="Mutants whose name or file contains this text.")
-@click.option("--show", is_flag=True, help="Show what pytest wrote of mutants not noticed.")
+@click.option("--show", is_flag=True, help="Show what the tests wrote of mutants not noticed.")
 def main(jobs: int, only: tuple[str, ...], show: bool) -> None:
     """Apply wrong changes to copies of the checkout; every one must be noticed by its tests."""
     wanted = [m for m in read_table() if not only or any(t in m.name or t in m.file for t in only)]
     if not wanted:
         raise click.UsageError("no mutant has this text in its name or file")
+    if complaints := [f"{m.name}: {why}" for m in wanted if (why := m.complaint())]:
+        raise click.ClickException("these cannot be applied:\n" + "\n".join(complaints))
     began = time.monotonic()
+    for name in LIBRARIES:
+        import_module(name)
+    bad = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
-        copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for number in range(jobs):
-            copies.put(copy_checkout(Path(scratch) / str(number)))
-        code, written = run_tests(Path(scratch) / "0", sorted({t for m in wanted for t in m.tests}))
-        if code != PASSED:
-            click.echo(written)
+        free = [copy_checkout(Path(scratch).resolve() / str(number)) for number in range(jobs)]
+        start_tests(free[0], sorted({test for mutant in wanted for test in mutant.tests}))
+        if wait_for_one()[1] != PASSED:
+            click.echo((free[0] / ".written").read_text())
             raise click.ClickException("the tests fail without any change; mend that first")
         click.echo(f"the tests pass without a change ({time.monotonic() - began:.0f} s)")
 
-        def attempt(mutant: Mutant) -> tuple[Mutant, str, str, float]:
-            folder, start = copies.get(), time.monotonic()
-            try:
-                return mutant, *try_mutant(mutant, folder), time.monotonic() - start
-            finally:
-                copies.put(folder)
-
-        bad = 0
-        with ThreadPoolExecutor(jobs) as pool:
-            for mutant, verdict, written, seconds in pool.map(attempt, wanted):
-                click.echo(f"{seconds:5.0f} s  {mutant.name}: {verdict}")
-                if verdict != "noticed":
-                    bad += 1
-                    click.echo(f"         {mutant.breaks} ({mutant.file})")
-                    if show:
-                        click.echo(written)
+        running: dict[int, tuple[Mutant, Path, str, float]] = {}
+        todo = list(reversed(wanted))
+        while todo or running:
+            if todo and free:
+                mutant, folder = todo.pop(), free.pop()
+                original = (folder / mutant.file).read_text()
+                (folder / mutant.file).write_text(original.replace(mutant.text, mutant.replacement))
+                number = start_tests(folder, mutant.tests)
+                running[number] = mutant, folder, original, time.monotonic()
+                continue
+            number, code = wait_for_one()
+            mutant, folder, original, start = running.pop(number)
+            (folder / mutant.file).write_text(original)
+            free.append(folder)
+            verdict = verdict_of(code)
+            click.echo(f"{time.monotonic() - start:5.0f} s  {mutant.name}: {verdict}")
+            if verdict != "noticed":
+                bad += 1
+                click.echo(f"         {mutant.breaks} ({mutant.file})")
+                if show:
+                    click.echo((folder / ".written").read_text())
     minutes = (time.monotonic() - began) / 60
     click.echo(f"{len(wanted) - bad} of {len(wanted)} noticed, {minutes:.1f} minutes")
     sys.exit(1 if bad else 0)

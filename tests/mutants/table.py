@@ -35,7 +35,7 @@ class Mutant:
     tests: tuple[str, ...]
 
     def complaint(self, root: Path = ROOT) -> str | None:
-        """Why the mutant cannot be applied to the tree ``root``, or None."""
+        """Why the mutant cannot be applied to a checkout, or None."""
         path = root / self.file
         if not path.is_file():
             return f"there is no file {self.file}"

@@ -46,6 +46,12 @@ def test_flags_override_and_take_back_their_rivals(tmp_path: Path) -> None:
     assert resolved.steps == 13  # 200 images in batches of 16, rounded up
     assert resolved.warmup_steps == 4  # 50 images
     assert resolved.lr == 0.1
+    other = write_recipe(
+        tmp_path / "o.yaml", steps=None, epochs=3, warmup_steps=None, warmup_epochs=1
+    )
+    config = load_config(str(other), "pretrain", {"steps": 9, "warmup_steps": 4})
+    assert (config.steps, config.epochs) == (9, None)
+    assert (config.warmup_steps, config.warmup_epochs) == (4, None)
 
 
 @pytest.mark.parametrize(

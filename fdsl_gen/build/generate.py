@@ -15,7 +15,7 @@ from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.build.category_search import find_categories, missing_blocks, recall
 from fdsl_gen.build.finalize import as_json, finalize
-from fdsl_gen.build.sample import digest, encode, jobs_of, members_of
+from fdsl_gen.build.sample import digest, encode, is_blank, jobs_of, members_of
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, ShardsFailed
 from fdsl_gen.dataset.folder import Folder
@@ -58,7 +58,7 @@ def render_shard(
     drawn = recipe.variant.render(jobs_of(recipe, ordered, cache))
     for k, sample, rendered in zip(order, ordered, drawn, strict=True):
         total += digest(recipe, sample, rendered)
-        blank += not np.any(rendered.image)
+        blank += is_blank(rendered.image)
         encoded[k] = encode(recipe, sample, rendered)
         report(1)
     return [one for one in encoded if one is not None], total, blank
@@ -124,7 +124,7 @@ def _examine(
             total += content_digest.sample_digest(
                 found.key, stored.labels, stored.image, stored.mask
             )
-            blank += not np.any(stored.image)
+            blank += is_blank(stored.image)
         index = tar.scan_index(tar_path, members_of(recipe))
     except (ValueError, KeyError) as error:
         raise FdslError(
@@ -228,8 +228,9 @@ def generate(
         ShardsFailed: if shards could not be written; run again to retry these alone.
     """
     folder = claim_place(out, recipe, overwrite=overwrite, storage=storage, tmp_dir=tmp_dir)
-    render_shards(folder, shards_of(folder.recipe), workers, engine, observer or Silent())
-    return finalize(folder)
+    watch = observer or Silent()
+    render_shards(folder, shards_of(folder.recipe), workers, engine, watch)
+    return finalize(folder, watch)
 
 
 def render_shards(

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fdsl_gen.archive import content_digest, png
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.build.category_search import Categories
@@ -55,6 +58,11 @@ def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
         raise UsageError(f"{recipe.name} has no image ({category}, {instance})")
     (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
     return rendered
+
+
+def is_blank(image: NDArray[np.uint8]) -> bool:
+    """Whether all pixels of an image, (H, W) or (H, W, 3), are equal, whatever the background."""
+    return bool(np.all(image == image[0, 0]))
 
 
 def members_of(recipe: Recipe) -> tuple[str, ...]:

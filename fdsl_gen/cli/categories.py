@@ -7,14 +7,13 @@ import click
 
 from fdsl_gen.cli.executor_options import engine_options, take_way
 from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage
+from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors import Engine
 from fdsl_gen.executors.job_array import Share
 
 if TYPE_CHECKING:
     from fdsl_gen.dataset.folder import Folder
-
-_PATH = click.Path(path_type=Path)
 
 
 def categories_command(recipe: str) -> click.Command:
@@ -23,8 +22,8 @@ def categories_command(recipe: str) -> click.Command:
 
     params: list[click.Parameter] = [
         click.Option(["--out"], type=PLACE, help="place of the dataset to be; keeps the search"),
-        click.Option(["--table"], type=_PATH, help="write the CSV to this file"),
-        click.Option(["--picture"], type=_PATH, help="write a PNG with one image of each"),
+        click.Option(["--table"], type=FILE, help="write the CSV to this file"),
+        click.Option(["--picture"], type=FILE, help="write a PNG with one image of each"),
         click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
         *engine_options(),
         *storage_options(),

@@ -19,6 +19,7 @@ from fdsl_gen.cli.executor_options import (
 )
 from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage, with_storage
 from fdsl_gen.core import recipe_files, settings
+from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import Exit, FdslError, Mismatch, ShardsFailed, Stopped, UsageError
 
 _PATH = click.Path(path_type=Path)
@@ -211,9 +212,10 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 
     def callback(out: Path, categories: int | None, columns: int, **values: Any) -> None:
         from fdsl_gen import store
-        from fdsl_gen.dataset.contact_sheet import preview_png
+        from fdsl_gen.dataset.contact_sheet import draw_preview, preview_png
 
-        data = preview_png(load_with(recipe, values), categories, columns)
+        loaded = load_with(recipe, values)
+        data = preview_png(loaded, draw_preview(loaded, categories, columns))
         try:
             store.write(out, data)
         except OSError as error:
@@ -223,7 +225,7 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     number = click.IntRange(min=1, max=1000)
     params: list[click.Parameter] = [
         click.Option(
-            ["--out"], type=_PATH, default=Path("preview.png"), show_default=True, help="PNG file"
+            ["--out"], type=FILE, default=Path("preview.png"), show_default=True, help="PNG file"
         ),
         click.Option(["--categories"], type=number, help="how many categories to show"),
         click.Option(["--columns"], type=number, default=6, show_default=True, help="in a row"),
@@ -270,9 +272,11 @@ def status(folder: Path | str, **values: Any) -> None:
 def finalize_folder(folder: Path | str, **values: Any) -> None:
     """Write card, preview and manifest of a folder whose shards are all there."""
     from fdsl_gen.build.finalize import finalize
+    from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.remote import open_place
 
-    manifest = finalize(open_place(folder, take_storage(values)))
+    with Progress() as progress:
+        manifest = finalize(open_place(folder, take_storage(values)), progress)
     click.echo(f"{folder} is complete, content digest {manifest.content_digest}")
 
 
@@ -368,6 +372,8 @@ def main() -> NoReturn:
     except Stopped as stop:
         click.echo(f"fdsl-gen: {stop}", err=True)
         code = stop.exit_code
+    except SystemExit:  # so click ends where nobody reads any more, as of ``fdsl-gen list | head``
+        code = Exit.OK
     except (KeyboardInterrupt, click.Abort):
         click.echo("fdsl-gen: interrupted; the same command goes on from here", err=True)
         code = Exit.INTERRUPTED

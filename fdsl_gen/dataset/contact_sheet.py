@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,14 @@ from fdsl_gen.core.keys import Key, words
 from fdsl_gen.dataset.source_image import picture_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.variants.base import Rendered
 
 TILE = 192  # pixels
 _CAPTION = 18
 _GAP = 6
 _PAPER = (24, 24, 28)
 _INK = (225, 225, 225)
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 def contact_sheet(
@@ -56,27 +59,55 @@ def coloured(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture
 
 
+def _spread(total: int, count: int) -> list[int]:
+    """``count`` of ``range(total)`` from end to end, evenly; all if there are not so many."""
+    if count >= total:
+        return list(range(total))
+    return [k * (total - 1) // max(count - 1, 1) for k in range(count)]
+
+
+def _scattered(total: int, count: int) -> list[int]:
+    """``count`` of ``range(total)``, one from each of as many equal parts, the first one 0.
+
+    Instances are numbered through views, weights and flips in turn, and even steps might always
+    meet the same of them. So the place in the parts follows the golden section.
+    """
+    picked = sorted({int((k + k * _GOLDEN % 1) * total / count) for k in range(count)})
+    return picked if len(picked) == count <= total else _spread(total, count)
+
+
 def preview_samples(recipe: Recipe, num_categories: int, num_instances: int) -> list[SampleId]:
-    """The first instances of the first categories of a dataset."""
+    """Samples from the whole range of categories and instances of a dataset."""
     if recipe.variant.SCENE:
-        return [SampleId(-1, i) for i in range(min(num_categories, recipe.num_images))]
+        return [SampleId(-1, i) for i in _spread(recipe.num_images, num_categories)]
     return [
         SampleId(c, i)
-        for c in range(min(num_categories, recipe.num_categories))
-        for i in range(min(num_instances, recipe.num_instances))
+        for c in _spread(recipe.num_categories, num_categories)
+        for i in _scattered(recipe.num_instances, num_instances)
     ]
 
 
-def preview_png(
+class Preview(NamedTuple):
+    """The images of a contact sheet.
+
+    Attributes:
+        drawn: samples and their images.
+        columns: images in a row.
+    """
+
+    drawn: list[tuple[SampleId, Rendered]]
+    columns: int
+
+
+def draw_preview(
     recipe: Recipe,
     num_categories: int | None = None,
     columns: int = 6,
     cache: Path | None = None,
-) -> bytes:
-    """A contact sheet as PNG bytes.
+) -> Preview:
+    """Draw images from the whole range of a dataset.
 
-    One-instance sets show 24 categories; others show a category in each row. Masks stand in colours
-    beside their images, and the picture that a dataset is made from stands first.
+    One-instance sets show 24 categories; others show a category in each row.
 
     Args:
         recipe: what to draw.
@@ -88,20 +119,29 @@ def preview_png(
     rows = 2 if recipe.variant.TASK == "segmentation" else 4  # masks take as much room again
     count = num_categories or (rows * columns if single else 6)
     samples = preview_samples(recipe, count, 1 if single else columns)
+    drawn = recipe.variant.render(jobs_of(recipe, samples, cache))
+    width = columns if single else min(columns, recipe.num_instances)
+    return Preview(list(zip(samples, drawn, strict=True)), width)
+
+
+def preview_png(recipe: Recipe, preview: Preview) -> bytes:
+    """A contact sheet as PNG bytes.
+
+    Masks stand in colours beside their images, and the picture that a dataset is made from stands
+    first.
+    """
     images: list[NDArray[np.uint8]] = []
     captions: list[str] = []
     source = picture_of(recipe)
     if source is not None:
         images, captions = [source], ["source"]
-    for sample, drawn in zip(
-        samples, recipe.variant.render(jobs_of(recipe, samples, cache)), strict=True
-    ):
+    for sample, drawn in preview.drawn:
         images.append(drawn.image)
         captions.append(sample.key.replace("_", " / "))
         if drawn.mask is not None:
             images.append(coloured(drawn.mask))
             captions.append("mask")
-    width = columns if single else min(columns, recipe.num_instances)
+    width = preview.columns
     if recipe.variant.TASK == "segmentation":
         width += width % 2  # a mask stays beside its image
     buffer = io.BytesIO()

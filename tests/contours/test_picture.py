@@ -14,7 +14,7 @@ from fdsl_gen import generate, open_dataset
 from fdsl_gen.build.sample import jobs_of, render
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset import verify
-from fdsl_gen.dataset.contact_sheet import preview_png
+from fdsl_gen.dataset.contact_sheet import draw_preview
 from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.geometry.picture import read_picture, to_grey
 from fdsl_gen.recipe.order import SampleId
@@ -146,7 +146,7 @@ def test_a_picture_is_needed(tmp_path):
         generate(recipe, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="source: say which picture"):
-        preview_png(recipe)
+        draw_preview(recipe)
 
 
 def test_the_path_is_not_in_the_identity_and_the_pixels_are(tmp_path):

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fdsl_gen.core.errors import UsageError
-
-_16_BIT = 65535
+from fdsl_gen.core.image_files import read_image
 
 
 def picture_digest(picture: NDArray[np.uint8]) -> str:
@@ -28,12 +27,12 @@ def read_picture(path: str, side: int) -> NDArray[np.uint8]:
     """Read and prepare a picture, uint8 (side, side, 3).
 
     Raises:
-        UsageError: if it is not there, not an image, or of a kind that has no plain grey levels.
+        UsageError: if it is not there or cannot be read.
     """
     try:
         changed = Path(path).stat().st_mtime_ns
     except OSError as error:
-        raise UsageError(f"source: cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"source: cannot read the image {path}: {error.strerror}") from None
     return _read(path, changed, side)
 
 
@@ -41,18 +40,10 @@ def read_picture(path: str, side: int) -> NDArray[np.uint8]:
 def _read(path: str, changed: int, side: int) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, and of large but bearable images
-            with Image.open(path) as opened:
-                prepared = _prepare(ImageOps.exif_transpose(opened), side)
+            warnings.simplefilter("ignore")  # Pillow's, of cutting a large but bearable picture
+            prepared = _prepare(read_image(Path(path)), side)
     except UsageError as error:
-        raise UsageError(f"source: {path} {error}") from None
-    except Image.DecompressionBombError:
-        raise UsageError(f"source: {path} has more pixels than Pillow reads") from None
-    except OSError as error:
-        reason = error.strerror or "it is no image, or damaged"
-        raise UsageError(f"source: cannot read {path}: {reason}") from None
-    except Exception as error:  # decoders raise many kinds for damaged files
-        raise UsageError(f"source: cannot read {path}: it is damaged ({error})") from None
+        raise UsageError(f"source: {error}") from None
     prepared.flags.writeable = False
     return prepared
 
@@ -68,14 +59,7 @@ def _prepare(image: Image.Image, side: int) -> NDArray[np.uint8]:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise UsageError("has floating-point pixels; save it with 8 or 16 bits a channel")
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow itself would clip
-        levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > _16_BIT:
-            raise UsageError("has more than 16 bits a pixel; save it with 8 or 16")
-        image = Image.fromarray(((levels * 255 + _16_BIT // 2) // _16_BIT).astype(np.uint8))
-    if image.has_transparency_data:
+    if image.mode in ("LA", "RGBA"):
         layers = np.asarray(image.convert("RGBA")).astype(np.int64)
         over_black = (layers[:, :, :3] * layers[:, :, 3:] + 127) // 255
         return Image.fromarray(over_black.astype(np.uint8))

@@ -69,11 +69,12 @@ def open_both(where: Where, *, val_split: float | None, seed: int) -> Opened:
         train = open_named(data, "train", root=where.data_dir, download=where.download)
         if val_split is not None:
             kept, share = train.divided(val_split, seed)
-            return Opened(kept, share, f"{100 * val_split:g} % held out")
+            label = f"{100 * val_split:g} % held out"
+            if train.unused_split is not None:
+                label += f" of train, not its split {train.unused_split}"
+            return Opened(kept, share, label)
         held = open_named(data, None, root=where.data_dir, download=where.download)
-        if (train.class_names, train.num_classes) != (held.class_names, held.num_classes):
-            raise UsageError(f"the classes of {train.name} and {held.name} differ")
-        return Opened(train, held, held.split)
+        return Opened(train, held.with_classes_of(train), held.split)
     if (root := where.tree) is not None:
         return Opened(*open_folders(root, val_split=val_split, seed=seed))
     if val_split is not None:

@@ -13,6 +13,7 @@ from timm.utils.misc import natural_key
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.image_folder import FolderSource
+from fdsl_train.data.sources.timm_named import NamedSource
 from fdsl_train.models.pretrained import Trained
 
 ClassOrder = Literal["natural", "text"]
@@ -34,7 +35,9 @@ def model_labels(trained: Trained, source: Source, order: ClassOrder | None) -> 
         raise UsageError(f"{trained.name} names {len(theirs)} classes, and its head has {width}")
     if theirs is not None and ours is not None and theirs != ours:
         return _by_name(theirs, ours, trained.name, source.name)
-    if width != source.num_classes:
+    # Where labels are plain numbers, the data may lack the highest.
+    counted = isinstance(source, NamedSource) and ours is None
+    if not (width == source.num_classes or (counted and source.num_classes < (width or 0))):
         head = "no head" if width is None else f"{width} classes"
         raise UsageError(f"{trained.name} has {head}, {source.name} has {source.num_classes}")
     if theirs is None and ours is not None and isinstance(source, FolderSource):
@@ -53,7 +56,7 @@ def model_class_names(trained: Trained, source: Source, labels: list[int]) -> tu
     if trained.class_names is not None:
         return trained.class_names
     if source.class_names is None:
-        return tuple(str(label) for label in range(source.num_classes))
+        return tuple(str(label) for label in range(trained.num_classes or source.num_classes))
     named = dict(zip(labels, source.class_names, strict=True))
     return tuple(named[label] for label in range(source.num_classes))
 

@@ -1,5 +1,6 @@
 """Every kind of folder of images, and every kind of image in it."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ def tree(root: Path, *files: str) -> Path:
     return root
 
 
-@pytest.mark.parametrize("train", ["train", "training"])
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+@pytest.mark.parametrize("train", ["train", "Training"])
+@pytest.mark.parametrize("held_out", ["val", "valid", "VALIDATION", "test", "Testing"])
 def test_names_of_splits(tmp_path: Path, train: str, held_out: str) -> None:
     files = (f"{train}/a/1.png", f"{train}/b/deep/2.jpg", f"{held_out}/b/3.png")
     kept, held, label = open_folders(tree(tmp_path, *files), val_split=None, seed=0)
@@ -47,10 +48,15 @@ def test_a_share_of_every_class_is_held_out(tmp_path: Path) -> None:
         (("a/1.png", "test/a/1.png"), None, "has a folder test but no folder train"),
         (("train/a/1.png", "train/c/1.png", "val/b/1.png"), None, "b is a class that"),
         (("train/a/1.png", "train/b/1.png", "val/a/1.png"), 0.1, "leave --val-split out"),
+        (("Training/a/1.png", "Training/b/1.png", "Testing/a/1.png"), 0.1, "a folder Testing to"),
+        (("train/a/1.png", "train/b/1.png", "valid/a/1.png"), 0.1, "a folder valid to validate on"),
+        (("a/1.png", "b/1.png", "valid/1.png"), 0.1, "if valid is a class, rename it"),
+        (("train/a/1.png", "Train/b/1.png", "val/a/1.png"), None, "folders Train and train, which"),
+        (("train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"), None, "val and valid"),
         (("a/1.png", "b/1.png", "b/2.png"), 0.5, "a has one image"),
         (("1.png",), 0.1, "holds no folders; images must be in one folder per class"),
         (("a/1.png", "a/2.png"), 0.5, "has one class only, a; a classifier needs two"),
-        (("a/1.png", "b/notes.txt"), 0.5, r"/b holds no images"),
+        (("a/1.png", "b/notes.txt"), 0.5, r"/b holds no images \(PNG, JPEG, WebP"),
         (("train/a/1.png", "train/b/1.png", "val/c.png"), None, r"/val holds no folders"),
     ],
 )
@@ -114,3 +120,79 @@ def test_one_part_to_measure_on(tmp_path: Path) -> None:
     tree(tmp_path / "alone", "train/a/1.png", "train/b/2.png")
     with pytest.raises(UsageError, match="--split train measures on the training images"):
         open_folder(tmp_path / "alone", None)
+
+
+def test_unlabelled_test_images_are_no_part_to_validate_on(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"train/{name}/{i}.png" for name in "ab" for i in range(4)), "test/1.png")
+    kept, held, _ = open_folders(tmp_path, val_split=0.25, seed=0)
+    assert (num_samples(kept), num_samples(held)) == (6, 2)
+    with pytest.raises(UsageError, match="test holds no folders"):
+        open_folders(tmp_path, val_split=None, seed=0)
+
+
+def test_a_split_is_found_in_capitals_or_not(tmp_path: Path) -> None:
+    tree(tmp_path, "Training/a/1.png", "Training/b/2.png", "Testing/b/4.png")
+    held, label = open_folder(tmp_path, "testing")
+    assert (label, num_samples(held)) == ("Testing", 1)
+
+
+@pytest.mark.parametrize(
+    "folder", [".ipynb_checkpoints", ".thumbnails", "@eaDir", "@EADIR", "__MACOSX", "#recycle"]
+)
+def test_folders_of_tools_hold_no_images(tmp_path: Path, folder: str) -> None:
+    files = [f"{name}/{i}.png" for name in "ab" for i in range(4)]
+    copies = [f"{name}/{folder}/{i}-copy.png" for name in "ab" for i in range(4)]
+    tree(tmp_path, *files, *copies, f"{folder}/a/1.png", "a/deep/@eaDir.png")
+    kept, held, _ = open_folders(tmp_path, val_split=0.25, seed=0)
+    assert (num_samples(kept), num_samples(held)) == (7, 2)
+    assert kept.class_names == ("a", "b")
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    root = tree(tmp_path / "root", "train/a/1.png", "train/b/2.png", "val/a/3.png")
+    tree(tmp_path / "elsewhere", "4.png", "deep/5.png")
+    (root / "train" / "a" / "more").symlink_to(tmp_path / "elsewhere")
+    (root / "train" / "a" / "again").symlink_to("more")
+    (tmp_path / "elsewhere" / "deep" / "back").symlink_to(tmp_path / "elsewhere")
+    for up in (root / "train" / "a", root / "train", root, tmp_path):  # all of which hold b
+        (root / "train" / "a" / f"to {up.name}").symlink_to(up)
+    (root / "train" / "b" / "x.jpg").mkdir()
+    (root / "val" / "b").symlink_to(tmp_path / "elsewhere")
+    kept, held, _ = open_folders(root, val_split=None, seed=0)
+    assert [kept.take(0, row).label for row in range(num_samples(kept))] == [0, 0, 0, 1]
+    assert [held.take(0, row).label for row in range(num_samples(held))] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "link", ["train/a/1.png", "train/a/folder", "train/c", "val/a/2.png", "train/a/loop.png"]
+)
+def test_links_to_nothing_are_named(tmp_path: Path, link: str) -> None:
+    tree(tmp_path, "train/a/0.png", "train/b/2.png", "val/a/3.png")
+    (tmp_path / link).symlink_to(link if "loop" in link else "/not/there")
+    with pytest.raises(UsageError, match=f"{link} is a link to .*, which is not there"):
+        open_folders(tmp_path, val_split=None, seed=0)
+
+
+def test_links_to_nothing_that_are_no_images_do_not_matter(tmp_path: Path) -> None:
+    tree(tmp_path, "a/0.png", "b/2.png")
+    (tmp_path / "a" / "notes.txt").symlink_to("/not/there")
+    (tmp_path / "a" / ".#lock").symlink_to("nobody@nowhere")
+    assert num_samples(open_folder(tmp_path, None)[0]) == 2
+
+
+def test_only_regular_files_are_images(tmp_path: Path) -> None:
+    tree(tmp_path, "a/0.png", "b/2.png")
+    os.mkfifo(tmp_path / "b" / "pipe")  # without the ending of an image
+    assert num_samples(open_folder(tmp_path, None)[0]) == 2
+    os.mkfifo(tmp_path / "b" / "pipe.png")
+    with pytest.raises(UsageError, match=r"b/pipe\.png: it is not a regular file"):
+        open_folder(tmp_path, None)
+
+
+def test_deep_gray_keeps_its_levels(tmp_path: Path) -> None:
+    row = np.arange(16, dtype=np.uint16) * 4369
+    for ending in ("png", "tif", "pgm"):
+        path = tmp_path / f"x.{ending}"
+        Image.fromarray(row[None]).save(path)
+        pixels = np.asarray(read_image(path))
+        assert np.array_equal(pixels, np.repeat(np.arange(16)[None, :, None] * 17, 3, axis=2))

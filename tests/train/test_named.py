@@ -1,5 +1,6 @@
 """Datasets by name: real digits where torchvision looks for MNIST, a folder as Hugging Face's."""
 
+import json
 import struct
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.locate.dataset import Place
-from fdsl_train.data.open import Where, open_both, open_one
+from fdsl_train.data.open import Opened, Where, open_both, open_one
 from fdsl_train.data.sources.timm_named import is_named
 
 TORCH = Path("torch/mnist")
@@ -58,7 +59,7 @@ def test_torchvision(mnist: Path) -> None:
 def test_a_share_of_the_training_part_may_be_held_out(mnist: Path) -> None:
     where = Where(place=Place(data=TORCH), data_dir=mnist)
     opened = open_both(where, val_split=0.1, seed=0)
-    assert opened.label == "10 % held out"
+    assert opened.label == "10 % held out of train, not its split test"
     assert (opened.train.shard_sizes, opened.validation.shard_sizes) == ((360,), (40,))
     held = [opened.validation.take(0, row).label for row in range(40)]
     assert held == [digit for digit in range(10) for _ in range(4)]
@@ -85,6 +86,91 @@ def test_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == {(label, (100 * label + i,) * 3) for label in (0, 1) for i in range(3)}
     train, label = open_one(where, "train")
     assert (label, train.digest) == ("train", opened.train.digest)
+
+
+def their_folder(root: Path, labels: dict[str, list[object]], *, exif: bytes = b"") -> Path:
+    """A dataset as ``datasets`` reads it from a folder: files and a table of labels."""
+    for split, values in labels.items():
+        folder = root / "set" / split
+        folder.mkdir(parents=True)
+        lines = [json.dumps({"file_name": f"{i}.jpg", "label": v}) for i, v in enumerate(values)]
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+        for i in range(len(values)):
+            Image.new("RGB", (6, 4), (10 * i, 0, 0)).save(folder / f"{i}.jpg", exif=exif)
+    return Path("hfds/set")
+
+
+def open_their(root: Path, data: Path, *, val_split: float | None = None) -> Opened:
+    where = Where(place=Place(data=data), data_dir=root / "cache")
+    return open_both(where, val_split=val_split, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ({"train": [0, 1], "test": [0, -1, -1]}, r"\(test\): 2 of 3 samples have no label"),
+        ({"train": [0, 1, -1], "test": [0]}, r"\(train\): 1 of 3 samples have no label"),
+        ({"train": [0, 1], "test": [None, 1]}, r"\(test\): 1 of 2 samples have no label"),
+        ({"train": ["cat", "dog"], "test": ["cat"]}, "the label 'cat' is not an integer"),
+        ({"train": [0.5, 1.5], "test": [0.5]}, "the label 0.5 is not an integer"),
+        ({"train": [[0], [1]], "test": [[0]]}, r"the label \[0\] is not an integer"),
+        (
+            {"train": [0, 1], "test": [0, 2]},
+            r"\(test\) has the label 2, hfds/set \(train\) has",
+        ),
+    ],
+)
+def test_labels_that_are_none(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    labels: dict[str, list[object]],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=sentence):
+        open_their(tmp_path, their_folder(tmp_path, labels))
+
+
+def test_a_test_split_may_lack_the_highest_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = their_folder(tmp_path, {"train": [0, 1, 2, 2] * 8, "test": [0, 1]})
+    opened = open_their(tmp_path, data)
+    assert (opened.train.num_classes, opened.validation.num_classes) == (3, 3)
+    recipe = write_recipe(
+        tmp_path / "r.yaml",
+        **FINETUNE | {"epochs": None, "steps": 1, "warmup_epochs": None} | VIT,
+    )
+    out = tmp_path / "out"
+    where = ("--data", data, "--data-dir", tmp_path / "cache", "--workers", 0)
+    result = run("finetune", "--from-scratch", "--recipe", recipe, *where, "--output", out)
+    assert result.exit_code == 0, (result.output, result.exception)
+    measured = run("eval", out / "export", *where)
+    assert measured.exit_code == 0, (measured.output, measured.exception)
+    assert "of 2 images, test of hfds/set" in measured.output
+
+
+def test_a_share_held_out_names_the_split_that_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = their_folder(tmp_path, {"train": [0, 0, 1, 1], "validation": [0, 1]})
+    opened = open_their(tmp_path, data, val_split=0.5)
+    assert opened.label == "50 % held out of train, not its split validation"
+
+
+def test_their_files_are_read_like_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken EXIF does not matter, the orientation counts, and what is no image is refused."""
+    monkeypatch.chdir(tmp_path)
+    entries = struct.pack("<HHIHH", 0x112, 3, 1, 6, 0) + struct.pack("<HHIi", 0x100, 9, 1, -5)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
+    data = their_folder(tmp_path, {"train": [0, 1], "test": [0, 1]}, exif=exif)
+    (tmp_path / "set" / "test" / "1.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    held = open_their(tmp_path, data).validation
+    assert held.take(0, 0).image.size == (4, 6)
+    with pytest.raises(UsageError, match=r"hfds/set \(test\): cannot read sample 1: it is damaged"):
+        held.take(0, 1)
 
 
 def test_a_folder_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

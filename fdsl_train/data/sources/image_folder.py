@@ -1,29 +1,29 @@
 """Folders of image files, one folder per class, for fine-tuning.
 
-Either a tree with ``train`` (or ``training``) beside ``val``, ``validation`` or ``test``, in
-capitals or not, or a flat tree of classes of which a share is held out.
+Either a tree with a training folder beside one to validate on (the names are below, in capitals or
+not), or a flat tree of classes of which a share is held out.
 """
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from fdsl_gen.core import settings
+from fdsl_gen.core import image_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.holdout import held_out_of
 from fdsl_train.data.sources.base import Sample
+from fdsl_train.data.sources.image_walk import ImageFile, folders_in, images_below
 
-_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"})
-_ENDINGS |= {".webp"}
 _TRAIN = ("train", "training")
-_HELD_OUT = ("val", "validation", "test")  # in the order of preference
+# In the order of preference; those of a group mean the same part.
+_HELD_OUT = (("val", "valid", "validation"), ("test", "testing"))
+_HELD_OUT_NAMES = "val, valid, validation, test or testing"
 
-File = tuple[Path, int]  # an image and its label
+File = tuple[ImageFile, int]  # an image and its label
 
 
 class FolderSource:
@@ -48,37 +48,31 @@ class FolderSource:
         self.shard_sizes: tuple[int, ...] = (len(files),)
         self.digest = settings.digest(
             [list(class_names)]
-            + [[str(path.relative_to(root)), path.stat().st_size, label] for path, label in files]
+            + [[str(file.path.relative_to(root)), file.size, label] for file, label in files]
         )
         self._files = files
 
     def take(self, shard: int, row: int) -> Sample:
         """File ``row``; see ``Source``."""
-        path, label = self._files[row]
-        return Sample(read_image(path), label)
+        file, label = self._files[row]
+        return Sample(read_image(file.path), label)
 
     def prefetch(self, shards: Sequence[int]) -> None:
         """Nothing to do: the files are near."""
 
 
 def read_image(path: Path) -> Image.Image:
-    """An image file as RGB, turned as its EXIF orientation says; transparency is dropped.
+    """An image file as RGB, upright; transparency is dropped.
 
     Raises:
         UsageError: if it cannot be read.
     """
-    try:
-        with Image.open(path) as opened:
-            return upright_rgb(opened)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UsageError(f"cannot read the image {path}: {error}") from None
+    return as_rgb(image_files.read_image(path))
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
-    """An image of any mode as RGB, turned as its EXIF orientation says; transparency is dropped."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd palettes and EXIF blocks
-        return ImageOps.exif_transpose(image).convert("RGBA").convert("RGB")
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of 8 bits a channel as RGB; transparency is dropped."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def open_folders(
@@ -98,21 +92,21 @@ def open_folders(
         UsageError: if the tree is not of one of the two kinds, or has fewer than two classes.
     """
     tree = _Tree(root)
-    files = _files(tree.train, tree.classes)
+    if val_split is not None and (existing := tree.with_classes()):
+        raise UsageError(f"{root} has a folder {existing[0]} to validate on; leave --val-split out")
+    files = tree.files_in(tree.train, complete=True)
     if val_split is not None:
-        if tree.held_out:
-            raise UsageError(f"{root} has a folder {tree.held_out[0]}; leave --val-split out")
         labels = [label for _, label in files]
         keep, hold = held_out_of(labels, val_split, seed, tree.classes)
         kept, held = [files[i] for i in keep], [files[i] for i in hold]
         label = f"{100 * val_split:g} % held out"
     elif not tree.held_out:
         raise UsageError(
-            f"{root} has no folder val, validation or test; give --val-split 0.1 to hold out a"
-            " tenth of it"
+            f"{root} has no folder {_HELD_OUT_NAMES}; give --val-split 0.1 to hold out a tenth of"
+            " it"
         )
     else:
-        label = tree.held_out[0]
+        label = tree.validation()
         kept, held = files, tree.files_in(root / label)
     return (
         FolderSource(root, str(root), kept, tree.classes),
@@ -138,14 +132,12 @@ def open_folder(root: Path, split: str | None) -> tuple[FolderSource, str]:
     if split is None and not tree.held_out:
         if tree.train != root:
             raise UsageError(
-                f"{root} has no folder val, validation or test; --split {tree.train.name} measures"
-                " on the training images"
+                f"{root} has no folder {_HELD_OUT_NAMES}; --split {tree.train.name} measures on the"
+                " training images"
             )
-        return FolderSource(root, str(root), _files(root, tree.classes), tree.classes), "all images"
-    label = split or tree.held_out[0]
-    if label not in tree.splits:
-        known = ", ".join(tree.splits) or "no splits"
-        raise UsageError(f"{root} has no folder {label}; it has {known}")
+        files = tree.files_in(root, complete=True)
+        return FolderSource(root, str(root), files, tree.classes), "all images"
+    label = tree.validation() if split is None else tree.split(split)
     held = tree.files_in(root / label)
     return FolderSource(root, f"{root} ({label})", held, tree.classes), label
 
@@ -154,21 +146,28 @@ class _Tree:
     """What the folders of a tree mean.
 
     Attributes:
-        splits: names of its split folders, if it has any.
-        held_out: those of them to validate on, the preferred first.
+        root: of the tree.
+        held_out: names of the folders to validate on, the preferred first.
+        splits: names of all its split folders.
         train: the folder of the training part; the root of a flat tree.
         classes: names, by label.
     """
 
     def __init__(self, root: Path) -> None:
-        names = {name.lower(): name for name in _folders(root)}
-        self.held_out = [names[name] for name in _HELD_OUT if name in names]
-        trains = [names[name] for name in _TRAIN if name in names]
-        if not self.held_out:  # CIFAR-100 and VOC have a class "train", which holds no folders
-            trains = [name for name in trains if _subfolders(root / name)]
-        if self.held_out and not trains:
-            raise UsageError(f"{root} has a folder {self.held_out[0]} but no folder train")
-        self.splits = trains + self.held_out
+        self.root = root
+        names = _folders(root)
+        held_out = [name for group in _HELD_OUT for name in _called(names, group)]
+        trains = _called(names, _TRAIN)
+        if not held_out:  # CIFAR-100 and VOC have a class "train", which holds no folders
+            trains = [name for name in trains if folders_in(root / name)]
+        if held_out and not trains:
+            raise UsageError(
+                f"{root} has a folder {held_out[0]} but no folder train; if {held_out[0]} is a"
+                " class, rename it"
+            )
+        _one_of(root, trains)
+        self.held_out = held_out
+        self.splits = trains + held_out
         self.train = root / trains[0] if trains else root
         self.classes = tuple(_folders(self.train))
         if len(self.classes) < 2:
@@ -176,46 +175,77 @@ class _Tree:
                 f"{self.train} has one class only, {self.classes[0]}; a classifier needs two"
             )
 
-    def files_in(self, folder: Path) -> list[File]:
-        """Images of another part, by the classes of the training part."""
+    def with_classes(self) -> list[str]:
+        """Those folders to validate on that hold folders; images without labels may hold none."""
+        return [name for name in self.held_out if folders_in(self.root / name)]
+
+    def validation(self) -> str:
+        """The folder to validate on.
+
+        Raises:
+            UsageError: if two of them may be meant.
+        """
+        group = next(group for group in _HELD_OUT if _called(self.held_out, group))
+        found = _called(self.held_out, group)
+        _one_of(self.root, found)
+        return found[0]
+
+    def split(self, name: str) -> str:
+        """The split folder that a user calls so, in capitals or not.
+
+        Raises:
+            UsageError: if there is none.
+        """
+        if name in self.splits:
+            return name
+        alike = [known for known in self.splits if known.lower() == name.lower()]
+        if not alike:
+            known = ", ".join(self.splits) or "no splits"
+            raise UsageError(f"{self.root} has no folder {name}; it has {known}")
+        return alike[0]
+
+    def files_in(self, folder: Path, *, complete: bool = False) -> list[File]:
+        """Images of a part, by the classes of the training part.
+
+        Args:
+            folder: of the part.
+            complete: whether every class must have some.
+
+        Raises:
+            UsageError: if the part has a class that the training part lacks, or no images.
+        """
         strangers = set(_folders(folder)) - set(self.classes)
         if strangers:
             raise UsageError(f"{folder / min(strangers)} is a class that {self.train} lacks")
-        return _files(folder, self.classes, complete=False)
+        files: list[File] = []
+        for label, name in enumerate(self.classes):
+            place = folder / name
+            images = images_below(place, self.root) if complete or place.is_dir() else []
+            if complete and not images:
+                raise UsageError(f"{place} holds no images ({image_files.KINDS})")
+            files += [(image, label) for image in images]
+        if not files:
+            raise UsageError(f"{folder} holds no images ({image_files.KINDS})")
+        return files
+
+
+def _called(names: Iterable[str], meant: Sequence[str]) -> list[str]:
+    """Those names that are one of ``meant`` in capitals or not, in the order of ``meant``."""
+    found = [name for name in names if name.lower() in meant]
+    return sorted(found, key=lambda name: (meant.index(name.lower()), name))
+
+
+def _one_of(root: Path, names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise UsageError(
+            f"{root} has the folders {' and '.join(names)}, which mean the same part; rename or"
+            " delete all but one"
+        )
 
 
 def _folders(path: Path) -> list[str]:
     """Names of the folders in ``path``; there must be some."""
-    found = _subfolders(path)
+    found = folders_in(path)
     if not found:
         raise UsageError(f"{path} holds no folders; images must be in one folder per class")
     return found
-
-
-def _subfolders(path: Path) -> list[str]:
-    """Names of the folders in ``path``, sorted, without hidden ones."""
-    try:
-        return sorted(
-            entry.name
-            for entry in path.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".")
-        )
-    except OSError as error:
-        raise UsageError(f"cannot read the folder {path}: {error.strerror}") from None
-
-
-def _files(path: Path, classes: Iterable[str], *, complete: bool = True) -> list[File]:
-    """Images below every class folder, sorted; ``complete``: each class must have some."""
-    files: list[File] = []
-    for label, name in enumerate(classes):
-        images = sorted(
-            file
-            for file in (path / name).rglob("*")
-            if file.suffix.lower() in _ENDINGS and not file.name.startswith(".")
-        )
-        if complete and not images:
-            raise UsageError(f"{path / name} holds no images")
-        files += [(image, label) for image in images]
-    if not files:
-        raise UsageError(f"{path} holds no images")
-    return files

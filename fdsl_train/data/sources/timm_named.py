@@ -4,6 +4,7 @@ The loader takes samples by number, so of the kinds timm knows only those that c
 sample are read; ``tfds``, ``wds`` and ``hfids`` are sequences.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +16,15 @@ from timm.data.dataset_factory import create_dataset
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.image_files import decode_image, to_8_bits
 from fdsl_train.data.holdout import held_out_of
 from fdsl_train.data.sources.base import Sample
-from fdsl_train.data.sources.image_folder import upright_rgb
+from fdsl_train.data.sources.image_folder import as_rgb
 
 _BY_NUMBER = ("torch", "hfds")
 _IN_SEQUENCE = ("tfds", "wds", "hfids")
 _PREFIXES = _BY_NUMBER + _IN_SEQUENCE
-_HELD_OUT = ("val", "validation", "test")  # in the order of preference
+_HELD_OUT = ("val", "valid", "validation", "test")  # in the order of preference
 
 # What a library, its download or its cache may raise; the message is the library's.
 _TROUBLE = (OSError, ValueError, TypeError, RuntimeError, LookupError, ImportError, AssertionError)
@@ -40,7 +42,7 @@ class NamedSource:
         name: timm's name.
         split: of which split.
         dataset: gives a Pillow image and something more for a number.
-        labels: of all samples of ``dataset``.
+        labels: of all samples of ``dataset``, 0 <= label.
         class_names: by label, if they are known.
         numbers: which samples to take; None: all.
     """
@@ -72,23 +74,50 @@ class NamedSource:
         """Sample ``row``; see ``Source``."""
         number = self._numbers[row]
         try:
-            image: Image.Image = self._dataset[number][0]
-            file = getattr(image, "fp", None)
-            sample = Sample(upright_rgb(image), self._labels[number])
-            if file is not None:  # opened by timm, which leaves closing to chance
-                file.close()
-            return sample
+            return Sample(as_rgb(self._image(number)), self._labels[number])
         except _TROUBLE as error:
             raise UsageError(f"{self.name}: cannot read sample {number}: {error}") from None
 
+    def _image(self, number: int) -> Image.Image:
+        if hasattr(self._dataset, "reader"):  # the file itself: timm's own opening believes it all
+            with self._dataset.reader[number][0] as file:
+                return decode_image(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd files
+            return to_8_bits(self._dataset[number][0])
+
     def prefetch(self, shards: Sequence[int]) -> None:
         """Nothing to do: the samples are near."""
+
+    @property
+    def unused_split(self) -> str | None:
+        """A split to validate on that the dataset has beside this one, if it says so."""
+        if self.split in _HELD_OUT:
+            return None
+        if not hasattr(self._dataset, "reader"):
+            return _splits_to_try(Path(self._short_name))[0]
+        known = self._dataset.reader.dataset.info.splits or {}
+        return next((name for name in _HELD_OUT if name in known), None)
 
     def divided(self, share: float, seed: int) -> tuple["NamedSource", "NamedSource"]:
         """The samples without ``share`` of every class, and that share."""
         names = self.class_names or [str(label) for label in range(self.num_classes)]
         kept, held = held_out_of(self._labels, share, seed, names)
         return self._part(kept), self._part(held)
+
+    def with_classes_of(self, train: "NamedSource") -> "NamedSource":
+        """This split, its labels read as those of the training split.
+
+        Raises:
+            UsageError: if the two have other classes.
+        """
+        if self.class_names != train.class_names:
+            raise UsageError(f"the classes of {train.name} and {self.name} differ")
+        strangers = set(self._labels) - set(train._labels)
+        if self.class_names is None and strangers:
+            raise UsageError(f"{self.name} has the label {min(strangers)}, {train.name} has not")
+        self.num_classes = train.num_classes  # plain numbers: the highest may be missing here
+        return self
 
     def _part(self, numbers: list[int]) -> "NamedSource":
         return NamedSource(
@@ -101,7 +130,8 @@ def open_named(data: Path, split: str | None, *, root: Path | None, download: bo
 
     Args:
         data: timm's name.
-        split: one that it has; None looks for ``val``, ``validation`` and ``test``, in this order.
+        split: one that it has; None looks for ``val``, ``valid``, ``validation`` and ``test``, in
+            this order.
         root: folder of the files, or of the cache.
         download: fetch what is missing from the net (torchvision; ``datasets`` fetches unasked).
 
@@ -130,8 +160,9 @@ def open_named(data: Path, split: str | None, *, root: Path | None, download: bo
                 continue
         else:
             raise UsageError(f"cannot open {data}: {_first_line(error)}") from None
-    labels = _labels_of(data, dataset)
-    return NamedSource(str(data), found, dataset, labels, _names_of(dataset))
+    names = _names_of(dataset)
+    labels = _labels_of(f"{data} ({found})", dataset, names)
+    return NamedSource(str(data), found, dataset, labels, names)
 
 
 def _splits_to_try(data: Path) -> list[str]:
@@ -151,13 +182,37 @@ def _create(data: Path, split: str, root: Path | None, download: bool) -> Any:
     )
 
 
-def _labels_of(data: Path, dataset: Any) -> list[int]:
-    """All labels, without decoding an image."""
-    if hasattr(dataset, "targets"):
-        return [int(label) for label in dataset.targets]
-    if hasattr(dataset, "reader"):
-        return [int(label) for label in dataset.reader.iter_targets()]
-    raise UsageError(f"{data} does not list its labels; write it as folders of images")
+def _labels_of(name: str, dataset: Any, names: tuple[str, ...] | None) -> list[int]:
+    """All labels, without decoding an image.
+
+    Raises:
+        UsageError: if some samples have none, or what is no number of a class.
+    """
+    try:
+        if hasattr(dataset, "targets"):
+            labels = list(dataset.targets)
+        elif hasattr(dataset, "reader"):
+            labels = list(dataset.reader.iter_targets())
+        else:
+            raise UsageError(f"{name} does not list its labels; write it as folders of images")
+    except _TROUBLE as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{name}: cannot read the labels: {_first_line(error)}") from None
+    for label in labels:
+        if label is not None and (isinstance(label, bool) or not hasattr(label, "__index__")):
+            raise UsageError(f"{name}: the label {label!r} is not an integer")
+    missing = sum(label is None or int(label) < 0 for label in labels)
+    if missing:
+        raise UsageError(
+            f"{name}: {missing} of {len(labels)} samples have no label (-1, or none at all); take"
+            " another split with --split, or --val-split to hold out a share of train"
+        )
+    if not labels:
+        raise UsageError(f"{name} has no samples")
+    if names is not None and max(labels) >= len(names):
+        raise UsageError(f"{name}: the label {max(labels)} is none of its {len(names)} classes")
+    return [int(label) for label in labels]
 
 
 def _names_of(dataset: Any) -> tuple[str, ...] | None:

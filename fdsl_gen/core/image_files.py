@@ -1,0 +1,149 @@
+"""Image files of users: one reader for pictures that are drawn from and for those trained on.
+
+Nothing is believed: only regular files are opened, only the formats named here are decoded, sizes
+are checked before memory is taken, and broken metadata on sound pixels does not matter.
+"""
+
+import logging
+import os
+import stat
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from fdsl_gen.core import gray_levels
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.image_containers import (
+    orientation_of_exif,
+    orientation_of_xmp,
+    without_metadata,
+)
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp"})
+ENDINGS |= {".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".gif"}
+KINDS = "PNG, JPEG, WebP, TIFF, BMP, PPM, PGM, PBM, PFM or GIF"
+MAX_PIXELS = 178_956_970  # Pillow's own bound
+_MAX_BYTES = 1 << 30
+# An allow-list: Pillow has some sixty formats, one of which (EPS) starts another program.
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow logs what it finds odd in a file; without a handler Python prints that to stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+def read_image(path: Path) -> Image.Image:
+    """An image file, upright, 8 bits a channel: mode ``L``, ``LA``, ``RGB`` or ``RGBA``.
+
+    Raises:
+        UsageError: if it cannot be read; the sentence names the file.
+    """
+    try:
+        with open_regular(path) as file:
+            return decode_image(file)
+    except ValueError as error:
+        raise UsageError(f"cannot read the image {path}: {error}") from None
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A file for reading; a pipe or a device is not even waited for.
+
+    Raises:
+        ValueError: why it cannot be opened, without the path.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ValueError(_not_opened(path, error)) from None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise ValueError("it is not a regular file")
+    return open(number, "rb")
+
+
+def _not_opened(path: Path, error: OSError) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"it is a link to {os.readlink(path)}, which is not there"
+    return error.strerror or str(error)
+
+
+def decode_image(file: BinaryIO) -> Image.Image:
+    """The first picture of an image file; see :func:`read_image`.
+
+    Raises:
+        ValueError: why it cannot be decoded, as a part of a sentence.
+    """
+    if file.seek(0, os.SEEK_END) > _MAX_BYTES:
+        raise ValueError("the file has more than 1 GiB")
+    file.seek(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large but bearable pictures, and odd palettes
+            clean, orientation = without_metadata(file)
+            with Image.open(clean, formats=_FORMATS) as opened:
+                _check_size(opened)
+                return _turned(to_8_bits(opened), orientation)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is damaged, or not a {KINDS} file") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"it has more than {MAX_PIXELS:,} pixels") from None
+    except MemoryError:
+        raise ValueError("there is not enough memory for it") from None
+    except ValueError:
+        raise
+    except OSError as error:
+        raise ValueError(error.strerror or _first_line(error)) from None
+    except Exception as error:  # decoders raise many kinds for damaged files
+        raise ValueError(f"it is damaged ({_first_line(error)})") from None
+
+
+def to_8_bits(image: Image.Image) -> Image.Image:
+    """A Pillow image of any mode, upright, as ``L``, ``LA``, ``RGB`` or ``RGBA``.
+
+    Raises:
+        ValueError: if its levels have no plain meaning in 8 bits.
+    """
+    image.load()  # a TIFF is upright from here on
+    orientation = _orientation(image)
+    if gray_levels.is_deep(image):
+        image = gray_levels.to_8_bits(image)
+    elif image.has_transparency_data and image.mode not in ("LA", "RGBA"):
+        image = image.convert("RGBA")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    else:
+        image = image.copy()  # without the file that it came from
+    return _turned(image, orientation)
+
+
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+
+
+def _orientation(image: Image.Image) -> int:
+    exif, xmp = image.info.get("exif"), image.info.get("xmp")
+    if isinstance(exif, bytes):
+        return orientation_of_exif(exif)
+    return orientation_of_xmp(xmp) if isinstance(xmp, bytes) else 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -91,6 +91,20 @@ def test_repeats_of_a_sample_are_drawn_apart(dataset: Path, config: Resolved) ->
         assert not torch.equal(one, three)
 
 
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_take_the_places_of_a_batch_in_turn(
+    dataset: Path, config: Resolved, world_size: int
+) -> None:
+    source = open_split(dataset, read_dataset(dataset), "train")
+    order = Order(source.shard_sizes, config.seed, 8)
+    whole = list(loader(dataset, config, 0, range(3), batch_size=8))
+    for rank in range(world_size):
+        settings = {"seed": config.seed, "batches": range(3), "workers": 0}
+        ranks = {"rank": rank, "world_size": world_size}
+        share = list(Loader(source, order, train_transform(config), **settings, **ranks))
+        assert same(share, [Batch(*(part[rank::world_size] for part in batch)) for batch in whole])
+
+
 def test_batches_are_normalised_rgb(dataset: Path, config: Resolved) -> None:
     (batch,) = loader(dataset, config, 0, range(1))
     side = TINY["img_size"]

@@ -48,6 +48,24 @@ def test_means_survive_a_checkpoint() -> None:
     assert whole.take() == {}
 
 
+class Pair(Group):
+    """Two processes that always have the same numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(Process(world_size=2), torch.device("cpu"))
+
+    def sum(self, values: list[float]) -> list[float]:
+        return [2 * value for value in values]
+
+
+def test_means_are_over_steps_and_processes() -> None:
+    means = Means(Pair())
+    for value in (1.0, 2.0, 6.0):
+        means.add({"loss": torch.tensor(value)})
+    assert means.state() == {"sums": {"loss": 9.0}, "count": 3}
+    assert means.take() == {"loss": 3.0}
+
+
 def test_logs_can_be_cut(tmp_path: Path) -> None:
     log = Log(tmp_path, 0)
     for step in (1, 2, 3):

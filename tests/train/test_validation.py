@@ -9,22 +9,30 @@ import pytest
 from conftest import build_dataset, run, write_recipe
 
 from fdsl_train.training import checkpoint
+from fdsl_train.training.progress import Progress
 
 PEAK, FIRST = 1e-12, 2e-13  # so low that no measure can change
 
 
 @pytest.fixture(scope="module")
-def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
     """Ten steps of 16 of 32 images, validated every one and a half epochs, that change nothing."""
     folder = tmp_path_factory.mktemp("still")
     data = build_dataset(folder / "data", validation=True)
     recipe = write_recipe(
-        folder / "r.yaml", steps=10, eval_epochs=1.5, warmup_steps=4, checkpoint_every=100,
+        folder / "r.yaml", steps=10, eval_epochs=1.5, warmup_steps=4, checkpoint_every=7,
         lr=PEAK, warmup_lr=FIRST, min_lr=0, weight_decay=0, mixup=0, cutmix=0, aa=None,
     )  # fmt: skip
-    result = run("pretrain", "--recipe", recipe, "--data", data, "--output", folder / "out")
+    return ["pretrain", "--recipe", recipe, "--data", data, "--output"]
+
+
+@pytest.fixture(scope="module")
+def still(words: list[str | Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished run."""
+    output = tmp_path_factory.mktemp("run") / "out"
+    result = run(*words, output)
     assert result.exit_code == 0, (result.output, result.exception)
-    return folder / "out"
+    return output
 
 
 def rows(output: Path) -> list[dict[str, str]]:
@@ -53,3 +61,25 @@ def test_the_rate_logged_is_the_one_of_the_step(still: Path) -> None:
     by_step = dict(zip(range(1, 11), up + down, strict=True))
     for row in rows(still):
         assert float(row["lr"]) == pytest.approx(by_step[int(row["step"])], rel=1e-9)
+
+
+def test_a_continued_run_knows_its_best_and_its_means(
+    words: list[str | Path], still: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in its eighth step, it goes on after the seventh, between two validations."""
+    output = tmp_path / "out"
+
+    def stop(_: Progress, done: int) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "step", stop)
+        assert run(*words, output).exit_code == 130
+    assert checkpoint.load(output / "last.pth.tar")["step"] == 7
+    result = run(*words, output, "--resume", "auto")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert (output / "summary.csv").read_text() == (still / "summary.csv").read_text()
+    for name in ("best", "latest"):
+        ends = [checkpoint.load(each / "last.pth.tar")[name] for each in (output, still)]
+        assert ends[0] == ends[1]

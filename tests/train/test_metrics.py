@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fdsl_gen.core.errors import FdslError
 from fdsl_train.distributed.group import Group
 from fdsl_train.distributed.launch import Process
 from fdsl_train.tasks.classification import Accuracy
@@ -109,7 +110,7 @@ def test_a_failed_write_keeps_the_old_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(FdslError, match="No space left on device; the one before it is whole"):
         checkpoint.save(path, {"step": 2})
     assert checkpoint.load(path)["step"] == 1
     assert [found.name for found in tmp_path.iterdir()] == ["x.pth.tar"]

@@ -14,6 +14,7 @@ from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import MAX_SEED
 from fdsl_gen.core.settings import setting
+from fdsl_train.input_spec import InputSpec
 
 Purpose = Literal["pretrain", "finetune"]
 
@@ -233,6 +234,11 @@ class Resolved(TrainConfig):
     warmup_steps: int = setting(doc="linear warm-up, steps", low=0)
     model: str = setting(doc="timm model name")
     img_size: int = setting(doc="side of the input, pixels", low=1)
+
+    @property
+    def input_spec(self) -> InputSpec:
+        """What images the model takes."""
+        return InputSpec.of(self.to_dict())
 
 
 def training_recipes() -> Path:

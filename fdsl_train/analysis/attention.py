@@ -7,6 +7,7 @@ of (A + 1) / 2, with A the mean over heads (Abnar and Zuidema, "Quantifying Atte
 Transformers", ACL 2020).
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,14 @@ from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Looking
 from fdsl_train.data.sources.image_folder import read_image
 from fdsl_train.models.pretrained import Trained
-from fdsl_train.training.progress import Say
+
+logger = logging.getLogger(__name__)
 
 _CLASS = 0  # place of the class token
 
 
 def draw_attention(
-    looking: Looking, images: list[Path], out: Path, *, block: int, rollout: bool, say: Say
+    looking: Looking, images: list[Path], out: Path, *, block: int, rollout: bool
 ) -> list[Path]:
     """Draw a picture for every image: the image, the mean over heads, and every head.
 
@@ -38,7 +40,6 @@ def draw_attention(
         out: a folder for ``NAME.png`` of each image, or the file for a single one.
         block: which block; negative numbers count from the last.
         rollout: instead of heads, follow the attention from the first block to that one.
-        say: takes lines for the user.
 
     Returns:
         The pictures.
@@ -49,7 +50,7 @@ def draw_attention(
     paths = _places(out, images)
     trained = looking.read()
     model = looking.build(trained, head=False)
-    looking.announce(trained, say)
+    looking.announce(trained)
     number = _block_number(model, trained, block)
     transform = looking.transform(trained)
     for image, path in zip(images, paths, strict=True):
@@ -61,7 +62,7 @@ def draw_attention(
             shown, what = maps[number], f"block {number}"
         heads = class_token_maps(model, shown)[0]
         draw_heads(path, _seen(pixels, trained), heads.cpu().numpy(), what)
-        say(f"picture {path}")
+        logger.info(f"picture {path}")
     return paths
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +14,10 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Looking
-from fdsl_train.data.open import Where, open_one
+from fdsl_train.data.open import Where, data_spec, open_one
 from fdsl_train.models.class_labels import ClassOrder, model_class_names, model_labels
-from fdsl_train.training.progress import Say
+
+logger = logging.getLogger(__name__)
 
 _TOP = 5
 
@@ -55,29 +58,34 @@ class Counts:
 
 
 def evaluate(
-    looking: Looking,
-    where: Where,
+    checkpoint: str | Path,
+    data: str | Path | Where,
     *,
-    split: str | None,
-    class_order: ClassOrder | None,
-    report: Path | None,
-    confusion: Path | None,
-    say: Say,
+    split: str | None = None,
+    class_order: ClassOrder | None = None,
+    report: Path | None = None,
+    confusion: Path | None = None,
+    **how: Any,
 ) -> Counts:
     """Measure a trained classifier.
 
     Args:
-        looking: which, and how.
-        where: the images.
+        checkpoint: a run, one of its checkpoints, its ``export``, or a file of others.
+        data: the images: a tree of class folders, a dataset of ours or its URL, ``torch/NAME`` or
+            ``hfds/NAME``.
         split: which part of them; None takes the one to validate on.
         class_order: how the model counts classes that its file does not name.
         report: CSV file to write, a row per class.
         confusion: picture to draw of which classes are taken for which.
-        say: takes lines for the user.
+        how: of :class:`Looking`: ``use_ema``, ``model``, ``img_size``, ``device``, ``batch_size``,
+            ``workers``.
 
     Raises:
         UsageError: if model and images do not fit together, or a sample cannot be used.
+
+    >>> top1, top5 = evaluate("runs/photos", "photos/").percent()
     """
+    looking, where = Looking(checkpoint=Path(checkpoint), **how), data_spec(data)
     trained = looking.read()
     source, label = open_one(where, split)
     to_model = model_labels(trained, source, class_order)
@@ -91,20 +99,20 @@ def evaluate(
                 f"--confusion: a picture of {classes} classes cannot be read; {MOST_CLASSES} is the"
                 " most, --report has all"
             )
-    looking.announce(trained, say)
+    looking.announce(trained)
     counts = Counts(classes, confusion=confusion is not None)
     for logits, labels in looking.outputs(source, trained, model):
         counts.add(logits.float(), torch.tensor(to_model)[labels])
     top1, top5 = counts.percent()
     images = int(counts.images.sum())
-    say(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")
+    logger.info(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")
     if report is not None:
         store.write(report, _table(counts, names).encode())
-        say(f"report {report}")
+        logger.info(f"report {report}")
     if confusion is not None:
         assert counts.confusion is not None
         draw_confusion(confusion, counts.confusion.numpy(), names, f"{label}, top-1 {top1:.1f} %")
-        say(f"picture {confusion}")
+        logger.info(f"picture {confusion}")
     return counts
 
 

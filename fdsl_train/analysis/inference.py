@@ -1,5 +1,6 @@
 """A trained model at work on images, without training: what eval, knn and attention share."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,16 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.config import Resolved, TrainConfig
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Source
 from fdsl_train.distributed.device import describe
+from fdsl_train.input_spec import InputSpec
 from fdsl_train.models.adapt import model_for, resize_note
 from fdsl_train.models.architecture import Architecture
 from fdsl_train.models.pretrained import Trained, read_trained
-from fdsl_train.training.progress import Say
 from fdsl_train.transforms import ImageTransform, eval_transform
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +73,18 @@ class Looking:
         model = model_for(trained, num_classes=None if head else 1, img_size=self.img_size)
         return model.eval().requires_grad_(False).to(self.torch_device)
 
-    def announce(self, trained: Trained, say: Say) -> None:
+    def announce(self, trained: Trained) -> None:
         """Tell the user which weights look, where, and what became of them on the way."""
-        say(f"{trained.architecture.model} from {trained.name}, on {describe(self.torch_device)}")
+        name, device = trained.architecture.model, describe(self.torch_device)
+        logger.info(f"{name} from {trained.name}, on {device}")
         resized = resize_note(trained, self.img_size)
         for note in (*trained.notes, *([resized] if resized else [])):
-            say(note)
+            logger.info(note)
 
     def transform(self, trained: Trained) -> ImageTransform:
         """From an image to what the model was validated on."""
-        return eval_transform(self._config(trained))
+        side = self.img_size or trained.architecture.img_size
+        return eval_transform(InputSpec(img_size=side, **trained.inputs.settings()))
 
     def outputs(
         self, source: Source, trained: Trained, function: Callable[[Tensor], Tensor]
@@ -113,17 +117,3 @@ class Looking:
         with torch.inference_mode():
             for images, labels in loader:
                 yield function(images).cpu(), labels.cpu()
-
-    def _config(self, trained: Trained) -> Resolved:
-        """A run of no training, for its validation images."""
-        side = self.img_size or trained.architecture.img_size
-        config = TrainConfig(
-            purpose="finetune",
-            model=trained.architecture.model,
-            img_size=side,
-            steps=1,
-            lr=1.0,
-            global_batch_size=self.batch_size,
-            **trained.inputs.settings(),
-        )
-        return config.resolve(num_samples=1)

@@ -6,7 +6,10 @@ Self-Supervised Vision Transformers" (DINO, ICCV 2021): k = 20, temperature 0.07
 image is compared with every training image, a block of them at a time.
 """
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,54 +17,59 @@ from torch import Tensor, nn
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.analysis.inference import Looking
-from fdsl_train.data.open import Where, open_both
+from fdsl_train.data.open import Where, data_spec, open_both
 from fdsl_train.data.sources.base import Source
 from fdsl_train.models.pretrained import Trained
 from fdsl_train.tasks.classification import Accuracy
-from fdsl_train.training.progress import Say
+
+logger = logging.getLogger(__name__)
 
 _QUERIES = 1024  # compared at a time ...
 _BLOCK = 16384  # ... with so many of the bank: 64 MB of cosines
 
 
 def knn(
-    looking: Looking,
-    where: Where,
+    checkpoint: str | Path,
+    data: str | Path | Where,
     *,
-    val_split: float | None,
-    seed: int,
-    k: int,
-    temperature: float,
-    say: Say,
+    val_split: float | None = None,
+    seed: int = 0,
+    k: int = 20,
+    temperature: float = 0.07,
+    **how: Any,
 ) -> dict[str, float]:
     """Classify the validation images by the nearest training images.
 
     Args:
-        looking: which model, and how.
-        where: the images.
+        checkpoint: a run, one of its checkpoints, its ``export``, or a file of others.
+        data: the images, as for :func:`fdsl_train.evaluate`.
         val_split: share to hold out of images without validation part.
         seed: chooses which.
         k: neighbours that vote.
         temperature: of the weight exp(cosine / temperature) of a vote.
-        say: takes lines for the user.
+        how: of :class:`Looking`: ``use_ema``, ``model``, ``img_size``, ``device``, ``batch_size``,
+            ``workers``.
 
     Returns:
         ``val_top1`` and ``val_top5``, percent.
 
     Raises:
         UsageError: if the data cannot be used, or has fewer than ``k`` training images.
+
+    >>> knn("runs/smoke/export", "photos/", k=10)["val_top1"]
     """
+    looking, where = Looking(checkpoint=Path(checkpoint), **how), data_spec(data)
     trained = looking.read()
     sources = open_both(where, val_split=val_split, seed=seed)
     model = looking.build(trained, head=False)
-    looking.announce(trained, say)
+    looking.announce(trained)
     bank, labels = _features(looking, trained, sources.train, model)
     if k > len(bank):
         raise UsageError(
             f"--k: {sources.train.name} has {len(bank)} training images, fewer than {k}"
         )
     queries, truth = _features(looking, trained, sources.validation, model)
-    say(f"{len(bank)} training images, {bank.shape[1]} features")
+    logger.info(f"{len(bank)} training images, {bank.shape[1]} features")
     accuracy = Accuracy()
     for begin in range(0, len(queries), _QUERIES):
         votes = weighted_votes(
@@ -74,7 +82,7 @@ def knn(
         )
         accuracy.add(votes, truth[begin : begin + _QUERIES])
     percent = accuracy.percent(accuracy.counts())
-    say(
+    logger.info(
         f"{k} nearest neighbours: top-1 {percent['val_top1']:.2f} %,"
         f" top-5 {percent['val_top5']:.2f} % of {len(queries)} images, {sources.label}"
     )

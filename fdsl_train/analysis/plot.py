@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,18 @@ import numpy as np
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.analysis.figures.curves import Curves, Values, draw_curves
 from fdsl_train.analysis.figures.save import check_picture
-from fdsl_train.training.progress import Say
+
+logger = logging.getLogger(__name__)
 
 _MEASURES = ("val_top1", "val_recall")
 
 
-def plot(runs: list[Path], out: Path | None, *, say: Say) -> Path:
+def plot(runs: list[Path], out: Path | None) -> Path:
     """Draw runs into one picture.
 
     Args:
         runs: their output folders.
         out: file to write, PNG, PDF or SVG; None: ``plot.png``, in the run if there is one.
-        say: takes lines for the user.
 
     Returns:
         The file.
@@ -34,7 +35,7 @@ def plot(runs: list[Path], out: Path | None, *, say: Say) -> Path:
     if len(set(names)) < len(names):
         names = [str(run) for run in runs]
     draw_curves(path, [read_run(run, name) for run, name in zip(runs, names, strict=True)])
-    say(f"picture {path}")
+    logger.info(f"picture {path}")
     return path
 
 

@@ -115,13 +115,14 @@ def evaluate(
     from fdsl_train.analysis.evaluate import evaluate as start
 
     start(
-        _looking(values, batch_size, workers),
-        where,
+        data=where,
         split=split,
         class_order=class_order,
         report=report,
         confusion=confusion,
-        say=click.echo,
+        batch_size=batch_size,
+        workers=workers,
+        **values,
     )
 
 
@@ -160,13 +161,14 @@ def knn(
     from fdsl_train.analysis.knn import knn as start
 
     start(
-        _looking(values, batch_size, workers),
-        where,
+        data=where,
         val_split=val_split,
         seed=seed,
         k=k,
         temperature=temperature,
-        say=click.echo,
+        batch_size=batch_size,
+        workers=workers,
+        **values,
     )
 
 
@@ -179,7 +181,7 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
     """Draw loss, learning rate and accuracy of one or several runs into one picture."""
     from fdsl_train.analysis.plot import plot as start
 
-    start(list(runs), out, say=click.echo)
+    start(list(runs), out)
 
 
 @click.command()
@@ -200,18 +202,12 @@ def attention(images: tuple[Path, ...], out: Path, block: int, rollout: bool, **
     CKPT is as in eval, and the head is not used.
     """
     from fdsl_train.analysis.attention import draw_attention
+    from fdsl_train.analysis.inference import Looking
 
     draw_attention(
-        _looking(which, len(images), 0),
+        Looking(batch_size=len(images), **which),
         list(images),
         out,
         block=block,
         rollout=rollout,
-        say=click.echo,
     )
-
-
-def _looking(which: dict[str, Any], batch_size: int, workers: int) -> Any:
-    from fdsl_train.analysis.inference import Looking
-
-    return Looking(batch_size=batch_size, workers=workers, **which)

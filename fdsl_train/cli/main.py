@@ -3,13 +3,14 @@
 PyTorch and timm are imported inside the commands, so that help and lists come at once.
 """
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+from fdsl_gen import __version__
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
-from fdsl_train import __version__
 from fdsl_train.cli.analysis import (
     attention,
     class_order_option,
@@ -31,6 +32,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         signals.install()
+        _tell_the_user()
         try:
             return super().invoke(ctx)
         except FdslError as error:
@@ -60,10 +62,25 @@ def _complain(sentence: str, *, everywhere: bool) -> None:
     click.echo(f"fdsl-train{which}: {sentence}", err=True)
 
 
-def say(line: str) -> None:
-    """A line for the user, from the first process of a run."""
-    if find_process().rank == 0:
-        click.echo(line)
+class _Echo(logging.Handler):
+    """Lines for the user on standard output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record))
+
+
+_ECHO = _Echo()
+
+
+def _tell_the_user() -> None:
+    """Show what the package logs; of a distributed run, what its first process does."""
+    logger = logging.getLogger("fdsl_train")
+    logger.addHandler(_ECHO)  # once, however often it is asked
+    try:
+        first = find_process().rank == 0
+    except UsageError:
+        first = True  # the command will complain of its variables
+    logger.setLevel(logging.INFO if first else logging.WARNING)
 
 
 @click.group(cls=_Commands, context_settings={"max_content_width": 100})
@@ -100,16 +117,9 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
     """
     place = take_place(values)
     overrides = overrides_of(values)
-    from fdsl_train.pretrain import pretrain as start
+    from fdsl_train.training.pretrain import pretrain as start
 
-    start(
-        recipe=recipe,
-        place=place,
-        output=output,
-        resume=resume is not None,
-        overrides=overrides,
-        say=say,
-    )
+    start(place, output, recipe=recipe, resume=resume is not None, **overrides)
 
 
 @main.command()
@@ -154,20 +164,19 @@ def finetune(
         raise UsageError("give one of --checkpoint and --from-scratch")
     where = take_where(values)
     overrides = overrides_of(values)
-    from fdsl_train.finetune import Start
-    from fdsl_train.finetune import finetune as start
+    from fdsl_train.training.finetune import finetune as start
 
     start(
+        where,
+        output,
+        checkpoint=checkpoint,
         recipe=recipe,
-        start=Start(
-            checkpoint=checkpoint, keep_head=keep_head, averaged=use_ema, class_order=class_order
-        ),
-        where=where,
+        keep_head=keep_head,
+        use_ema=use_ema,
+        class_order=class_order,
         val_split=val_split,
-        output=output,
         resume=resume is not None,
-        overrides=overrides,
-        say=say,
+        **overrides,
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.data.locate.dataset import VALIDATION, Place
+from fdsl_train.data.locate.dataset import VALIDATION, Place, location_of
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.image_folder import open_folder, open_folders
 from fdsl_train.data.sources.timm_named import is_named, open_named
@@ -43,6 +43,11 @@ class Where:
         """The folder of class folders, if that is what was given."""
         data = self.place.data
         return data if isinstance(data, Path) and not self.place.is_ours else None
+
+
+def data_spec(data: "str | Path | Where") -> Where:
+    """A folder, a URL or a name as text, or what is one already."""
+    return data if isinstance(data, Where) else Where(place=location_of(data))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """How a run shows that it lives: a bar on a terminal, a plain line every 30 seconds otherwise."""
 
+import logging
 import sys
 import time
-from collections.abc import Callable
 from typing import NoReturn
 
 from tqdm import tqdm
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 _EVERY = 30.0  # seconds between plain lines
 _FIRST = 5.0  # seconds until the first of them: the time left is worth knowing early
@@ -26,14 +26,12 @@ class Progress:
     Args:
         total: steps of the whole run.
         start: steps done before this process.
-        say: takes a plain line.
         quiet: whether this process leaves the bar to another one.
     """
 
-    def __init__(self, total: int, start: int, say: Say, *, quiet: bool = False) -> None:
+    def __init__(self, total: int, start: int, *, quiet: bool = False) -> None:
         self._total = total
         self._start = start
-        self._say = say
         self._began = time.monotonic()
         self._next = self._began + _FIRST
         self._values: dict[str, str] = {}
@@ -63,7 +61,7 @@ class Progress:
         self._next = now + _EVERY
         left = (now - self._began) / (done - self._start) * (self._total - done)
         numbers = "".join(f", {name} {value}" for name, value in self._values.items())
-        self._say(f"step {done}/{self._total}{numbers}, {_clock(left)} to go")
+        logger.info(f"step {done}/{self._total}{numbers}, {_clock(left)} to go")
 
     def close(self) -> None:
         """Give the terminal back."""

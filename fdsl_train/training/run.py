@@ -1,5 +1,6 @@
 """A run from its parts: what pre-training and fine-tuning have in common."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,14 @@ from fdsl_train.models.architecture import num_parameters
 from fdsl_train.models.export import export
 from fdsl_train.tasks import task_for
 from fdsl_train.training.checkpoint import LAST
-from fdsl_train.training.progress import Progress, Say
+from fdsl_train.training.progress import Progress
+from fdsl_train.training.result import RunResult
 from fdsl_train.training.run_dir import EXPORT, check_same_run, open_output, write_args
 from fdsl_train.training.train_step import Learner
 from fdsl_train.training.trainer import Trainer, Validation
 from fdsl_train.transforms import eval_transform, train_transform
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +57,15 @@ class Run:
     start: str = ""
 
 
-def train(run: Run, *, resume: bool, say: Say) -> Trainer | None:
+def train(run: Run, *, resume: bool) -> RunResult:
     """Train to the end, and export the model.
 
     Args:
         run: what to do.
         resume: continue what stands in the output folder, if anything does.
-        say: takes lines for the user.
 
     Returns:
-        The finished trainer, or None if the run had been finished before.
+        The finished run, also if it had been finished before.
     """
     config = run.config
     config.share(run.process.world_size)
@@ -72,13 +75,15 @@ def train(run: Run, *, resume: bool, say: Say) -> Trainer | None:
         trainer = _trainer(run, group)
         saved = group.from_first(lambda: _open(run, resume))
         if saved is not None and saved["step"] == config.steps and (run.output / EXPORT).is_dir():
-            say(f"{run.output} is finished already: all {config.steps} steps are done")
-            return None
+            logger.info(f"{run.output} is finished already: all {config.steps} steps are done")
+            return RunResult(
+                output=run.output, steps=config.steps, last=saved["latest"], best=saved["best"]
+            )
         if saved is not None:
             trainer.restore(saved)
-        _announce(run, trainer.step, say)
-        _decode(config, run.source, config.steps * config.global_batch_size, say)
-        progress = Progress(config.steps, trainer.step, say, quiet=not group.speaks)
+        _announce(run, trainer.step)
+        _decode(config, run.source, config.steps * config.global_batch_size)
+        progress = Progress(config.steps, trainer.step, quiet=not group.speaks)
         try:
             trainer.run(_batches(run, trainer.step), progress)
         finally:
@@ -86,9 +91,9 @@ def train(run: Run, *, resume: bool, say: Say) -> Trainer | None:
         if group.speaks:
             model = trainer.learner.best_model
             exported = export(run.output, model, config, run.source.class_names)
-            say(f"all {config.steps} steps done, after {progress.elapsed}")
-            say(f"checkpoint {run.output / LAST}, model for timm {exported}")
-    return trainer
+            logger.info(f"all {config.steps} steps done, after {progress.elapsed}")
+            logger.info(f"checkpoint {run.output / LAST}, model for timm {exported}")
+    return RunResult(output=run.output, steps=config.steps, last=trainer.latest, best=trainer.best)
 
 
 def _open(run: Run, resume: bool) -> dict[str, Any] | None:
@@ -100,7 +105,7 @@ def _open(run: Run, resume: bool) -> dict[str, Any] | None:
     return saved
 
 
-def _decode(config: Resolved, source: Source, shown: int, say: Say) -> None:
+def _decode(config: Resolved, source: Source, shown: int) -> None:
     """Decode a small dataset once, if it is shown more than once."""
     if not isinstance(source, ShardSource) or shown < 2 * num_samples(source):
         return
@@ -110,7 +115,7 @@ def _decode(config: Resolved, source: Source, shown: int, say: Say) -> None:
     decoded = decode_once(source)
     if decoded is not None:
         source.use(decoded)
-        say(f"{size / 1e6:,.0f} MB of pixels, decoded once for this machine")
+        logger.info(f"{size / 1e6:,.0f} MB of pixels, decoded once for this machine")
 
 
 def _batches(run: Run, start: int) -> Loader:
@@ -144,7 +149,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
         loader = Loader(
             run.validation,
             plan,
-            eval_transform(config),
+            eval_transform(config.input_spec),
             seed=config.seed,
             batches=range(group.rank, plan.num_batches, group.world_size),
             workers=_processes(config),
@@ -175,12 +180,12 @@ def _processes(config: Resolved) -> int:
     return min(config.workers, len(os.sched_getaffinity(0)))
 
 
-def _announce(run: Run, start: int, say: Say) -> None:
+def _announce(run: Run, start: int) -> None:
     """What is about to happen, in two lines."""
     config = run.config
     samples = num_samples(run.source)
     images = config.steps * config.global_batch_size
-    say(
+    logger.info(
         f"{config.model}, {num_parameters(run.model) / 1e6:.2f}M weights, {config.img_size} px,"
         f" {run.source.num_classes} classes, on {describe(run.device)}"
     )
@@ -188,7 +193,7 @@ def _announce(run: Run, start: int, say: Say) -> None:
     share = config.share(several)
     each = f" ({share} at once in each of {several} processes)" if several > 1 else ""
     begin = f"from step {start} to {config.steps}" if start else f"{config.steps} steps"
-    say(
+    logger.info(
         f"{begin} of {config.global_batch_size} images{each}: {images} images,"
         f" {images / samples:.4g} epochs of {samples}; peak lr {config.peak_lr:.3g}"
     )

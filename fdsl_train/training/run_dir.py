@@ -5,9 +5,8 @@ from typing import Any
 
 import yaml
 
-from fdsl_gen import store
+from fdsl_gen import __version__, store
 from fdsl_gen.core.errors import UsageError
-from fdsl_train import __version__
 from fdsl_train.config import Resolved, differences
 from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import BEST, LAST

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fdsl_train.config import Resolved
 from fdsl_train.data.sources.base import Picture
+from fdsl_train.input_spec import InputSpec
 from fdsl_train.transforms.batch import Drawn, Images, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.grey import GreyTrain
@@ -25,7 +26,7 @@ class ImageTransform:
     """Takes grey images one way and colour images the other.
 
     Args:
-        config: the run.
+        mean, std: per channel, of images in 0..1.
         grey: uint8 (H, W) -> uint8 (1, S, S).
         colour: RGB -> uint8 (3, S, S).
         erasing: drawn after them; None: nothing is erased.
@@ -33,7 +34,8 @@ class ImageTransform:
 
     def __init__(
         self,
-        config: Resolved,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
         grey: Callable[[NDArray[np.uint8]], Tensor],
         colour: Callable[[Image.Image], Tensor],
         erasing: Erasing | None,
@@ -41,7 +43,7 @@ class ImageTransform:
         self.grey = grey
         self._colour = colour
         self.erasing = erasing
-        self._mean, self._std = config.mean, config.std
+        self._mean, self._std = mean, std
 
     def __call__(self, picture: Picture) -> Tensor:
         """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalised."""
@@ -72,7 +74,7 @@ class ImageTransform:
 def train_transform(config: Resolved) -> ImageTransform:
     """Random crop, flips, RandAugment and erasing."""
     colour = _timm(
-        config,
+        config.input_spec,
         is_training=True,
         scale=config.scale,
         ratio=config.ratio,
@@ -82,13 +84,13 @@ def train_transform(config: Resolved) -> ImageTransform:
         auto_augment=config.aa,
         mean=config.mean,
     )
-    return ImageTransform(config, GreyTrain(config), colour, Erasing(config))
+    return ImageTransform(config.mean, config.std, GreyTrain(config), colour, Erasing(config))
 
 
-def eval_transform(config: Resolved) -> ImageTransform:
-    """Resize and centre crop."""
-    either = _timm(config, is_training=False, crop_pct=config.crop_pct)
-    return ImageTransform(config, _FromArray(either), either, None)
+def eval_transform(spec: InputSpec) -> ImageTransform:
+    """Resize and center crop."""
+    either = _timm(spec, is_training=False, crop_pct=spec.crop_pct)
+    return ImageTransform(spec.mean, spec.std, _FromArray(either), either, None)
 
 
 class _FromArray:
@@ -101,11 +103,11 @@ class _FromArray:
         return self._transform(Image.fromarray(pixels))
 
 
-def _timm(config: Resolved, **settings: Any) -> Callable[[Image.Image], Tensor]:
+def _timm(spec: InputSpec, **settings: Any) -> Callable[[Image.Image], Tensor]:
     """timm's transform without its last steps: Pillow image -> uint8 (C, S, S)."""
     transform: Callable[[Image.Image], Tensor] = create_transform(
-        input_size=config.img_size,
-        interpolation=config.interpolation,
+        input_size=spec.img_size,
+        interpolation=spec.interpolation,
         normalize=False,
         **settings,
     )

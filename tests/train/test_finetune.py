@@ -11,6 +11,7 @@ from conftest import FINETUNE, TINY, build_dataset, run, write_recipe
 from fdsl_train.models.adapt import model_for
 from fdsl_train.models.pretrained import read_trained
 from fdsl_train.training import checkpoint
+from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run
 
 
@@ -140,7 +141,12 @@ def test_a_dataset_of_ours_with_a_validation_split(pretrained: Path, tmp_path: P
 def about_to_train(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """What a command would train, instead of training it."""
     runs: list[Run] = []
-    monkeypatch.setattr("fdsl_train.finetune.train", lambda run, **_: runs.append(run))
+
+    def train(run: Run, **_: object) -> RunResult:
+        runs.append(run)
+        return RunResult(output=run.output, steps=0, last={}, best={"step": 0})
+
+    monkeypatch.setattr("fdsl_train.training.finetune.train", train)
     return runs
 
 

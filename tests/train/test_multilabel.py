@@ -36,7 +36,12 @@ def test_targets_are_the_labels_of_the_scenes(scenes: Path, tmp_path: Path) -> N
     config = load_config(str(write_recipe(tmp_path / "r.yaml")), "pretrain", {}).resolve(40)
     plan = Sequential(source.shard_sizes, 16)
     batches = Loader(
-        source, plan, eval_transform(config), seed=0, batches=range(plan.num_batches), workers=0
+        source,
+        plan,
+        eval_transform(config.input_spec),
+        seed=0,
+        batches=range(plan.num_batches),
+        workers=0,
     )
     targets = torch.cat([batch.labels for batch in batches])
     assert targets.shape == (40, 8) and targets.dtype == torch.float32

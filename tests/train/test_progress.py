@@ -6,18 +6,20 @@ from fdsl_train.training import progress
 from fdsl_train.training.progress import Progress
 
 
-def test_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="fdsl_train")
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False)
-    said: list[str] = []
-    shown = Progress(total=1000, start=100, say=said.append)
+    shown = Progress(total=1000, start=100)
     shown.show({"loss": 6.5, "lr": 1e-3, "images_per_s": 250.0, "data_wait": 0.125})
     for done in range(101, 201):
         now += 1.0
         shown.step(done)
     numbers = "loss 6.5000, lr 1.00e-03, images/s 250, data wait 12%"
-    assert said == [
+    assert caplog.messages == [
         f"step 105/1000, {numbers}, 14:55 to go",
         f"step 135/1000, {numbers}, 14:25 to go",
         f"step 165/1000, {numbers}, 13:55 to go",
@@ -27,16 +29,18 @@ def test_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bar_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO", logger="fdsl_train")
     monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
-    said: list[str] = []
-    shown = Progress(total=4, start=2, say=said.append)
+    shown = Progress(total=4, start=2)
     shown.show({"loss": 6.5, "lr": 1e-3, "images_per_s": 250.0, "data_wait": 0.125})
     shown.step(3)
     shown.step(4)
     shown.close()
-    assert said == []
+    assert caplog.messages == []
     drawn = capsys.readouterr().err
     assert "4/4" in drawn
     assert "data wait=12%" in drawn

@@ -78,7 +78,7 @@ def test_one_channel_equals_timm_on_rgb(tmp_path: Path, changes: dict[str, objec
 def test_validation_on_one_channel_equals_timm_on_rgb(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    transform = eval_transform(config(tmp_path, **changes))
+    transform = eval_transform(config(tmp_path, **changes).input_spec)
     assert torch.equal(transform(GREY), transform(RGB))
 
 
@@ -102,7 +102,7 @@ def test_images_of_other_shapes(tmp_path: Path) -> None:
     settings = config(tmp_path)
     for shape in ((20, 61), (61, 20), (9, 9)):
         image = Image.fromarray(np.random.default_rng(5).integers(0, 256, shape, dtype=np.uint8))
-        for transform in (train_transform(settings), eval_transform(settings)):
+        for transform in (train_transform(settings), eval_transform(settings.input_spec)):
             for number in range(10):
                 expected = draw(transform, image.convert("RGB"), number)
                 assert torch.equal(draw(transform, image, number), expected)
@@ -157,7 +157,7 @@ def test_erasing_follows_the_key(tmp_path: Path) -> None:
 
 def test_eval_sees_the_whole_image_if_asked(tmp_path: Path) -> None:
     for picture in (GREY, RGB):
-        whole = eval_transform(config(tmp_path, crop_pct=1.0))(picture)
-        part = eval_transform(config(tmp_path, crop_pct=0.5))(picture)
+        whole = eval_transform(config(tmp_path, crop_pct=1.0).input_spec)(picture)
+        part = eval_transform(config(tmp_path, crop_pct=0.5).input_spec)(picture)
         assert whole.shape == part.shape == (3, 32, 32)
         assert not torch.equal(whole, part)

@@ -9,10 +9,18 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.user_dirs import temporary_folder
 from fdsl_gen.store.options import S3Options
 from fdsl_gen.store.s3 import S3Store
+from fdsl_gen.store.url import is_remote
 from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
 from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset, split_of, usable
 
 VALIDATION = "validation"  # the split to measure on
+
+
+def location_of(data: "str | Path | Place") -> "Place":
+    """A folder, a URL as text, or what is one already."""
+    if isinstance(data, Place):
+        return data
+    return Place(data=data if isinstance(data, str) and is_remote(data) else Path(data))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """``fdsl-train finetune``: a pre-trained model on a set of real images."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch import nn
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved, TrainConfig, load_config
-from fdsl_train.data.open import Opened, Where, open_both
+from fdsl_train.data.open import Opened, Where, data_spec, open_both
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
@@ -18,8 +19,10 @@ from fdsl_train.models.architecture import Architecture, create_model, published
 from fdsl_train.models.class_labels import ClassOrder, model_labels
 from fdsl_train.models.pretrained import Trained, read_trained
 from fdsl_train.models.value_digest import value_digest
-from fdsl_train.training.progress import Say
+from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,40 +53,54 @@ class Start:
 
 
 def finetune(
+    data: str | Path | Where,
+    output: str | Path,
     *,
-    recipe: str,
-    start: Start,
-    where: Where,
-    val_split: float | None,
-    output: Path,
-    resume: bool,
-    overrides: dict[str, Any],
-    say: Say,
-) -> None:
+    checkpoint: str | Path | None,
+    recipe: str = "finetune_small",
+    keep_head: bool = False,
+    use_ema: bool = False,
+    class_order: ClassOrder | None = None,
+    val_split: float | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> RunResult:
     """Fine-tune a model, with a new head unless asked otherwise.
 
     Args:
-        recipe: name or path.
-        start: what to start from.
-        where: the images; they need a validation part.
-        val_split: share to hold out of images without one.
+        data: the images: a tree of class folders, a dataset of ours or its URL, ``torch/NAME`` or
+            ``hfds/NAME``; they need a validation part.
         output: folder of the run.
-        resume: continue what stands in ``output``.
-        overrides: settings by name, over the recipe's.
-        say: takes lines for the user.
+        checkpoint: file or folder of weights to start from; None: freshly drawn ones, of the
+            setting ``model``.
+        recipe: name or path of a training recipe.
+        keep_head: keep the trained classifier instead of drawing a new one.
+        use_ema: start from the moving average of the weights that is kept in the file.
+        class_order: how a kept head counts classes that its file does not name.
+        val_split: share to hold out of images without a validation part.
+        resume: continue what stands in ``output``, if anything does.
+        settings: over the recipe's, by name.
+
+    Returns:
+        The finished run; in every process of a distributed one.
 
     Raises:
         UsageError: for anything that can be seen to be wrong before the first step, and for a
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
+
+    >>> finetune("photos/", "runs/photos", checkpoint="runs/smoke/export", epochs=20).best
     """
+    path = None if checkpoint is None else Path(checkpoint)
+    start = Start(checkpoint=path, keep_head=keep_head, averaged=use_ema, class_order=class_order)
+    where, output = data_spec(data), Path(output)
     process = find_process()
     if where.download and process.world_size > 1:
         raise UsageError(
             "--download: several processes would write the same files; fetch them with one, such as"
             " fdsl-train knn, and leave the flag out here"
         )
-    config = load_config(recipe, "finetune", overrides, process.world_size)
+    config = load_config(recipe, "finetune", settings, process.world_size)
     device = choose_device(config, process.local_rank)
     trained = None
     if start.checkpoint is not None:
@@ -96,8 +113,8 @@ def finetune(
         num_samples(sources.train)
     )
     labels = _kept_labels(trained, start, sources)
-    model = _first_weights(resolved, trained, labels, sources, say)
-    trainer = train(
+    model = _first_weights(resolved, trained, labels, sources)
+    finished = train(
         Run(
             config=resolved,
             process=process,
@@ -109,13 +126,11 @@ def finetune(
             start="" if trained is None else value_digest([trained.digest(), labels]),
         ),
         resume=resume,
-        say=say,
     )
-    if trainer is None:
-        return
-    label, step = sources.label, trainer.best["step"]
-    say(f"last: {_in_words(trainer.latest)} on {label}")
-    say(f"best: {_in_words(trainer.best)} on {label} at step {step}, chosen by {label}")
+    label, step = sources.label, finished.best["step"]
+    logger.info(f"last: {_in_words(finished.last)} on {label}")
+    logger.info(f"best: {_in_words(finished.best)} on {label} at step {step}, chosen by {label}")
+    return dataclasses.replace(finished, label=label)
 
 
 def _in_words(measures: dict[str, float]) -> str:
@@ -167,16 +182,12 @@ def _kept_labels(trained: Trained | None, start: Start, sources: Opened) -> list
 
 
 def _first_weights(
-    config: Resolved,
-    trained: Trained | None,
-    labels: list[int] | None,
-    sources: Opened,
-    say: Say,
+    config: Resolved, trained: Trained | None, labels: list[int] | None, sources: Opened
 ) -> nn.Module:
     """The model before the first step, its head kept by ``labels``; says where it is from."""
     classes = sources.train.num_classes
     if trained is None:
-        say(f"from scratch: {config.model} with freshly drawn weights, {classes} classes")
+        logger.info(f"from scratch: {config.model} with freshly drawn weights, {classes} classes")
         return create_model(
             Architecture.of(config.to_dict()),
             num_classes=classes,
@@ -187,10 +198,10 @@ def _first_weights(
     sizes = f", {side} px to {config.img_size} px" if side != config.img_size else ""
     head = "its own head kept" if labels is not None else f"new head for {classes} classes"
     alone = ", which alone is trained" if config.freeze == "backbone" else ""
-    say(f"start {trained.name}{sizes}, {head}{alone}")
+    logger.info(f"start {trained.name}{sizes}, {head}{alone}")
     resized = resize_note(trained, config.img_size)
     for note in (*trained.notes, *([resized] if resized else [])):
-        say(note)
+        logger.info(note)
     return model_for(
         trained,
         num_classes=classes if labels is None else None,

@@ -1,49 +1,57 @@
 """``fdsl-train pretrain``: a model from freshly drawn weights, on a dataset made by formulas."""
 
+import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
-from fdsl_train.data.locate.dataset import VALIDATION, Place
+from fdsl_train.data.locate.dataset import VALIDATION, Place, location_of
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
 from fdsl_train.models.architecture import architecture_of, create_model
 from fdsl_train.training.checkpoint import LAST
-from fdsl_train.training.progress import Say
+from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
+
+logger = logging.getLogger(__name__)
 
 
 def pretrain(
+    data: str | Path | Place,
+    output: str | Path,
     *,
-    recipe: str | None,
-    place: Place,
-    output: Path,
-    resume: bool,
-    overrides: dict[str, Any],
-    say: Say,
-) -> None:
-    """Pre-train as a recipe says.
+    recipe: str | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> RunResult:
+    """Pre-train a model from freshly drawn weights on a dataset made by formulas.
 
     Args:
-        recipe: name or path; None takes the one that the dataset names.
-        place: where the dataset is.
+        data: folder of the dataset, or its URL.
         output: folder of the run.
-        resume: continue what stands in ``output``.
-        overrides: settings by name, over the recipe's.
-        say: takes lines for the user.
+        recipe: name or path of a training recipe; None takes the one that the dataset names.
+        resume: continue what stands in ``output``, if anything does.
+        settings: over the recipe's, by name.
+
+    Returns:
+        The finished run; in every process of a distributed one.
 
     Raises:
         UsageError: for anything that can be seen to be wrong before the first step, and for a
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
+
+    >>> pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=2).metrics["loss"][-1]
     """
+    place, output = location_of(data), Path(output)
     manifest = place.manifest()
     process = find_process()
     name = recipe or _named_by(manifest, place)
-    config = load_config(name, "pretrain", overrides, process.world_size)
+    config = load_config(name, "pretrain", settings, process.world_size)
     device = choose_device(config, process.local_rank)
     source = place.split(manifest, "train")
     resolved = config.resolve(num_samples(source))
@@ -67,17 +75,15 @@ def pretrain(
             output=output,
         ),
         resume=resume,
-        say=say,
     )
-    if finished is None:
-        return
-    for name, value in finished.latest.items():
-        say(f"{name} {value:.2f} % on the {VALIDATION} split")
+    for name, value in finished.last.items():
+        logger.info(f"{name} {value:.2f} % on the {VALIDATION} split")
     small = " --recipe cpu_finetune" if device.type == "cpu" else ""
-    say(
+    logger.info(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"
         f" --checkpoint {output / LAST} --output {output}-finetuned{small}"
     )
+    return dataclasses.replace(finished, label=VALIDATION if validation is not None else "")
 
 
 def _named_by(manifest: Manifest, place: Place) -> str:

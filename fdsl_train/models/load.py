@@ -1,0 +1,50 @@
+"""A trained model, ready to use in a program."""
+
+import dataclasses
+from pathlib import Path
+
+from torch import nn
+
+from fdsl_train.models.adapt import model_for
+from fdsl_train.models.architecture import Architecture
+from fdsl_train.models.pretrained import read_trained
+
+
+def load_model(
+    path: str | Path,
+    *,
+    num_classes: int | None = None,
+    img_size: int | None = None,
+    use_ema: bool = False,
+    model: str | None = None,
+) -> nn.Module:
+    """A trained model as a timm model, in evaluation mode, on the CPU.
+
+    ``timm.data.resolve_model_data_config(model)`` gives the input it was made for; the names of its
+    classes stand in ``model.pretrained_cfg["label_names"]``.
+
+    Args:
+        path: a run, one of its checkpoints, its ``export``, or a file of others.
+        num_classes: width of a new head, freshly drawn; None: the trained one. 0: no head.
+        img_size: side of the input, pixels; None: as trained.
+        use_ema: take the moving average in the checkpoint.
+        model: timm's name, for files of others that do not say it.
+
+    Raises:
+        UsageError: if there are no such weights, or they do not fit the model.
+
+    >>> model = load_model("runs/photos")
+    >>> logits = model(torch.zeros(1, 3, 224, 224))  # float32 (1, num_classes)
+    """
+    asked = Architecture.of({"model": model, "img_size": img_size})
+    trained = read_trained(Path(path), vars(asked), averaged=use_ema)
+    wanted = 1 if num_classes == 0 else num_classes
+    built = model_for(trained, num_classes=wanted, img_size=img_size).eval()
+    if num_classes == 0:
+        built.reset_classifier(0)  # type: ignore[operator]
+    side = img_size or trained.architecture.img_size
+    known = dataclasses.asdict(trained.inputs) | {"input_size": (3, side, side)}
+    if trained.class_names is not None and num_classes is None:
+        known["label_names"] = list(trained.class_names)
+    built.pretrained_cfg = dict(built.pretrained_cfg) | known  # type: ignore[assignment,arg-type]
+    return built

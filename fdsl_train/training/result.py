@@ -1,0 +1,45 @@
+"""What a finished run gives back to a script."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from fdsl_train.training.checkpoint import LAST
+from fdsl_train.training.run_dir import EXPORT
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        output: folder of the run.
+        steps: optimizer steps done.
+        last: the last validation by measure, percent, such as ``val_top1``; empty without one.
+        best: the validation with the highest first measure, and its ``step``.
+        label: what was validated on.
+    """
+
+    output: Path
+    steps: int
+    last: dict[str, float]
+    best: dict[str, float]
+    label: str = ""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint."""
+        return self.output / LAST
+
+    @property
+    def export(self) -> Path:
+        """The exported model, for :func:`fdsl_train.load_model` and timm's ``local-dir:``."""
+        return self.output / EXPORT
+
+    @property
+    def metrics(self) -> dict[str, list[float]]:
+        """What was logged, by column: ``step``, ``loss``, ``lr``, ...; ready for pandas."""
+        text = (self.output / "metrics.jsonl").read_text(encoding="utf-8")
+        rows: list[dict[str, float]] = [json.loads(line) for line in text.splitlines()]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: [row.get(name, float("nan")) for row in rows] for name in names}

@@ -1,12 +1,14 @@
 """PNG files: any decoder reads them, and the short way back equals Pillow."""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from isal import isal_zlib
 from PIL import Image
 
 from fdsl_gen.archive import png
@@ -33,6 +35,32 @@ def test_rgb8(image):
     data = png.encode(image, "rgb8")
     assert np.array_equal(by_pillow(data, "RGB"), image)
     assert np.array_equal(png.decode(data), image)
+
+
+def by_hand(header: bytes, rows: list[bytes], *palette: bytes) -> bytes:
+    """A file as the specification builds it, with filter 0 and ISA-L's level 1."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        crc = zlib.crc32(kind + content)
+        return len(content).to_bytes(4) + kind + content + crc.to_bytes(4)
+
+    chunks = [chunk(b"IHDR", header), *(chunk(b"PLTE", colors) for colors in palette)]
+    data = isal_zlib.compress(b"".join(b"\0" + row for row in rows), 1)
+    return b"\x89PNG\r\n\x1a\n" + b"".join([*chunks, chunk(b"IDAT", data), chunk(b"IEND", b"")])
+
+
+def test_the_bytes_of_a_file():
+    """Equal pixels give equal files, so the way to compress them is part of the promise."""
+    image = (np.add.outer(np.arange(40) ** 2, np.arange(50)) % 251).astype(np.uint8)
+    size = (50).to_bytes(4) + (40).to_bytes(4)
+    rows = [row.tobytes() for row in image]
+    assert png.encode(image, "gray8") == by_hand(size + b"\x08\0\0\0\0", rows)
+    tripled = [np.repeat(row, 3).tobytes() for row in image]
+    assert png.encode(image, "rgb8") == by_hand(size + b"\x08\2\0\0\0", tripled)
+    two = np.where(image > 100, 127, 0).astype(np.uint8)
+    bits = [np.packbits(row > 0).tobytes() for row in two]
+    levels = bytes([0, 0, 0, 127, 127, 127])
+    assert png.encode(two, "compact", 127) == by_hand(size + b"\1\3\0\0\0", bits, levels)
 
 
 @given(grey)

@@ -129,7 +129,7 @@ def test_a_shard_count_that_was_not_given_follows_the_number_of_samples():
 def test_settings_are_made_without_reading_files():
     """A file is read when its content is asked for, so settings can be made anywhere."""
     assert Real1(source="nowhere.png").source_sha256 is None
-    with pytest.raises(UsageError, match="source: cannot read nowhere"):
+    with pytest.raises(UsageError, match="source: cannot read the image nowhere"):
         _ = Real1(source="nowhere.png").picture_sha256
     assert FractalDb(categories_from="nowhere").categories_sha256 is None
     with pytest.raises(UsageError, match="categories_from: cannot read nowhere"):
@@ -142,7 +142,7 @@ def test_settings_are_made_without_reading_files():
 )
 def test_files_are_read_when_a_recipe_is_loaded(name, change):
     ((setting, path),) = change.items()
-    with pytest.raises(UsageError, match=rf"{name}.variant.{setting}: cannot read {path}"):
+    with pytest.raises(UsageError, match=rf"{name}.variant.{setting}: cannot read .*{path}"):
         load_recipe(name, **change)
 
 

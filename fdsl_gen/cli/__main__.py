@@ -1,3 +1,22 @@
-from fdsl_gen.cli.main import main
+"""The process of ``fdsl-gen``: signals are handled before anything slow is imported."""
 
-main()
+from collections.abc import Callable
+from typing import Any
+
+from fdsl_gen.cli import AFTER_A_SIGNAL, NAME
+from fdsl_gen.core import signals
+
+
+def _load() -> Callable[[], Any]:
+    from fdsl_gen.cli.main import main
+
+    return main
+
+
+def run() -> None:
+    """Entry point."""
+    signals.run(NAME, AFTER_A_SIGNAL, _load)
+
+
+if __name__ == "__main__":
+    run()

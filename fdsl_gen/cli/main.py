@@ -1,6 +1,5 @@
 """The command ``fdsl-gen``: parses, calls one function, prints."""
 
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from fdsl_gen import __version__
+from fdsl_gen.cli import AFTER_A_SIGNAL, NAME
 from fdsl_gen.cli import storage_options as storage_options_module
 from fdsl_gen.cli.executor_options import (
     engine_options,
@@ -18,7 +18,7 @@ from fdsl_gen.cli.executor_options import (
     this_command,
 )
 from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage, with_storage
-from fdsl_gen.core import recipe_files, settings
+from fdsl_gen.core import recipe_files, settings, signals
 from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import Exit, FdslError, Mismatch, ShardsFailed, Stopped, UsageError
 
@@ -38,6 +38,12 @@ class _Commands(click.Group):
             return _generate_command(name)
         known = [*self.commands, *recipe_files.recipe_names(folder)]
         raise UsageError(f"no command or recipe named '{name}'{settings.nearest(name, known)}")
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:  # which click takes for the user's Ctrl-D
+            raise RuntimeError("a file ended too early") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         folder = recipe_files.recipe_folder()
@@ -346,39 +352,33 @@ def cite(recipe: str) -> None:
     click.echo(load_recipe(recipe).variant.CITATION)
 
 
-# SIGTERM, and what schedulers send ahead of the end: SLURM --signal, Grid Engine -notify, limits.
-_WALLTIME = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-
-
-def _stop(signum: int, frame: object) -> NoReturn:
-    for other in _WALLTIME:  # one is enough; the next must not disturb the end
-        signal.signal(other, signal.SIG_IGN)
-    name = signal.Signals(signum).name
-    raise Stopped(f"stopped by {name}; what is finished stays, the same command goes on from there")
-
-
 def main() -> NoReturn:
-    """Entry point: every expected failure is one sentence on standard error and its exit code."""
-    for each in _WALLTIME:
-        signal.signal(each, _stop)
-    try:
-        code = cli.main(standalone_mode=False)
-    except FdslError as error:
-        click.echo(f"fdsl-gen: {error}", err=True)
-        code = error.exit_code
-    except click.ClickException as error:
-        click.echo(f"fdsl-gen: {error.format_message()}", err=True)
-        code = error.exit_code
-    except Stopped as stop:
-        click.echo(f"fdsl-gen: {stop}", err=True)
-        code = stop.exit_code
-    except SystemExit:  # so click ends where nobody reads any more, as of ``fdsl-gen list | head``
-        code = Exit.OK
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("fdsl-gen: interrupted; the same command goes on from here", err=True)
-        code = Exit.INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        click.echo("fdsl-gen: unexpected error, a bug in fdsl", err=True)
-        code = Exit.UNEXPECTED
+    """Run the command: every expected failure is one sentence on standard error, and its code."""
+    with signals.handled(NAME, AFTER_A_SIGNAL):
+        try:
+            code = cli.main(standalone_mode=False)
+            signals.over()
+        except BaseException as error:
+            signals.over()
+            code = _tell(error)
     sys.exit(int(code or 0))
+
+
+def _tell(error: BaseException) -> int:
+    """Say what ended the command; its exit code."""
+    if isinstance(error, (FdslError, Stopped)):
+        click.echo(f"{NAME}: {error}", err=True)
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        click.echo(f"{NAME}: {error.format_message()}", err=True)
+        return error.exit_code
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        click.echo(f"{NAME}: interrupted; the same command goes on from here", err=True)
+        return Exit.INTERRUPTED
+    if isinstance(error, SystemExit):  # click, where nobody reads any more: fdsl-gen list | head
+        return Exit.OK
+    if not isinstance(error, Exception):
+        raise error
+    traceback.print_exception(error)
+    click.echo(f"{NAME}: unexpected error, a bug in fdsl", err=True)
+    return Exit.UNEXPECTED

@@ -14,6 +14,7 @@ from pathlib import Path
 import dask
 import distributed
 
+from fdsl_gen.core import signals
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors.local import without_main
 
@@ -21,7 +22,7 @@ _ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d+")
 _PATIENCE = "distributed.comm.timeouts.connect"
 # The engine says in its own words what these would log.
 _LOGGERS = ("distributed", "distributed.client", "tornado.application")
-_TO_ALL = (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+_TO_ALL = tuple(number for number in signals.ALL if number != signal.SIGTERM)
 _SILENT = logging.CRITICAL + 1
 
 

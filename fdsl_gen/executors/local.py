@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import multiprocess
-from multiprocess import connection
+from multiprocess import connection, resource_tracker
 
+from fdsl_gen.core import signals
 from fdsl_gen.executors import NOT_STARTED, Failure, Function, Observer, nothing
 from fdsl_gen.executors.outcome import explain
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 MAX_DEATHS = 3  # workers that a task may cost before it is given up
 _REPORT_SECONDS = 0.2
 _STOP = None
+_TO_ALL = tuple(number for number in signals.ALL if number != signal.SIGTERM)
 
 
 def _end_with_parent() -> None:
@@ -41,8 +43,7 @@ def _end_with_parent() -> None:
 
 def _work(pipe: Any, function: Function[Any]) -> None:
     """A worker's life: receive a task, send ("images", n) while at it, then "done" or "failed"."""
-    for sent_to_all in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(sent_to_all, signal.SIG_IGN)  # the supervisor decides
+    signals.ignore()  # the supervisor decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _end_with_parent()
     unsent = 0
@@ -110,10 +111,11 @@ class _Run(Generic[T]):
         context = multiprocess.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.function), daemon=True)
-        with without_main():
+        resource_tracker.ensure_running()  # at its start it lets SIGINT through again
+        with signals.shielded(_TO_ALL), without_main():
             process.start()
-        theirs.close()
-        self.workers.append(_Worker(process, ours))
+            theirs.close()
+            self.workers.append(_Worker(process, ours))
 
     def hand_out(self, worker: _Worker) -> None:
         """Give a worker its next task, or send it home."""

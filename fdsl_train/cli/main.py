@@ -3,14 +3,18 @@
 PyTorch and timm are imported inside the commands, so that help and lists come at once.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from fdsl_gen import __version__
+from fdsl_gen.core import signals
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
+from fdsl_train.cli import AFTER_A_SIGNAL, NAME
 from fdsl_train.cli.analysis import (
     attention,
     class_order_option,
@@ -24,30 +28,54 @@ from fdsl_train.cli.data_options import place_options, take_place
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.config import describe_recipes
 from fdsl_train.distributed.launch import Process, find_process
-from fdsl_train.training import signals
 
 
 class _Commands(click.Group):
     """Turns errors meant for the user into one sentence and an exit code."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with signals.handled(NAME, AFTER_A_SIGNAL):
+            return super().main(*args, **kwargs)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _told():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
-        signals.install()
         _tell_the_user()
-        try:
-            return super().invoke(ctx)
-        except FdslError as error:
-            _complain(str(error), everywhere=error.everywhere)
-            ctx.exit(int(error.exit_code))
-        except OSError as error:
-            where = f" {error.filename}" if error.filename else ""
-            _complain(f"cannot use{where}: {error.strerror or error}", everywhere=False)
-            ctx.exit(int(Exit.UNEXPECTED))
-        except Stopped as stop:
-            _complain(str(stop), everywhere=True)
-            ctx.exit(int(stop.exit_code))
-        except KeyboardInterrupt:
-            _complain("interrupted; --resume auto continues the run", everywhere=True)
-            ctx.exit(int(Exit.INTERRUPTED))
+        with _told():
+            result = super().invoke(ctx)
+            signals.over()
+            return result
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Turn what ends a command into a sentence and the end of click."""
+    try:
+        yield
+    except (FdslError, OSError, EOFError, Stopped, KeyboardInterrupt) as error:
+        signals.over()
+        raise click.exceptions.Exit(_tell(error)) from None
+
+
+def _tell(error: BaseException) -> int:
+    """Say what ended the command; its exit code."""
+    if isinstance(error, FdslError):
+        _complain(str(error), everywhere=error.everywhere)
+        return error.exit_code
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        _complain(f"cannot use{where}: {error.strerror or error}", everywhere=False)
+        return Exit.UNEXPECTED
+    if isinstance(error, Stopped):
+        _complain(str(error), everywhere=True)
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        _complain(f"interrupted; {AFTER_A_SIGNAL}", everywhere=True)
+        return Exit.INTERRUPTED
+    # An EOFError, which click would take for the user's Ctrl-D.
+    raise RuntimeError("a file ended too early") from error
 
 
 def _complain(sentence: str, *, everywhere: bool) -> None:

@@ -8,7 +8,9 @@ run: an epoch may be three steps, and starting processes for each would cost mor
 
 import atexit
 import multiprocessing
-from collections.abc import Iterator
+import multiprocessing.process
+import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core import signals
+from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
 from fdsl_train.data.prefetch import Batch, Parcel, on_device
 from fdsl_train.data.sampler import Plan, Position
 from fdsl_train.data.sources.base import Label, Picture, Source
-from fdsl_train.training import signals
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms.batch import Drawn, Images, collate
 
@@ -42,8 +44,9 @@ class Transform(Protocol):
 
 @dataclass(frozen=True)
 class _Refusal:
-    """A user's error inside a worker: PyTorch would wrap an exception into a worker's traceback."""
+    """An error with a sentence: PyTorch would wrap an exception into a worker's traceback."""
 
+    kind: type[FdslError]
     sentence: str
 
 
@@ -72,8 +75,12 @@ class _Batches(IterableDataset[Parcel | _Refusal]):
         for index in self._batches[first::stride]:
             try:
                 yield self._build(index)
-            except UsageError as error:
-                yield _Refusal(str(error))
+            except FdslError as error:
+                yield _Refusal(type(error), str(error))
+                return
+            except OSError as error:
+                where = f" {error.filename}" if error.filename else " the data"
+                yield _Refusal(FdslError, f"cannot read{where}: {error.strerror or error}")
                 return
 
     def _build(self, index: int) -> Parcel:
@@ -99,6 +106,19 @@ class _Batches(IterableDataset[Parcel | _Refusal]):
         for row, own in enumerate(labels):
             targets[row, list(own) if isinstance(own, tuple) else [own]] = 1.0
         return targets
+
+
+def _begin_worker(_: int) -> None:
+    signals.ignore()
+
+
+def _end_workers(workers: Iterable[multiprocessing.process.BaseProcess]) -> None:
+    """End processes without PyTorch, whose handler would tell of each as of an accident."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join()
 
 
 class Loader:
@@ -141,7 +161,7 @@ class Loader:
             pin_memory=self._device.type == "cuda",
             prefetch_factor=_PREFETCH if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=signals.ignore,
+            worker_init_fn=_begin_worker,
             # The base seed of workers would be drawn from the global generator, which a resumed
             # run has not advanced as far; nothing here uses it.
             generator=torch.Generator(),
@@ -154,9 +174,9 @@ class Loader:
         them at exit.
         """
         before = set(multiprocessing.active_children())
-        iterator = iter(self._loader)
-        for worker in set(multiprocessing.active_children()) - before:
-            atexit.register(worker.kill)
+        with signals.shielded():
+            iterator = iter(self._loader)
+            atexit.register(_end_workers, set(multiprocessing.active_children()) - before)
         return iterator
 
     def __iter__(self) -> Iterator[Batch]:
@@ -164,7 +184,7 @@ class Loader:
 
         Raises:
             UsageError: the first sample that cannot be used, in the order of the batches.
-            FdslError: if a worker process died.
+            FdslError: if a file cannot be read, or a worker process died.
         """
         return on_device(self._parcels(), self._device, self._transform.finish, self._channels_last)
 
@@ -172,7 +192,7 @@ class Loader:
         try:
             for parcel in self._begin():
                 if isinstance(parcel, _Refusal):
-                    refused = UsageError(parcel.sentence)
+                    refused = parcel.kind(parcel.sentence)
                     refused.everywhere = False
                     raise refused
                 yield parcel

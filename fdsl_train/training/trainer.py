@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError
 from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
@@ -20,7 +21,7 @@ from fdsl_train.training.checkpoint import BEST, LAST
 from fdsl_train.training.logs import Log, Means
 from fdsl_train.training.optim import learning_rate
 from fdsl_train.training.progress import Progress
-from fdsl_train.training.signals import Request, between_steps
+from fdsl_train.training.signals import obey
 from fdsl_train.training.train_step import Learner
 
 _ASK_OTHERS = 10  # steps between questions whether another process was told to stop
@@ -95,13 +96,15 @@ class Trainer:
         """
         self._log = Log(self.output, self.step) if self.group.speaks else None
         try:
-            with between_steps() as request:
+            with signals.noted() as request:
                 self._steps(batches, progress, request)
         finally:
             if self._log is not None:
                 self._log.close()
 
-    def _steps(self, batches: Iterable[Batch], progress: Progress, request: Request) -> None:
+    def _steps(
+        self, batches: Iterable[Batch], progress: Progress, request: signals.Request
+    ) -> None:
         iterator = iter(batches)
         began, waited, logged = time.perf_counter(), 0.0, self.step
         for step in range(self.step, self.config.steps):
@@ -127,9 +130,9 @@ class Trainer:
                 if self._saved_at != done:
                     self._check_weights()
                     self._save(LAST)
-                request.obey(done)
+                obey(request, done)
 
-    def _asked_to_stop(self, done: int, request: Request) -> bool:
+    def _asked_to_stop(self, done: int, request: signals.Request) -> bool:
         if self.group.world_size == 1:
             return request.made
         return done % _ASK_OTHERS == 0 and self.group.any(request.made)

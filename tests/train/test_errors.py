@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import build_dataset, write_recipe
+from conftest import build_dataset, start, write_recipe
 
 from fdsl_gen.archive.tar import Encoded
 from fdsl_train.cli.main import main
@@ -182,3 +182,20 @@ def test_other_kinds_of_labels(folder: Path, tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"single"', '"segmentation"'))
     result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
     assert_refused(result, "is a segmentation dataset; training reads sets whose images")
+
+
+@pytest.mark.parametrize("workers", ["0", "1", "4"])
+def test_one_sentence_remains_after_loader_processes(tmp_path: Path, workers: str) -> None:
+    """A process of its own: PyTorch told of the end of its workers when Python exited."""
+
+    def spoil(samples: list[Encoded]) -> list[Encoded]:
+        return [Encoded(one.key, (("png", b"not a PNG"), one.members[1])) for one in samples]
+
+    folder = build_dataset(tmp_path / "data", edit=spoil)
+    recipe = write_recipe(tmp_path / "r.yaml", decoded_cache=0)
+    words = ["pretrain", "--recipe", recipe, "--data", folder, "--output", tmp_path / "out"]
+    process = start(*words, "--workers", workers)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 2, errors
+    assert len(errors.splitlines()) == 1, errors
+    assert errors.endswith("the image is damaged: not a PNG file\n")

@@ -161,8 +161,8 @@ def test_impossible_searches_are_one_sentence(monkeypatch):
     from fdsl_gen.variants import fractaldb
 
     monkeypatch.setattr(fractaldb, "MAX_CANDIDATES", 20)
-    with pytest.raises(RenderError, match=r"category 0: none of 20 systems fills 0\.9"):
-        render(small(filling_rate=0.9), 0)
+    with pytest.raises(RenderError, match=r"category 0: none of 20 systems fills 0\.6"):
+        render(small(filling_rate=0.6), 0)
     with pytest.raises(UsageError, match=r"num_maps_min: must be at most num_maps_max \(7\)"):
         small(num_maps_min=8)
 

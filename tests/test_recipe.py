@@ -74,7 +74,7 @@ def test_identity_knows_nothing_of_counts_and_files():
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"delta": 0.2}, {"image_size": 256}, {"draw": "fill"}, {"num_points": 10}],
+    [{"seed": 1}, {"delta": 0.2}, {"image_size": 256}, {"draw": "fill"}, {"num_points": 50_000}],
 )
 def test_identity_knows_settings_and_seed(change):
     assert load_recipe("fractal-1", **change).identity != load_recipe("fractal-1").identity

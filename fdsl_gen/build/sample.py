@@ -42,8 +42,8 @@ def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
 
     Args:
         recipe: from :func:`load_recipe`.
-        category: 0 <= category, may be beyond the recipe's number of categories; None for scene
-            sets.
+        category: 0 <= category, may be beyond the recipe's number of categories unless images
+            depend on that (``shuffle_labels`` of linedb); None for scene sets.
         instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
 
     Raises:
@@ -56,6 +56,12 @@ def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
     c = -1 if category is None else category
     if (c < 0 and not scene) or instance < 0 or (most is not None and instance >= most):
         raise UsageError(f"{recipe.name} has no image ({category}, {instance})")
+    if recipe.variant.uses_num_categories and c >= recipe.num_categories:
+        raise UsageError(
+            f"{recipe.name} has {recipe.num_categories:,} categories, no category {c}: with these"
+            " settings all images depend on their number; load the recipe with a larger"
+            " num_categories"
+        )
     (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
     return rendered
 

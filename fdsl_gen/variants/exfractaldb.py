@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import camera, ifs
 from fdsl_gen.kernels import chaos, space
@@ -72,6 +73,10 @@ class ExFractalDb:
 
     def __post_init__(self) -> None:
         check_ranges(self, ["num_maps"])
+        if self.variance >= 1.0:
+            raise UsageError(
+                "variance: points between -1 and 1 never have a variance above 1; lower it"
+            )
         if self.weights_used is not None and self.weights_used > self.num_weights:
             raise UsageError(
                 f"weights_used: must be at most num_weights ({self.num_weights}),"
@@ -134,7 +139,9 @@ class ExFractalDb:
 
     def category(self, index: int, key: Key) -> Found:
         """The first candidate that spreads along every axis and stays finite with all weights."""
+        patience = Patience(f"category {index}", MAX_CANDIDATES)
         for candidate in range(MAX_CANDIDATES):
+            patience.tried(candidate)
             stream = Stream(key.other("candidate", index, candidate))
             affine_NK = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max, 12)
             cumulative_N = ifs.cumulative_probabilities(affine_NK)

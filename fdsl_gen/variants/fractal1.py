@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fdsl_gen.core import keys
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key
+from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry import ifs
 from fdsl_gen.variants import trajectories
@@ -97,6 +98,14 @@ class Fractal1:
     )
 
     def __post_init__(self) -> None:
+        most = trajectories.most_pixels(self.num_points, self.image_size, self.draw)
+        area = self.image_size**2
+        if most <= self.filling_rate * area:
+            raise UsageError(
+                f"filling_rate: {self.num_points:,} points drawn as {self.draw} reach at most"
+                f" {most:,} of {area:,} pixels, so no image fills more than"
+                f" {self.filling_rate:g}; lower it, or give more num_points"
+            )
         if self.base is None:
             self._sigma_range()
             return
@@ -147,6 +156,7 @@ class Fractal1:
         are done.
         """
         numbered = enumerate(jobs)
+        patience = Patience("a perturbation that fills the image", MAX_TRIES)
         pending: list[_Pending] = []
         done: dict[int, Rendered] = {}
         next_out = 0
@@ -155,6 +165,7 @@ class Fractal1:
             pending += [_Pending(position, job) for position, job in islice(numbered, room)]
             if not pending:
                 return
+            patience.tried(max(one.tries for one in pending))
             for one, rendered in zip(pending, self._try_all(pending), strict=True):
                 one.tries += 1
                 if rendered is not None:
@@ -257,7 +268,9 @@ def _search_base(settings: Fractal1, seed: int) -> Base:
         affine_N6 = np.array(settings.base)
         return Base(-1, affine_N6, ifs.cumulative_probabilities(affine_N6))
     low, high = settings._sigma_range()
+    patience = Patience("a base whose perturbations fill the image", MAX_BASES)
     for k in range(MAX_BASES):
+        patience.tried(k)
         stream = keys.Stream(Key(seed, "base", (k,)))
         affine_N6 = ifs.sample_contractive(stream, settings.num_maps, stream.uniform(low, high))
         base = Base(k, affine_N6, ifs.cumulative_probabilities(affine_N6))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.files import System, read_systems, systems_digest
@@ -89,6 +90,19 @@ class FractalDb:
 
     def __post_init__(self) -> None:
         check_ranges(self, ["num_maps"])
+        most = trajectories.most_pixels(self.search_points, self.search_size, "point")
+        searched = self.categories_from is None and self.categories_sha256 is None
+        if searched and most < self._pixels_needed:
+            raise UsageError(
+                f"filling_rate: {self.search_points:,} search_points reach at most {most:,} of"
+                f" {self.search_size**2:,} pixels, so no system fills {self.filling_rate:g}; lower"
+                " it, or give more search_points"
+            )
+
+    @property
+    def _pixels_needed(self) -> int:
+        """Pixels of the search image that a category must light."""
+        return int(np.ceil(self.filling_rate * self.search_size**2))
 
     def check_files(self) -> None:
         if self.categories_from is not None:
@@ -160,8 +174,10 @@ class FractalDb:
         lit = np.empty((self.search_size, self.search_size), np.uint8)
         uniform_T = np.empty(self.search_points - 1)
         maps_T = np.empty(self.search_points - 1, np.uint8)
-        needed = int(np.ceil(self.filling_rate * self.search_size**2))
+        needed = self._pixels_needed
+        patience = Patience(f"category {index}", MAX_CANDIDATES)
         for candidate in range(MAX_CANDIDATES):
+            patience.tried(candidate)
             stream = Stream(key.other("candidate", index, candidate))
             affine_N6 = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max)
             cumulative_N = ifs.cumulative_probabilities(affine_N6)

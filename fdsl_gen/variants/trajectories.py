@@ -223,6 +223,12 @@ def _draw_few(
     return np.stack(canvases)
 
 
+def most_pixels(num_points: int, side: int, mode: Draw) -> int:
+    """How many pixels of a square image points can light at most."""
+    reach = max(side - 2 * PAD + 1, 0) + (0 if mode == "point" else 2)
+    return min(num_points * (1 if mode == "point" else 9), min(reach, side) ** 2)
+
+
 def filling_rates(canvases: NDArray[np.uint64], side: int) -> NDArray[np.float64]:
     """Lit pixels / all pixels of bit images, float64 (L,)."""
     lit: NDArray[np.int64] = np.bitwise_count(canvases).sum(axis=1, dtype=np.int64)

@@ -1,6 +1,8 @@
 """PNG files: any decoder reads them, and the short way back equals Pillow."""
 
 import io
+import struct
+import time
 import zlib
 
 import numpy as np
@@ -110,3 +112,86 @@ def test_every_damaged_byte_and_every_cut_is_noticed():
         damaged[at] ^= 1
         with pytest.raises(ValueError):
             png.decode(bytes(damaged))
+
+
+def file_of(*chunks: tuple[bytes, bytes]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png._chunk(*chunk) for chunk in chunks) + png._IEND
+
+
+def header(width: int, height: int, depth: int = 8, colour_type: int = 0) -> tuple[bytes, bytes]:
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+
+
+def zeros(count: int) -> tuple[bytes, bytes]:
+    return b"IDAT", zlib.compress(bytes(count))
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (file_of(header(32_000, 32_000, 8, 2), zeros(9)), "says that it is 32000x32000 pixels"),
+        (file_of(header(2**31 - 1, 2**31 - 1, 1, 3), zeros(9)), "says that it is"),
+        (file_of(header(0, 9), zeros(9)), "says that it is 0x9 pixels"),
+        (file_of(header(3, 3), zeros(11)), "wrong length"),
+        (file_of(header(3, 3), zeros(13)), "wrong length"),
+        (file_of(header(3, 3), (b"IDAT", zlib.compress(bytes(12))[:-1])), "wrong length"),
+        (file_of(header(3, 3), (b"IDAT", zlib.compress(bytes(12))[:-1] + b"?")), "is damaged"),
+        (file_of(header(3, 3), header(3, 3), zeros(12)), "wrong header"),
+        (file_of((b"IHDR", b"short"), zeros(12)), "wrong header"),
+        (file_of(header(3, 3, 1, 3), zeros(6)), "no palette of two colors"),
+        (file_of(header(3, 3, 8, 9), zeros(12)), "damaged"),
+        (file_of(header(3, 3, 8, 6), zeros(9)), "truncated"),
+    ],
+)
+def test_what_a_file_says_is_not_believed(data, sentence):
+    started = time.process_time()
+    with pytest.raises(ValueError, match=sentence):
+        png.decode(data)
+    assert time.process_time() - started < 1
+
+
+def test_no_more_is_inflated_than_the_header_says(monkeypatch):
+    made = []
+    plain = png.isal_zlib.decompressobj
+
+    class Counting:
+        def __init__(self):
+            self.stream = plain()
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+        def decompress(self, data, most):
+            made.append(most)
+            return self.stream.decompress(data, most)
+
+    bomb = file_of(header(3, 3), zeros(50_000_000))
+    monkeypatch.setattr(png.isal_zlib, "decompressobj", Counting)
+    with pytest.raises(ValueError, match="wrong length"):
+        png.decode(bomb)
+    assert made == [12, 1]
+
+
+def test_many_chunks_take_linear_time():
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 600)).astype(np.uint8)
+    packed = zlib.compress(np.insert(pixels, 0, 0, axis=1).tobytes(), 0)
+    pieces = (packed[i : i + 3] for i in range(0, len(packed), 3))
+    data = file_of(header(600, 1000), *((b"IDAT", piece) for piece in pieces))
+    started = time.process_time()
+    assert np.array_equal(png.decode(data), pixels)
+    assert time.process_time() - started < 2
+
+
+def test_sixteen_bits_scale_by_their_range():
+    row = np.arange(16, dtype=np.uint16)[None] * 4369
+    buffer = io.BytesIO()
+    Image.fromarray(row).save(buffer, "PNG")
+    assert png.decode(buffer.getvalue()).tolist() == [[17 * i for i in range(16)]]
+
+
+def test_the_size_stands_at_the_beginning():
+    data = png.encode(np.zeros((3, 5), np.uint8), "gray8")
+    assert png.size_of(data[:24]) == (3, 5)
+    for other in (b"", data[:23], b"GIF89a" + bytes(30)):
+        with pytest.raises(ValueError, match="not a PNG file"):
+            png.size_of(other)

@@ -14,6 +14,8 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
+from fdsl_gen.core.image_files import MAX_PIXELS, decode_image
+
 Encoding = Literal["gray8", "rgb8", "compact"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -70,7 +72,8 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
     """Chunks of a file by kind, IDAT joined; ValueError if it is cut or a checksum is wrong."""
     if data[:8] != _SIGNATURE:
         raise ValueError("not a PNG file")
-    found: dict[bytes, bytes] = {}
+    found: dict[bytes, list[memoryview]] = {}
+    view = memoryview(data)
     at = 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -78,42 +81,71 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
         end = at + 8 + length
         if end + 4 > len(data):
             break
-        if isal_zlib.crc32(data[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+        if isal_zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise ValueError(f"the checksum of chunk {kind.decode('latin-1')} is wrong")
-        found[kind] = found.get(kind, b"") + data[at + 8 : end]
+        found.setdefault(kind, []).append(view[at + 8 : end])
         if kind == b"IEND":
             if not {b"IHDR", b"IDAT"} <= found.keys():
                 raise ValueError("the PNG file has no image in it")
-            return found
+            return {kind: b"".join(parts) for kind, parts in found.items()}
         at = end + 4
     raise ValueError("the PNG file is cut short")
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Height and width that the header of a PNG file says.
+
+    Raises:
+        ValueError: if it is no PNG file.
+    """
+    if data[:8] != _SIGNATURE or data[12:16] != b"IHDR" or len(data) < 24:
+        raise ValueError("not a PNG file")
+    width, height = struct.unpack_from(">II", data, 16)
+    return height, width
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
     """Pixels of a PNG: uint8 (H, W) where the file is grey or has a grey palette, else (H, W, 3).
 
     Files of :func:`encode` take the short way (inflate, drop the filter bytes); any other PNG goes
-    through Pillow.
+    through Pillow. No more memory is taken than the header says, whatever the data inflate to.
 
     Raises:
-        ValueError: if the file is cut or damaged.
+        ValueError: if the file is cut or damaged, or has more pixels than an image file may.
     """
     chunks = _chunks(data)
-    width, height, depth, colour_type, *_, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
+    try:
+        width, height, depth, colour_type, *_, interlaced = struct.unpack(
+            ">IIBBBBB", chunks[b"IHDR"]
+        )
+    except struct.error:
+        raise ValueError("the PNG file has a wrong header") from None
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ValueError(f"the PNG file says that it is {width}x{height} pixels")
     ours = not interlaced and (depth, colour_type) in ((8, _GREY), (8, _RGB), (1, _PALETTE))
     if ours:
         stride = {_GREY: width, _RGB: 3 * width, _PALETTE: (width + 7) // 8}[colour_type]
-        try:
-            flat = isal_zlib.decompress(chunks[b"IDAT"])
-        except _INFLATE_ERROR as error:
-            raise ValueError(f"the PNG data is damaged: {error}") from None
-        if len(flat) != height * (stride + 1):
-            raise ValueError("the PNG data has the wrong length")
+        flat = _inflate(chunks[b"IDAT"], height * (stride + 1))
         rows = np.frombuffer(flat, np.uint8).reshape(height, stride + 1)
         if not rows[:, 0].any():
             return _unpack(rows[:, 1:], width, colour_type, chunks.get(b"PLTE", b""))
-    with Image.open(io.BytesIO(data)) as opened:
-        return _as_array(opened)
+    pixels = np.asarray(_without_alpha(decode_image(io.BytesIO(data))))
+    if colour_type == _PALETTE and (pixels == pixels[:, :, :1]).all():
+        return np.ascontiguousarray(pixels[:, :, 0])
+    return pixels
+
+
+def _inflate(data: bytes, size: int) -> bytes:
+    """``size`` bytes, exactly; not one more is made."""
+    stream = isal_zlib.decompressobj()
+    try:
+        flat = stream.decompress(data, size)
+        more = b"" if stream.eof else stream.decompress(stream.unconsumed_tail, 1)
+    except _INFLATE_ERROR as error:
+        raise ValueError(f"the PNG data is damaged: {error}") from None
+    if len(flat) != size or more or not stream.eof:
+        raise ValueError("the PNG data has the wrong length")
+    return flat
 
 
 def _unpack(
@@ -124,15 +156,12 @@ def _unpack(
     if colour_type == _RGB:
         return np.ascontiguousarray(rows).reshape(len(rows), width, 3)
     colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    if len(colours) < 2:
+        raise ValueError("the PNG file has no palette of two colors")
     pixels: NDArray[np.uint8] = colours[np.unpackbits(rows, axis=1, count=width)]
     return pixels[:, :, 0] if (colours == colours[:, :1]).all() else pixels
 
 
-def _as_array(image: Image.Image) -> NDArray[np.uint8]:
-    """Grey images and palettes of greys as (H, W), all else as RGB."""
-    if image.mode in ("1", "L"):
-        return np.asarray(image.convert("L"))
-    pixels = np.asarray(image.convert("RGB"))
-    if image.mode == "P" and (pixels == pixels[:, :, :1]).all():
-        return np.ascontiguousarray(pixels[:, :, 0])
-    return pixels
+def _without_alpha(image: Image.Image) -> Image.Image:
+    """As ``L`` where the file has grey levels alone, else as ``RGB``."""
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fdsl_gen.archive.manifest import META
 from fdsl_gen.archive.tar import scan_index
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.base import num_samples
-from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
+from fdsl_train.data.sources.shards import ShardSource, _OpenShard, open_split, read_dataset
 
 
 def source_of(folder: Path, split: str = "train") -> ShardSource:
@@ -80,3 +81,16 @@ def test_an_index_of_another_tar_is_refused(tmp_path: Path) -> None:
 def test_a_split_that_is_not_there(dataset: Path) -> None:
     with pytest.raises(UsageError, match="no validation split; it has train"):
         source_of(dataset, "validation")
+
+
+def test_an_image_that_says_it_is_huge_is_not_decoded(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    huge += struct.pack(">IIBBBBB", 13_000, 13_000, 8, 2, 0, 0, 0)
+    read = _OpenShard.read
+    monkeypatch.setattr(
+        _OpenShard, "read", lambda self, row, kind: huge if kind == "png" else read(self, row, kind)
+    )
+    with pytest.raises(UsageError, match="is 13000x13000 pixels, the manifest says 64x64"):
+        source_of(dataset).take(0, 0)

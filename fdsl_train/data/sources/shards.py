@@ -149,17 +149,19 @@ class ShardSource:
         opened = self._shard(shard)
         where = f"{opened.path}, sample {opened.key(row)}"
         label = self._label(opened, row, where)
+        expected = (self.image.height, self.image.width)
         try:
-            pixels = png.decode(opened.read(row, "png"))
+            data = opened.read(row, "png")
+            found = png.size_of(data)
+            pixels = png.decode(data) if found == expected else None
         except (ValueError, LookupError, OSError) as error:
             if isinstance(error, UsageError):
                 raise
             raise UsageError(f"{where}: the image is damaged: {error}") from None
-        expected = (self.image.height, self.image.width)
-        if pixels.shape[:2] != expected:
+        if pixels is None:  # not decoded: it may say that it is huge
             raise UsageError(
-                f"{where}: the image is {pixels.shape[1]}x{pixels.shape[0]} pixels, the manifest"
-                f" says {expected[1]}x{expected[0]}"
+                f"{where}: the image is {found[1]}x{found[0]} pixels, the manifest says"
+                f" {expected[1]}x{expected[0]}"
             )
         if self.image.channels == 1 and pixels.ndim == 3:  # a grey set stored as RGB
             pixels = pixels[:, :, 0]

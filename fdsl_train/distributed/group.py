@@ -6,7 +6,7 @@ A single process needs no group: every exchange below is then the value itself.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -44,23 +44,48 @@ class Group:
         return self.sum([float(fact)])[0] > 0
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What ``make`` returns in process 0, for all; its refusals are everybody's.
+        """What ``make`` returns in process 0, for all; nobody waits for one that failed.
 
         Raises:
-            UsageError: as ``make`` did.
+            FdslError: in every process, as ``make`` did in the first.
+            BaseException: in the first, whatever else ``make`` raised; the others then raise an
+                FdslError.
         """
         if self.world_size == 1:
             return make()
-        box: list[T | UsageError | None] = [None]
+        box: list[Any] = [None, None]
+        failure: BaseException | None = None
         if self.speaks:
             try:
                 box[0] = make()
-            except UsageError as error:
-                box[0] = error
+            except BaseException as error:  # told to the others before it goes its way
+                failure = error
+                box[1] = error if isinstance(error, FdslError) else _lost()
         dist.broadcast_object_list(box, device=torch.device("cpu"))
-        if isinstance(box[0], UsageError):
-            raise box[0]
-        value: T = box[0]  # type: ignore[assignment]
+        if failure is not None:
+            raise failure
+        if box[1] is not None:
+            raise box[1]
+        value: T = box[0]
+        return value
+
+    def on_all(self, make: Callable[[], T]) -> T:
+        """What ``make`` returns in each process; where it fails in one, none goes on.
+
+        Raises:
+            BaseException: what ``make`` raised here.
+            FdslError: if it failed in another process, which will explain it.
+        """
+        failure: BaseException | None = None
+        try:
+            value = make()
+        except BaseException as error:  # told to the others before it goes its way
+            failure = error
+        failed = self.any(failure is not None)
+        if failure is not None:
+            raise failure
+        if failed:
+            raise _lost()
         return value
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -101,11 +126,16 @@ def joined(process: Process, device: torch.device) -> Iterator[Group]:
     except RuntimeError as error:
         if not _is_loss_of_peer(error):
             raise
-        lost = FdslError("another process of the run ended")
-        lost.everywhere = False
-        raise lost from None
+        raise _lost() from None
     finally:
         dist.destroy_process_group()
+
+
+def _lost() -> FdslError:
+    """The end of a process because of another one."""
+    lost = FdslError("another process of the run ended")
+    lost.everywhere = False
+    return lost
 
 
 def _is_loss_of_peer(error: RuntimeError) -> bool:

@@ -3,12 +3,14 @@
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
@@ -21,6 +23,7 @@ from fdsl_train.distributed.launch import Process
 from fdsl_train.models.architecture import num_parameters
 from fdsl_train.models.export import export
 from fdsl_train.tasks import task_for
+from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.result import RunResult
@@ -73,14 +76,14 @@ def train(run: Run, *, resume: bool) -> RunResult:
         torch.set_num_threads(config.threads)
     with joined(run.process, run.device) as group:
         trainer = _trainer(run, group)
-        saved = group.from_first(lambda: _open(run, resume))
+        saved = _saved(run, group, resume)
         if saved is not None and saved["step"] == config.steps and (run.output / EXPORT).is_dir():
             logger.info(f"{run.output} is finished already: all {config.steps} steps are done")
             return RunResult(
                 output=run.output, steps=config.steps, last=saved["latest"], best=saved["best"]
             )
         if saved is not None:
-            trainer.restore(saved)
+            group.on_all(partial(trainer.restore, saved))
         _announce(run, trainer.step)
         _decode(config, run.source, config.steps * config.global_batch_size)
         progress = Progress(config.steps, trainer.step, quiet=not group.speaks)
@@ -96,12 +99,31 @@ def train(run: Run, *, resume: bool) -> RunResult:
     return RunResult(output=run.output, steps=config.steps, last=trainer.latest, best=trainer.best)
 
 
-def _open(run: Run, resume: bool) -> dict[str, Any] | None:
-    """The checkpoint to continue from; the folder is ready after that."""
+def _saved(run: Run, group: Group, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint to continue from, read by each process itself; the folder is ready then."""
+    digest = group.from_first(lambda: _open(run, resume))
+    if digest is None:
+        return None
+    return group.on_all(lambda: _read_same(run.output / LAST, digest))
+
+
+def _open(run: Run, resume: bool) -> str | None:
+    """Make the folder ready; the digest of the checkpoint in it, if it may be continued."""
     saved = open_output(run.output, resume=resume)
     if saved is not None:
         check_same_run(run.output, saved, run.config, run.source.digest, run.start)
     write_args(run.output, run.config, run.source.name)
+    return None if saved is None else str(saved["digest"])
+
+
+def _read_same(path: Path, digest: str) -> dict[str, Any]:
+    """The checkpoint that the first process found, mapped from the file."""
+    saved = checkpoint.load(path)
+    if saved["digest"] != digest:
+        raise UsageError(
+            f"{path} is another checkpoint here than for the first process; --output must be one"
+            " folder, the same for all processes"
+        )
     return saved
 
 

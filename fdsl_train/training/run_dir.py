@@ -42,7 +42,12 @@ def open_output(folder: Path, *, resume: bool) -> dict[str, Any] | None:
     store.sweep(folder, [LAST, BEST, ARGS])
     if not (folder / LAST).exists():
         return None
-    return checkpoint.load(folder / LAST)
+    saved = checkpoint.load(folder / LAST)
+    kinds = {"step": int, "config": dict, "data": str, "start": str, "best": dict, "latest": dict}
+    for name, kind in kinds.items():
+        if not isinstance(saved.get(name), kind):
+            raise UsageError(f"{folder / LAST} holds no state of a run: {name} is missing")
+    return saved
 
 
 def check_same_run(

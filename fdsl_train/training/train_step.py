@@ -149,6 +149,8 @@ class Learner:
         """Continue from what :meth:`state` gave."""
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        for kept in self._optimizer.state.values():  # on a CPU still the file's pages, not copies
+            kept |= {name: v.clone() if isinstance(v, Tensor) else v for name, v in kept.items()}
         self._scaler.load_state_dict(state["scaler"])
         if self._ema is not None:
             self._ema.module.load_state_dict(state["model_ema"])

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 
 from fdsl_gen.core import signals
-from fdsl_gen.core.errors import FdslError
+from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.prefetch import Batch
@@ -76,12 +76,25 @@ class Trainer:
         self._saved_at = 0
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        self.step = self._saved_at = saved["step"]
-        self.learner.restore(saved)
-        self._since_line.restore(saved["since_line"])
-        self._since_row.restore(saved["since_row"])
-        self.best, self.latest = saved["best"], saved["latest"]
+        """Continue from a checkpoint.
+
+        Raises:
+            UsageError: if it is none of this run.
+        """
+        try:
+            self.learner.restore(saved)
+            self._since_line.restore(saved["since_line"])
+            self._since_row.restore(saved["since_row"])
+            if not 0 <= saved["step"] <= self.config.steps:
+                raise ValueError(f"step {saved['step']} of {self.config.steps}")
+            self.step = self._saved_at = saved["step"]
+            self.best, self.latest = saved["best"], saved["latest"]
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UsageError(
+                f"{self.output / LAST} is no state of this run: {reason}; move it away to begin"
+                " anew"
+            ) from None
 
     def run(self, batches: Iterable[Batch], progress: Progress) -> None:
         """Take the steps that are left.

@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fdsl_gen import store
+from fdsl_gen.core.errors import FdslError
 from fdsl_train.distributed.group import Group
 
 
@@ -76,15 +78,24 @@ class Log:
         self._board = _open_board(folder / "tensorboard", step)
 
     def line(self, values: dict[str, float]) -> None:
-        """Append to ``metrics.jsonl``."""
-        with self._metrics.open("a", encoding="utf-8") as file:
+        """Append to ``metrics.jsonl``.
+
+        Raises:
+            FdslError: if it cannot be written.
+        """
+        with _writing(self._metrics), self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, allow_nan=False) + "\n")
         self._show("train", values)
 
     def row(self, values: dict[str, float]) -> None:
-        """Append to ``summary.csv``; the first row decides the columns."""
+        """Append to ``summary.csv``; the first row decides the columns.
+
+        Raises:
+            FdslError: if it cannot be written.
+        """
         fresh = not self._summary.exists()
-        with self._summary.open("a", encoding="utf-8", newline="") as file:
+        mode: dict[str, Any] = {"mode": "a", "encoding": "utf-8", "newline": ""}
+        with _writing(self._summary), self._summary.open(**mode) as file:
             writer = csv.DictWriter(file, list(values))
             if fresh:
                 writer.writeheader()
@@ -118,6 +129,17 @@ class Log:
         writer.writeheader()
         writer.writerows(rows)
         store.write(self._summary, buffer.getvalue().encode())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # a full disk is told at the end of a write, without the file's name
+        raise FdslError(
+            f"cannot write {path}: {error.strerror or error}; make room and start the same command"
+            " with --resume auto"
+        ) from None
 
 
 def _open_board(folder: Path, step: int) -> Any:

@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from conftest import FINETUNE, TINY, build_dataset, run, write_recipe
+from timm.layers import resample_abs_pos_embed
 
 from fdsl_train.models.adapt import model_for
 from fdsl_train.models.pretrained import read_trained
@@ -93,7 +94,12 @@ def test_another_input_size_moves_the_positions(pretrained: Path) -> None:
     trained = read_trained(pretrained)
     model = model_for(trained, num_classes=3, img_size=48, drop_path=0.0, seed=0)
     assert model(torch.zeros(1, 3, 48, 48)).shape == (1, 3)
-    assert model.state_dict()["pos_embed"].shape[1] == 6 * 6 + 1
+    before, after = trained.weights["pos_embed"], model.state_dict()["pos_embed"]
+    assert torch.equal(after, resample_abs_pos_embed(before, [6, 6], num_prefix_tokens=1))
+    assert torch.equal(after[:, 0], before[:, 0])  # of the class token, which has no place
+    kept = {k for k, v in model.state_dict().items() if torch.equal(v, trained.weights[k])}
+    assert {"pos_embed", "head.weight"} <= model.state_dict().keys() - kept
+    assert model.state_dict().keys() - kept <= {"pos_embed", "head.weight", "head.bias"}
 
 
 def test_an_interrupted_fine_tuning_continues(

@@ -106,6 +106,23 @@ def test_hugging_face_datasets_with_metadata(small, tmp_path):
     assert {facts["seed"] for facts in rows.values()} == {"15"}
 
 
+@pytest.mark.parametrize("kind", ["fractal-1", "segrcdb", "multi-fractal"])
+def test_hugging_face_datasets_understands_the_card(folder, scenes, tmp_path, kind):
+    """Splits and features as the card says them, known before a shard is read."""
+    import datasets
+    from datasets.info import DatasetInfosDict
+
+    place = folder if kind == "fractal-1" else scenes[kind][0]
+    manifest = open_dataset(place).manifest
+    builder = datasets.load_dataset_builder(str(place), cache_dir=str(tmp_path))
+    for info in (DatasetInfosDict.from_directory(str(place))["default"], builder.info):
+        assert list(info.splits) == list(manifest.splits)
+        for name, split in manifest.splits.items():
+            assert info.splits[name].num_examples == split.num_samples
+            assert info.splits[name].num_bytes == sum(shard.bytes for shard in split.shards)
+        assert set(info.features) == {"__key__", "__url__", *manifest.members}
+
+
 def test_export(folder, truth, tmp_path):
     from tests.conftest import fdsl_gen
 

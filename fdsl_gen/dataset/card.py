@@ -46,7 +46,12 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     names = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
     features = [*names, {"name": "png", "dtype": {"image": {"mode": "RGB"}}}, label]
     splits = [
-        {"name": name, "num_examples": split.num_samples} for name, split in manifest.splits.items()
+        {
+            "name": name,
+            "num_bytes": sum(shard.bytes for shard in split.shards),
+            "num_examples": split.num_samples,
+        }
+        for name, split in manifest.splits.items()
     ]
     files = [{"split": name, "path": f"{recipe.name}-{name}-*.tar"} for name in manifest.splits]
     total = sum(split.num_samples for split in manifest.splits.values())

@@ -126,6 +126,19 @@ def draw_variant(kind: str, known: dict[str, str], rng: Random) -> Any:
             continue
 
 
+def changed(variant: Any, name: str, rng: Random) -> Any:
+    """The same variant with another value of one setting; None if no try gave a valid one."""
+    annotation = typing.get_type_hints(type(variant))[name]
+    field = type(variant).__dataclass_fields__[name]
+    for _ in range(20):
+        value = "0" * 64 if name.endswith("sha256") else _value(field, annotation, {}, rng)
+        with contextlib.suppress(UsageError):
+            other = dataclasses.replace(variant, **{name: value})
+            if getattr(other, name) != getattr(variant, name):
+                return other
+    return None
+
+
 def draw_recipe(kind: str, known: dict[str, str], rng: Random) -> Recipe:
     """A small recipe of a kind with random settings."""
     variant = draw_variant(kind, known, rng)

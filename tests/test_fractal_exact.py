@@ -218,7 +218,7 @@ def test_sigma_factor_is_met():
 
 
 def test_matrices_have_the_singular_values_and_both_orientations():
-    signs = []
+    signs, translations = [], []
     for k in range(400):
         affine = ifs.sample_contractive(Stream(Key(2, "svd", (k,))), 3, 5.5)
         again = Stream(Key(2, "svd", (k,)))
@@ -226,9 +226,12 @@ def test_matrices_have_the_singular_values_and_both_orientations():
         for row, (s1, s2) in zip(affine, pairs, strict=True):
             values = np.linalg.svd(row[:4].reshape(2, 2), compute_uv=False)
             assert values == pytest.approx([s1, s2], abs=1e-12)
-            assert np.all(np.abs(row[4:]) <= 1)
+            translations.append(row[4:])
             signs.append(np.linalg.det(row[:4].reshape(2, 2)) > 0)
     assert 0.42 < np.mean(signs) < 0.58
+    shares = np.histogram(translations, bins=8, range=(-1, 1))[0] / 2400  # of U(-1, 1)
+    assert shares.sum() == 1
+    assert np.all(np.abs(shares - 1 / 8) < 0.03)
 
 
 @pytest.mark.parametrize("sigma", [6.2, 100.0, -1.0])

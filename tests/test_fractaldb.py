@@ -195,6 +195,10 @@ def test_categories_from_files(tmp_path):
     assert np.array_equal(found.image, image)
     with pytest.raises(RenderError, match="has 3 categories, no number 3"):
         render(by_csv, 3)
+    likelier = np.array(system)
+    likelier[:, 6] = 0.6, 0.4
+    other = write_csv(tmp_path / "other", [likelier] * 3)
+    assert small(categories_from=str(other), num_categories=3).identity != by_csv.identity
 
 
 @pytest.mark.parametrize(

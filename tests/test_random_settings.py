@@ -1,10 +1,12 @@
 """What holds for any valid settings of any kind of dataset, those of the registry."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -14,9 +16,11 @@ import pytest
 from fdsl_gen import load_recipe
 from fdsl_gen.build.sample import jobs_of
 from fdsl_gen.core.errors import FdslError
+from fdsl_gen.core.keys import Key
 from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
-from fdsl_gen.variants import kinds
+from fdsl_gen.variants import kinds, variant_class
 from tests.random_settings import (
+    changed,
     draw,
     draw_all,
     draw_recipe,
@@ -90,6 +94,49 @@ def test_the_number_of_categories_is_in_the_identity_where_it_counts(recipes):
         assert few.identity == many.identity
         wanted = some_samples(few, Random(0))
         assert draw(few, wanted) == draw(many, wanted)
+
+
+PATHS = {"source", "categories_from"}  # what they hold is in the identity, not where it is
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_setting_is_in_the_identity(kind, tmp_path):
+    rng, known = Random(3), files(tmp_path)
+    names = {field.name for field in dataclasses.fields(variant_class(kind, "test"))} - PATHS
+    for name in sorted(names):
+        other = None
+        while other is None:
+            made = dataclasses.replace(draw_recipe(kind, known, rng), encoding="rgb8")
+            other = changed(made.variant, name, rng)
+        assert dataclasses.replace(made, variant=other).identity != made.identity, name
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_draws_of_an_image_come_from_keys_of_their_own(kind, tmp_path, monkeypatch):
+    """Two uses of one key would draw the same numbers for two things."""
+    rng, known = Random(5), files(tmp_path)
+    used = Counter()
+    words = Key.words.fget
+
+    def counted(key):
+        used[key] += 1
+        return words(key)
+
+    monkeypatch.setattr(Key, "words", property(counted))
+    drawn = []
+    with short_searches():
+        while not drawn:
+            made = draw_recipe(kind, known, rng)
+            if kind == "rcdb":
+                variant = dataclasses.replace(made.variant, broken_contours=3)
+                made = dataclasses.replace(made, variant=variant)
+            with contextlib.suppress(FdslError):  # a search without success
+                (job,) = jobs_of(made, some_samples(made, rng)[:1])
+                used.clear()
+                drawn = list(made.variant.render([job]))
+    twice = {key.role for key, count in used.items() if count > 1}
+    # Growth and grays of a figure take words of one key that are far apart.
+    assert {role for role in twice if not role.endswith("figure")} == set()
 
 
 def test_every_kind_has_a_recipe():

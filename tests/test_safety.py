@@ -7,12 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe
+from fdsl_gen.archive import png, tar
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
+from fdsl_gen.dataset import verify
+from fdsl_gen.dataset.folder import open_folder
 from tests.conftest import SMALL, fdsl_gen, options
 
 # Enough work for a run to be caught in the middle: some seconds.
@@ -148,6 +153,14 @@ def test_a_marker_lost_between_two_steps_is_made_again(small, tmp_path):
             assert after[name] == before[name], name
 
 
+def test_a_shard_that_was_cut_is_not_finished(small, tmp_path):
+    out = tmp_path / "out"
+    generate(small(), out, workers=1)
+    tar = out / "fractal-1-train-000003.tar"
+    tar.write_bytes(tar.read_bytes()[:-512])
+    assert [shard.index for shard in open_folder(out).missing()] == [3]
+
+
 def test_a_strange_file_under_a_final_name_is_not_touched(small, tmp_path):
     out = tmp_path / "out"
     generate(small(), out, workers=1)
@@ -193,13 +206,13 @@ def test_another_recipe_is_refused_and_overwrite_replaces_it(small, tmp_path):
     out = tmp_path / "out"
     generate(small(num_shards=8), out, workers=1)
     (out / "notes.txt").write_text("mine")
+    (out / "fractal-1-backup.tar").write_text("mine")
     before = tars(out)
     with pytest.raises(UsageError, match=r"belongs to another recipe \(different: variant.delta\)"):
         generate(small(delta=0.2, num_shards=8), out, workers=1)
     assert tars(out) == before
     generate(small(delta=0.2, num_shards=3), out, workers=1, overwrite=True)
-    assert everything(out) == expected_files(3) | {"notes.txt"}
-    assert tars(out).keys() == {f"fractal-1-train-{s:06d}.tar" for s in range(3)}
+    assert everything(out) == expected_files(3) | {"notes.txt", "fractal-1-backup.tar"}
 
 
 def test_overwrite_does_not_adopt_a_shard_of_the_old_recipe(small, tmp_path):
@@ -256,8 +269,6 @@ def test_verify_finds_every_kind_of_damage(small_folder, tmp_path):
 
 def test_verify_render_finds_other_pixels(small, small_folder, tmp_path):
     """A dataset that is whole, but not what its recipe draws."""
-    from fdsl_gen.dataset import verify
-
     folder = copied(small_folder, tmp_path / "other")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["recipe"]["seed"] = 16
@@ -267,6 +278,66 @@ def test_verify_render_finds_other_pixels(small, small_folder, tmp_path):
     problems = verify.check_pixels(folder, 5, lambda count: None)
     assert len(problems) == 5
     assert all("differs in" in problem for problem in problems)
+
+
+def changed_shard(folder: Path, change) -> None:
+    """Change the members of the first sample; sha256, size and index follow."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entry = manifest["splits"]["train"]["shards"][0]
+    path = folder / entry["file"]
+    first, *rest = tar.read_samples(path)
+    members = dict(first.members)
+    change(members)
+    samples = [tar.Encoded(first.key, tuple(members.items())), *rest]
+    path.write_bytes(b"".join(tar.tar_parts(samples)))
+    entry["sha256"] = sha256(path.read_bytes()).hexdigest()
+    entry["bytes"] = path.stat().st_size
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    index = tar.index_of(samples, list(members))
+    (folder / "__meta__" / "index" / f"{path.stem}.npy").write_bytes(tar.index_bytes(index))
+
+
+def test_verify_render_finds_other_labels(small_folder, tmp_path):
+    folder = copied(small_folder, tmp_path / "labels")
+    changed_shard(folder, lambda members: members.update(cls=b"39"))
+    assert verify.check_files(folder, lambda entry: None) == []
+    (problem,) = verify.check_pixels(folder, 40, lambda count: None)
+    assert "has the wrong labels [39]" in problem
+
+
+def test_verify_render_finds_other_masks(tmp_path):
+    folder = tmp_path / "masks"
+    settings = {"image_size": 32, "num_categories": 5, "num_images": 4, "num_shards": 1}
+    generate(load_recipe("segrcdb", **settings), folder, workers=1)
+
+    def spoil(members):
+        mask = png.decode(members["mask.png"])
+        mask[3, 4] ^= 1
+        members["mask.png"] = png.encode(mask, "gray8")
+
+    changed_shard(folder, spoil)
+    assert verify.check_files(folder, lambda entry: None) == []
+    (problem,) = verify.check_pixels(folder, 4, lambda count: None)
+    assert problem.startswith("the mask of sample 0000000") and problem.endswith(" differs")
+
+
+def test_verify_finds_a_wrong_index_and_a_shard_that_the_manifest_leaves_out(
+    small_folder, tmp_path
+):
+    folder = copied(small_folder, tmp_path / "index")
+    path = folder / "__meta__" / "index" / "fractal-1-train-000002.npy"
+    index = np.load(path)
+    index["png_offset"][1] += 1
+    np.save(path, index)
+    (problem,) = verify.check_files(folder, lambda entry: None)
+    assert "the index of fractal-1-train-000002.tar is damaged" in problem
+    lacking = copied(small_folder, tmp_path / "lacking")
+    manifest = json.loads((lacking / "manifest.json").read_text())
+    gone = manifest["splits"]["train"]["shards"].pop(3)
+    manifest["splits"]["train"]["num_samples"] -= gone["samples"]
+    (lacking / "manifest.json").write_text(json.dumps(manifest))
+    problems = verify.check_files(lacking, lambda entry: None)
+    assert problems == ["fractal-1-train-000003.tar is not in the manifest"]
 
 
 def test_reading_a_damaged_sample_is_one_sentence(small_folder, tmp_path):

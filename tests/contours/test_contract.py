@@ -8,6 +8,7 @@ import pytest
 from fdsl_gen import generate, open_dataset
 from fdsl_gen.build.sample import jobs_of, render
 from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
+from fdsl_gen.dataset.export import export_imagefolder
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
 from fdsl_gen.variants.contours import ContourSettings
 from fdsl_gen.variants.linedb import LineDb
@@ -67,6 +68,32 @@ def test_line_labels():
         tables.append(labels)
     assert len({str(table) for table in tables}) == 4
     assert np.array_equal(render(plain, 7, 2).image, render(shuffled, 7, 2).image)
+
+
+def test_shuffled_labels_stand_in_the_shards_and_decide_the_tree(tmp_path):
+    counts = {"num_categories": 6, "num_instances": 3, "num_shards": 2}
+    recipe = load_recipe("linedb-16", shuffle_labels=True, image_size=32, **counts)
+    generate(recipe, tmp_path / "out", workers=1)
+    stored = open_dataset(tmp_path / "out")
+    moved = 0
+    for key in stored:
+        category, instance = map(int, key.split("_"))
+        (label,) = stored[key].labels
+        assert (label,) == render(recipe, category, instance).labels
+        moved += label != category
+    assert moved > 6
+    export_imagefolder(tmp_path / "out", tmp_path / "tree", lambda count: None)
+    found = {path.stem: int(path.parent.name) for path in (tmp_path / "tree").rglob("*.png")}
+    assert found == {key: stored[key].labels[0] for key in stored}
+
+
+def test_a_lost_marker_of_masks_is_made_again(tmp_path):
+    recipe = tiny("segrcdb", num_images=4, num_shards=2)
+    before = generate(recipe, tmp_path / "out", workers=1)
+    (tmp_path / "out" / "manifest.json").unlink()
+    for marker in (tmp_path / "out" / "__meta__" / "markers").iterdir():
+        marker.unlink()
+    assert generate(recipe, tmp_path / "out", workers=1) == before
 
 
 def objects_of(recipe, image: int = 0):

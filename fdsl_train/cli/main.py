@@ -94,7 +94,7 @@ class _Echo(logging.Handler):
     """Lines for the user on standard output."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record))
+        click.echo(self.format(record), err=record.levelno >= logging.WARNING)
 
 
 _ECHO = _Echo()

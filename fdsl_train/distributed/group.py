@@ -3,7 +3,6 @@
 A single process needs no group: every exchange below is then the value itself.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.distributed.launch import Process
+from fdsl_train.distributed.meet import meet
 
 T = TypeVar("T")
 
@@ -111,16 +111,8 @@ def joined(process: Process, device: torch.device) -> Iterator[Group]:
         yield Group(process, device)
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    os.environ.setdefault("MASTER_ADDR", process.address)
-    os.environ.setdefault("MASTER_PORT", str(process.port))
-    try:
-        dist.init_process_group(backend, rank=process.rank, world_size=process.world_size)
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"process {process.rank} of {process.world_size} cannot meet the others at"
-            f" {process.address}:{process.port}: {reason}"
-        ) from None
+    store = meet(process)
+    dist.init_process_group(backend, store=store, rank=process.rank, world_size=process.world_size)
     try:
         yield Group(process, device)
     except RuntimeError as error:

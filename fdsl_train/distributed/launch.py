@@ -7,11 +7,14 @@ MPI's ``mpirun``, and each reads its number from the variables those set.
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fdsl_gen.core.errors import UsageError
 
+TIMEOUT = "FDSL_JOIN_TIMEOUT"  # variable with the seconds to wait for other processes
+_TIMEOUT_SECONDS = 600
 _PORT = 29500  # torchrun's own choice
+_PLACE = ("MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Process:
         world_size: how many there are.
         local_rank: which it is on its machine; its device.
         address, port: where process 0 can be met.
+        timeout: seconds to wait for the others.
+        believed: the variables that say so, as ``NAME=value``.
     """
 
     rank: int = 0
@@ -30,12 +35,16 @@ class Process:
     local_rank: int = 0
     address: str = "127.0.0.1"
     port: int = _PORT
+    timeout: int = _TIMEOUT_SECONDS
+    believed: tuple[str, ...] = field(default=(), compare=False)
 
 
 def find_process(environment: Mapping[str, str] = os.environ) -> Process:
     """Which process this is, from the variables of whatever started it.
 
-    ``MASTER_ADDR`` and ``MASTER_PORT`` override what the launcher says of the meeting place.
+    ``MASTER_ADDR`` and ``MASTER_PORT`` override what the launcher says of the meeting place. A
+    command that is typed into the shell of ``srun --pty`` inherits the variables of that shell's
+    step, which are not about it: it is alone.
 
     Raises:
         UsageError: if the variables do not make sense.
@@ -44,7 +53,7 @@ def find_process(environment: Mapping[str, str] = os.environ) -> Process:
         numbers = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         address, port = "127.0.0.1", _PORT
     # Only srun sets the number of tasks of a step; a batch script has SLURM_NTASKS as well.
-    elif "SLURM_STEP_NUM_TASKS" in environment:
+    elif "SLURM_STEP_NUM_TASKS" in environment and not _is_typed(environment):
         numbers = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
         address = _first_host(environment.get("SLURM_STEP_NODELIST", "127.0.0.1"))
         port = 10_000 + _integer(environment, "SLURM_JOB_ID") % 20_000
@@ -64,13 +73,23 @@ def find_process(environment: Mapping[str, str] = os.environ) -> Process:
     rank, world_size, local_rank = (_integer(known, name) for name in numbers)
     if not 0 <= rank < world_size:
         raise UsageError(f"{numbers[0]}={rank} does not fit {numbers[1]}={world_size}")
+    timeout = _integer(environment, TIMEOUT) if TIMEOUT in environment else _TIMEOUT_SECONDS
+    names = (*numbers, *_PLACE, *(["SLURM_STEP_NODELIST"] if "SLURM_PROCID" in numbers else []))
     return Process(
         rank,
         world_size,
         local_rank,
         environment.get("MASTER_ADDR", address),
         _integer(environment, "MASTER_PORT") if "MASTER_PORT" in environment else port,
+        timeout,
+        tuple(f"{name}={environment[name]}" for name in names if name in environment),
     )
+
+
+def _is_typed(environment: Mapping[str, str]) -> bool:
+    """Whether this is a command inside the interactive shell of ``srun --pty``, not a task."""
+    interactive = {"SLURM_PTY_PORT", "SLURM_PTY_WIN_COL", "SLURM_PTY_WIN_ROW"} & set(environment)
+    return bool(interactive) and environment.get("SLURM_TASK_PID") != str(os.getpid())
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int:

@@ -1,7 +1,6 @@
 """Pictures of planar fractals equal the slow twin, pixel for pixel."""
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,35 +247,11 @@ def test_a_base_that_is_given_is_used_and_drawn_alike():
     assert np.array_equal(render(given, 5).image, render(recipe, 5).image)
 
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-
-
-def reference_cases() -> list[tuple[int, int]]:
-    """Images of the released FractalDB code, where the reference data is at hand."""
-    file = REFERENCE / "fractaldb_released_fill_362.npz"
-    if not file.exists():
-        return []
-    names = np.load(file).files
-    return [tuple(map(int, name.split("_")[1:])) for name in names if name.startswith("fill_")]
-
-
-WEIGHTS = [0.2, 0.6, 1.4, 1.8]
-
-
-@pytest.mark.parametrize(("category", "weight"), reference_cases())
-def test_released_fractaldb_images(category, weight):
-    maps = np.load(REFERENCE / "fractaldb_1k_maps.npz")
-    rows = maps["maps"][maps["offsets"][category] : maps["offsets"][category + 1]]
-    affine = rows[:, :6].copy()
-    if weight != 2:
-        k = weight if weight < 2 else weight - 1
-        affine[:, k // 4] *= WEIGHTS[k % 4]
-    sums = np.array([sum(rows[: j + 1, 6].tolist()) for j in range(len(rows))])
-    maps_T = trajectories.shared_sequence(200_000, sums)
-    with np.errstate(all="ignore"):
-        canvas = trajectories.draw(affine[None], maps_T, 362, "fill", Key(0, "none").words[None])
-    stored = np.load(REFERENCE / "fractaldb_released_fill_362.npz")[
-        f"fill_{category:05d}_{weight:02d}"
-    ]
-    expected = np.unpackbits(stored)[: 362 * 362].reshape(362, 362)
-    assert np.array_equal(trajectories.to_image(canvas[0], 362) // 127, expected)
+def test_translations_are_uniform_on_both_sides_of_the_origin():
+    factors = [ifs.sample_factors(Stream(Key(3, "law", (k,))), 3, 5.5) for k in range(500)]
+    values = np.concatenate([f.translation_N2.ravel() for f in factors])
+    counts, _ = np.histogram(values, bins=8, range=(-1, 1))
+    assert counts.sum() == len(values) == 3000
+    assert counts.min() > 300
+    assert counts.max() < 450
+    assert abs(values.mean()) < 0.05

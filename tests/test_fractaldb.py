@@ -1,6 +1,8 @@
 """FractalDB equals the slow twin and, where they are at hand, published categories and images."""
 
+import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +29,6 @@ SMALL = {
     "filling_rate": 0.1,
 }
 SHARED = np.random.RandomState(100).random_sample(POINTS)
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-PUBLISHED = REFERENCE / "fractaldb_1k_maps.npz"
-RELEASED = REFERENCE / "fractaldb_released_fill_362.npz"
 
 TABLE = [("a", 0.2), ("a", 0.6), ("a", 1.0), ("a", 1.4), ("a", 1.8)]
 TABLE += [(letter, factor) for letter in "bcdef" for factor in (0.2, 0.6, 1.4, 1.8)]
@@ -239,35 +238,59 @@ def test_palette():
     assert np.array_equal(trajectories.palette("released"), table[:, ::-1])
 
 
-@pytest.mark.parametrize("file", [str(RELEASED)] if RELEASED.exists() else [])
-def test_released_images(file):
+RELEASED = json.loads((Path(__file__).parent / "released_fractaldb.json").read_text())
+
+
+def released(tmp_path, **settings):
+    """Published categories at full size, and their rows; category k is the k-th of them."""
+    tables = [np.array(rows) for rows in RELEASED["categories"].values()]
+    folder = write_csv(tmp_path / "csv", tables)
+    settings = {"num_instances": 100, "num_categories": len(tables)} | settings
+    return load_recipe("fractaldb-1k", categories_from=str(folder), **settings), tables
+
+
+def test_released_images(tmp_path):
     """The published categories drawn in fill mode equal images of the released code."""
-    recipe = load_recipe(
-        "fractaldb-1k", categories_from=str(PUBLISHED), draw="fill", num_instances=100
-    )
-    stored = np.load(file)
-    assert len(stored.files) == 6
-    for name in stored.files:
-        _, category, weight = name.split("_")
-        expected = np.unpackbits(stored[name])[: 362 * 362].reshape(362, 362)
-        found = render(recipe, int(category), 4 * int(weight)).image
-        assert np.array_equal(found // 127, expected)
+    recipe, _ = released(tmp_path, draw="fill")
+    numbers = list(RELEASED["categories"])
+    assert len(RELEASED["images"]) == 6
+    for name, expected in RELEASED["images"].items():
+        category, weight = name.split()
+        found = render(recipe, numbers.index(category), 4 * int(weight)).image // 127
+        assert sha256(found.tobytes()).hexdigest() == expected
 
 
-@pytest.mark.parametrize("file", [str(PUBLISHED)] if PUBLISHED.exists() else [])
-def test_published_categories_at_full_size(file):
+def test_published_categories_at_full_size(tmp_path):
     """Published categories at 362 pixels and 200,000 points equal the twin."""
-    recipe = load_recipe("fractaldb-1k", categories_from=file, draw="point", num_instances=100)
+    recipe, tables = released(tmp_path, draw="point")
     uniforms = np.random.RandomState(100).random_sample(200_000)
-    maps = np.load(file)
-    for c, weights in ((10, (0, 4, 24)), (500, (9, 20))):
-        rows = maps["maps"][maps["offsets"][c] : maps["offsets"][c + 1]]
-        for weight in weights:
-            letter, factor = TABLE[weight]
-            system = rows[:, :6].copy()
-            system[:, "abcdef".index(letter)] *= factor
-            image = naive.draw_fractal(system.tolist(), rows[:, 6].tolist(), uniforms, 362, "point")
-            assert np.array_equal(render(recipe, c, 4 * weight).image, image)
+    for c, weight in ((0, 4), (1, 20)):
+        letter, factor = TABLE[weight]
+        system = tables[c][:, :6].copy()
+        system[:, "abcdef".index(letter)] *= factor
+        probabilities = tables[c][:, 6].tolist()
+        image = naive.draw_fractal(system.tolist(), probabilities, uniforms, 362, "point")
+        assert np.array_equal(render(recipe, c, 4 * weight).image, image)
+
+
+def test_every_weight_may_have_a_map_sequence_of_its_own():
+    recipe = small(map_sequence="per_instance")
+    category = Categories(recipe)[3]
+    sequences = [recipe.variant._sequence(category, weight) for weight in range(25)]
+    assert len({sequence.tobytes() for sequence in sequences}) == 25
+    other = recipe.variant._sequence(Categories(recipe)[4], 0)
+    assert not np.array_equal(sequences[0], other)
+
+
+def test_probabilities_of_a_file_belong_to_the_identity(tmp_path):
+    system = np.full((2, 7), 0.5)
+    other = system.copy()
+    other[:, 6] = 0.3, 0.7
+    one, two = (
+        small(categories_from=str(write_csv(tmp_path / name, [table])))
+        for name, table in (("one", system), ("two", other))
+    )
+    assert one.identity != two.identity
 
 
 def test_a_shard_draws_every_redraw_once(tmp_path, monkeypatch):

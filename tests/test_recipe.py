@@ -1,7 +1,9 @@
 """Reading recipes: what is accepted, what is refused and in which words, what digests depend on."""
 
+import contextlib
 import json
-from dataclasses import replace
+import typing
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import load_recipe, recipe_from_dict
+from fdsl_gen.variants import kinds
 from fdsl_gen.variants.fractaldb import FractalDb
 from fdsl_gen.variants.real1 import Real1
 
@@ -78,6 +81,49 @@ def test_identity_knows_nothing_of_counts_and_files():
 )
 def test_identity_knows_settings_and_seed(change):
     assert load_recipe("fractal-1", **change).identity != load_recipe("fractal-1").identity
+
+
+def candidates(value, annotation) -> list:
+    """Other values of a setting, some of which may not be valid."""
+    choices = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return [choice for choice in choices if choice != value]
+    if annotation is bool:
+        return [not value]
+    if annotation in (int, float):
+        steps = (value * 1.1 + 1, value * 0.9 - 1, value * 0.9, value + 0.1)
+        return [annotation(step) for step in steps if annotation(step) != value]
+    if value is None and str in choices:
+        return ["0" * 64]
+    if value is None and int in choices:
+        return [1]
+    return [((0.5, 0.1, 0.2, 0.4, 0.3, 0.1), (0.1, 0.5, 0.4, 0.2, 0.1, 0.3))]
+
+
+def changed_setting(variant, field, annotation):
+    """Valid settings that differ from ``variant`` in one field alone."""
+    for value in candidates(getattr(variant, field.name), annotation):
+        with contextlib.suppress(UsageError):
+            value = settings.convert(value, annotation, field.name, field.metadata["bounds"])
+            return replace(variant, **{field.name: value})
+    raise AssertionError(f"no other value of {field.name} was found")
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_setting_is_in_the_identity(kind):
+    names = [name for name in NAMES if kind == load_recipe(name).variant.KIND]
+    recipe = load_recipe(names[0])
+    annotations = typing.get_type_hints(type(recipe.variant))
+    left_out = set()
+    for field in fields(recipe.variant):
+        if field.metadata["identity"]:
+            other = changed_setting(recipe.variant, field, annotations[field.name])
+            encoding = "rgb8" if other.image.channels == 3 else "gray8"
+            changed = replace(recipe, variant=other, num_instances=1, encoding=encoding)
+            assert changed.identity != recipe.identity, field.name
+        else:
+            left_out.add(field.name)
+    assert left_out <= {"source", "categories_from"}, "their digests are settings, too"
 
 
 def test_a_default_written_out_changes_nothing():

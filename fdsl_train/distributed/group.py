@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.errors import FdslError
 from fdsl_train.distributed.launch import Process
 from fdsl_train.distributed.meet import meet
 

@@ -1,18 +1,26 @@
 """What every kind promises, and the meaning of labels and masks."""
 
+import contextlib
 import dataclasses
+from collections import Counter
+from random import Random
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from fdsl_gen import generate, open_dataset
 from fdsl_gen.build.sample import jobs_of, render
+from fdsl_gen.core.errors import RenderError
+from fdsl_gen.core.keys import Key
 from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
 from fdsl_gen.dataset.export import export_imagefolder
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
+from fdsl_gen.variants import kinds
 from fdsl_gen.variants.contours import ContourSettings
 from fdsl_gen.variants.linedb import LineDb
 from tests.contours.conftest import samples, tiny
+from tests.random_settings import draw_recipe, files, short_searches, some_samples
 
 OURS = [
     name
@@ -94,6 +102,41 @@ def test_a_lost_marker_of_masks_is_made_again(tmp_path):
     for marker in (tmp_path / "out" / "__meta__" / "markers").iterdir():
         marker.unlink()
     assert generate(recipe, tmp_path / "out", workers=1) == before
+
+
+@contextlib.contextmanager
+def recorded_keys():
+    """The keys whose streams are begun, one after another."""
+    used = []
+    words = Key.words.fget
+
+    def recorded(key):
+        used.append(key)
+        return words(key)
+
+    with patch.object(Key, "words", property(recorded)):
+        yield used
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_no_two_draws_of_an_image_share_a_key(kind, tmp_path):
+    """Streams of one key are equal, so what is drawn from them would depend on each other."""
+    known = files(tmp_path)
+    broken = {"broken_contours": 3} if kind == "rcdb" else {}
+    for seed in range(6):
+        with short_searches():
+            made = draw_recipe(kind, known, Random(f"{kind} keys {seed}"))
+            made = dataclasses.replace(made, variant=dataclasses.replace(made.variant, **broken))
+            try:
+                jobs = list(jobs_of(made, some_samples(made, Random(seed))[:1]))
+            except RenderError:
+                continue
+            with recorded_keys() as used, contextlib.suppress(RenderError):
+                list(made.variant.render(jobs))
+        for key, times in Counter(key.digest for key in used).items():
+            role = next(one.role for one in used if one.digest == key)
+            # Noise and grays of a figure take words of one stream, the grays from 2**40 on.
+            assert times <= (2 if role.endswith("figure") else 1), role
 
 
 def objects_of(recipe, image: int = 0):

@@ -103,6 +103,20 @@ def test_polygons_that_segrcdb_really_fills():
         test_segrcdb(loud, mask)
 
 
+@pytest.mark.parametrize("image_size", [128, 1024])
+def test_broken_contours_grow_with_the_image(image_size):
+    """The same part of the canvas is hit at every size: lengths and thicknesses are scaled."""
+    settings = {"broken_contours": 40, "broken_length_min": 100.0, "broken_length_max": 100.0}
+    settings |= {"broken_thickness_min": 32, "broken_thickness_max": 32}
+    parts = []
+    for size in (image_size, 512):
+        variant = load_recipe("rcdb-1k", image_size=size, **settings).variant
+        image = np.full((size, size), 255, np.uint8)
+        variant._break(image, 0, Key(0, "instance", (1, 2)))
+        parts.append(np.mean(image == 0))
+    assert parts[0] == pytest.approx(parts[1], rel=0.1)
+
+
 def test_broken_contours():
     whole = load_recipe("rcdb-1k", background="white")
     broken = load_recipe("rcdb-1k", background="white", broken_contours=1000)

@@ -1,7 +1,9 @@
 """What is finished is never lost, what is half-written is never seen, bad input is one sentence."""
 
+import errno
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -463,3 +465,64 @@ def test_workers_that_cannot_start_are_told_once(tmp_path, monkeypatch, capfd):
         "its worker ended with exit code 1 before it could begin"
     }
     assert capfd.readouterr().err.count("Traceback") <= 4
+
+
+def full_at(monkeypatch, name):
+    """From now on the disk is full when a file of that name is written."""
+    fsync = os.fsync
+
+    def full(handle):
+        if name in os.readlink(f"/proc/self/fd/{handle}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+
+
+def run_here(monkeypatch, capsys, *command):
+    """Exit code and errors of ``fdsl-gen`` in this process."""
+    from fdsl_gen.cli.main import main
+
+    monkeypatch.setattr(sys, "argv", ["fdsl-gen", *map(str, command)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["shared.json", "README.md", "preview.png", "manifest.json"])
+def test_a_full_disk_in_warm_up_and_finalize(tmp_path, small_folder, name, monkeypatch, capsys):
+    out = tmp_path / "out"
+    command = ["fractal-1", f"--out={out}", "--workers=1", *options(SMALL)]
+    with monkeypatch.context() as patch:
+        full_at(patch, name)
+        code, errors = run_here(patch, capsys, *command)
+    assert code == 3, errors
+    assert "Traceback" not in errors
+    last = errors.splitlines()[-1]
+    assert re.search(rf"{name}: No space left on device; .* the same command goes on", last)
+    assert not list(out.rglob(".*.tmp"))
+    assert run_here(monkeypatch, capsys, *command)[0] == 0
+    assert tars(out) == tars(small_folder)
+
+
+@pytest.mark.parametrize("moment", ["render_shard", "finalize"])
+def test_a_folder_that_is_deleted_under_a_run(tmp_path, moment, monkeypatch, capsys):
+    import shutil
+
+    from fdsl_gen.build import generate as build
+
+    out = tmp_path / "out"
+    command = ["fractal-1", f"--out={out}", "--workers=1", *options(SMALL)]
+    original = getattr(build, moment)
+
+    def delete(*args):
+        shutil.rmtree(out)
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, moment, delete)
+        code, errors = run_here(patch, capsys, *command)
+    assert code == 3, errors
+    assert "Traceback" not in errors
+    assert str(out) in errors.splitlines()[-1]
+    assert run_here(monkeypatch, capsys, *command)[0] == 0, "nothing was left in the way"

@@ -64,6 +64,7 @@ def finalize(folder: Folder, watch: Observer | None = None) -> Manifest:
     Raises:
         ShardsFailed: if shards are missing.
     """
+    folder.check_present()
     folder.fetch()
     manifest = build_manifest(folder)
     shared = folder.recipe.variant.shared(folder.recipe.seed)

@@ -271,6 +271,7 @@ def _warm_up(folder: Folder, missing: list[Shard]) -> None:
     """Find what all categories share and compile every kernel, once for all workers."""
     if not missing:
         return
+    folder.check_present()
     folder.fetch()
     recipe = folder.recipe
     shared = recipe.variant.shared(recipe.seed)

@@ -375,6 +375,14 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         click.echo(f"{NAME}: interrupted; the same command goes on from here", err=True)
         return Exit.INTERRUPTED
+    if isinstance(error, OSError):  # a full disk, a folder that was deleted, a lost mount
+        where = f" {error.filename}" if error.filename else ""
+        click.echo(
+            f"{NAME}: cannot use{where}: {error.strerror or error}; what is finished stays, the"
+            " same command goes on from there",
+            err=True,
+        )
+        return Exit.SHARDS_FAILED
     if isinstance(error, SystemExit):  # click, where nobody reads any more: fdsl-gen list | head
         return Exit.OK
     if not isinstance(error, Exception):

@@ -28,7 +28,7 @@ from fdsl_gen import store
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
 from fdsl_gen.build.category_search import SHARED
 from fdsl_gen.core import settings
-from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
 from fdsl_gen.recipe.order import Shard, shards_of
@@ -86,13 +86,29 @@ class Folder:
             )
 
     def write(self, path: Path, data: bytes) -> None:
-        """Write a small file of the dataset, replacing what stands there."""
+        """Write a small file of the dataset, replacing what stands there.
+
+        Raises:
+            ShardsFailed: if the folder was deleted meanwhile.
+        """
+        self.check_present()
         store.write(path, data)
 
     def refresh(self, path: Path, data: bytes) -> None:
         """The same, unless the file has this content already."""
         if not path.exists() or path.read_bytes() != data:
             self.write(path, data)
+
+    def check_present(self) -> None:
+        """Notice that the folder was deleted: a write would make it anew, without its recipe.
+
+        Raises:
+            ShardsFailed: if it was.
+        """
+        if not _owner_path(self.path).exists():
+            raise ShardsFailed(
+                f"{self.path} was deleted while this ran; the same command makes it anew"
+            )
 
     def is_complete(self) -> bool:
         """Whether the manifest is there."""
@@ -107,7 +123,9 @@ class Folder:
 
         Raises:
             FileExistsError: if it is there already; it was not replaced.
+            ShardsFailed: if the folder was deleted meanwhile.
         """
+        self.check_present()
         return store.write_new(self.tar(shard), parts)
 
     @contextlib.contextmanager

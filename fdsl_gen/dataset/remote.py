@@ -68,6 +68,9 @@ class RemoteFolder(Folder):
         for name, data in each(self.bucket.read, absent, min(JOBS, len(absent))):
             store.write(self.path / name, data)
 
+    def check_present(self) -> None:
+        """Here :meth:`fetch` notices it."""
+
     def write(self, path: Path, data: bytes) -> None:
         if self._is_needed_here(path):
             self._make()

@@ -44,8 +44,10 @@ def write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]
                 size += len(part)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk is told without any name
         raise
     return temporary, hashed.hexdigest(), size
 

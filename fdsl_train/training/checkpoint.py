@@ -46,6 +46,8 @@ def save(path: Path, payload: dict[str, Any]) -> None:
     whole = plain(payload | {"format": FORMAT})
     buffer = io.BytesIO()
     torch.save(whole | {"digest": value_digest(whole)}, buffer)
+    if not path.parent.is_dir():  # a write would make it anew, without the rest of the run
+        raise FdslError(f"the output folder {path.parent} was deleted while this ran")
     try:
         store.write(path, buffer.getvalue())
     except OSError as error:

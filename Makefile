@@ -14,7 +14,7 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot transfer test mutants check bench bench-loader bench-storage golden clean
+.PHONY: help setup shards pretrain finetune eval plot transfer test coverage mutants check bench bench-loader bench-storage golden clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two
 
 test: $(VENV)/all.done  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
+	$(BIN)/python -m pytest -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)
 
 mutants: $(VENV)/all.done  ## make wrong changes to copies, all must be noticed [ARGS="--jobs 2 --only NAME"]
 	nice $(BIN)/python -m tests.mutants $(ARGS)

@@ -95,14 +95,15 @@ def test_scene_sets_stand_in_image_order(plan):
 
 
 def test_order_follows_the_definition():
-    """Two rounds of three categories in two shards, by hand."""
-    plan = Plan(3, 2, 0, 2, Kind(1), seed=5)
+    """Two rounds of eight categories in two shards, by hand."""
+    plan = Plan(8, 2, 0, 2, Kind(1), seed=5)
     line = []
     for j in range(2):
-        line += [SampleId(int(c), j) for c in permutation(Key(5, "train round", (j,)), 3)]
+        line += [SampleId(int(c), j) for c in permutation(Key(5, "train round", (j,)), 8)]
+    assert [c for c, _ in line[:8]] != [c for c, _ in line[8:]]
     for s in range(2):
-        part = line[s * 3 : s * 3 + 3]
-        order = permutation(Key(5, "train shard", (2, s)), 3)
+        part = line[s * 8 : s * 8 + 8]
+        order = permutation(Key(5, "train shard", (2, s)), 8)
         assert samples_of(plan, shards_of(plan)[s]) == [part[k] for k in order]
 
 

@@ -1,14 +1,18 @@
 """From a checkpoint to real digits, and every kind of folder on the way."""
 
+import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
-from conftest import FINETUNE, TINY, build_dataset, run, write_recipe
+from conftest import FINETUNE, TINY, build_dataset, pattern, run, write_recipe
 from timm.layers import resample_abs_pos_embed
 
+from fdsl_train.data.locate.dataset import Place
+from fdsl_train.data.open import Where, open_both
 from fdsl_train.models.adapt import model_for
 from fdsl_train.models.pretrained import read_trained
 from fdsl_train.training import checkpoint
@@ -141,6 +145,18 @@ def test_a_dataset_of_ours_with_a_validation_split(pretrained: Path, tmp_path: P
     )  # fmt: skip
     assert result.exit_code == 0, (result.output, result.exception)
     assert "chosen by validation" in result.output
+    opened = open_both(Where(place=Place(data=folder)), val_split=None, seed=0)
+    for part, instances in ((opened.train, range(4)), (opened.validation, range(4, 6))):
+        rows = [(s, row) for s, size in enumerate(part.shard_sizes) for row in range(size)]
+        samples = [part.take(*row) for row in rows]
+        found = sorted((sample.label, np.asarray(sample.image).tobytes()) for sample in samples)
+        expected = [(label, pattern(label, i).tobytes()) for label in range(8) for i in instances]
+        assert found == sorted(expected)
+    # What the run says of its last weights is what they score on this part, measured apart.
+    last = list(csv.DictReader((tmp_path / "out" / "summary.csv").read_text().splitlines()))[-1]
+    measured = run("eval", tmp_path / "out" / "export", "--data", folder, "--workers", 0)
+    top1, top5 = float(last["val_top1"]), float(last["val_top5"])
+    assert f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of 16 images, validation" in measured.output
 
 
 @pytest.fixture

@@ -74,12 +74,30 @@ def test_one_channel_equals_timm_on_rgb(tmp_path: Path, changes: dict[str, objec
     assert expected.dtype == torch.float32
 
 
-@pytest.mark.parametrize("changes", [{}, IMAGENET, {"interpolation": "bilinear"}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{}, IMAGENET, {"interpolation": "bilinear"}, {"crop_pct": 0.8}, {"crop_pct": 1.0}],
+    ids=str,
+)
 def test_validation_on_one_channel_equals_timm_on_rgb(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    transform = eval_transform(config(tmp_path, **changes).input_spec)
-    assert torch.equal(transform(GREY), transform(RGB))
+    settings = config(tmp_path, **changes)
+    ours = eval_transform(settings.input_spec)
+    timm = create_transform(
+        settings.img_size,
+        is_training=False,
+        interpolation=settings.interpolation,
+        mean=settings.mean,
+        std=settings.std,
+        crop_pct=settings.crop_pct,
+    )
+    grays = [GREY, GREY.resize((90, 70)), GREY.crop((0, 0, 20, 61))]
+    for gray in grays:  # square, wide, and narrower than the output
+        expected = timm(gray.convert("RGB"))
+        assert expected.shape == (3, 32, 32)
+        assert torch.equal(ours(gray), expected)
+        assert torch.equal(ours(gray.convert("RGB")), expected)
 
 
 def test_arrays_are_taken_like_pillow_images(tmp_path: Path) -> None:

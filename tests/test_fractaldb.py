@@ -173,6 +173,32 @@ def write_csv(folder: Path, tables) -> Path:
     return folder
 
 
+def test_every_weight_follows_a_sequence_of_its_own(monkeypatch):
+    used = []
+    fresh = trajectories.fresh_sequence
+
+    def recorded(num_points, cumulative_N, words):
+        used.append(words.tolist())
+        return fresh(num_points, cumulative_N, words)
+
+    monkeypatch.setattr(trajectories, "fresh_sequence", recorded)
+    made = small(map_sequence="per_instance", num_categories=2)
+    for category in range(2):
+        for weight in range(3):
+            render(made, category, 4 * weight)
+    assert len(used) == len({tuple(words) for words in used}) == 6
+
+
+def test_a_category_does_not_fill_less_than_the_rate():
+    """Not by half a pixel: the rate lies between two numbers of pixels."""
+    made = small()
+    key = Key(made.seed, "category", (0,))
+    found = made.variant.category(0, key)
+    area = made.variant.search_size**2
+    between = replace(made.variant, filling_rate=(round(found.quality * area) + 0.5) / area)
+    assert between.category(0, key).quality >= between.filling_rate > found.quality
+
+
 def test_categories_from_files(tmp_path):
     system = [[0.5, 0.1, -0.2, 0.4, 0.3, 0.1, 0.7], [0.3, 0.2, 0.4, 0.6, -0.2, 0.4, 0.3]]
     folder = write_csv(tmp_path / "csv", [np.array(system)] * 3)

@@ -1,7 +1,6 @@
 """A trained model at work on images, without training: what eval, knn and attention share."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
@@ -111,7 +111,7 @@ class Looking:
             self.transform(trained),
             seed=0,
             batches=range(plan.num_batches),
-            workers=min(self.workers, len(os.sched_getaffinity(0))),
+            workers=min(self.workers, default_workers()),
             device=self.torch_device,
         )
         with torch.inference_mode():

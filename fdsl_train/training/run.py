@@ -1,7 +1,6 @@
 """A run from its parts: what pre-training and fine-tuning have in common."""
 
 import logging
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
@@ -199,7 +199,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
 
 def _processes(config: Resolved) -> int:
     """Loader processes: more than there are CPUs for this process would only take turns."""
-    return min(config.workers, len(os.sched_getaffinity(0)))
+    return min(config.workers, default_workers())
 
 
 def _announce(run: Run, start: int) -> None:

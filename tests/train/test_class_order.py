@@ -146,6 +146,13 @@ def test_names_in_the_file_decide(
     assert f"top-1 {score:.2f} %" in result.output, (result.output, result.exception)
 
 
+def test_another_input_size_is_said(exported: Path, data: Path) -> None:
+    command = ["eval", rename(exported, NATURAL), "--data", data, *FLAGS]
+    said = "positions are interpolated from 32 px to 48 px"
+    assert said in run(*command, "--img-size", "48").output
+    assert "interpolated" not in run(*command).output
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -92,12 +92,13 @@ def _repeated(path: Path) -> None:
 
 
 def _compressed(path: Path) -> None:
-    """A file of PyTorch packed anew: small here, and large when it is read."""
+    """A file of PyTorch packed anew, with room behind it: mapped as it stands, it is noise."""
     plain = io.BytesIO()
     torch.save({"model": {"head.weight": torch.zeros(3_000_000)}}, plain)
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as archive:
         for member in source.namelist():
             archive.writestr(member, source.read(member), zipfile.ZIP_DEFLATED)
+        archive.writestr("archive/data/9", bytes(12_000_000))
 
 
 def _boasting(path: Path) -> None:

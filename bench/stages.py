@@ -9,10 +9,11 @@ from typing import Any
 
 from fdsl_gen import store
 from fdsl_gen.archive import tar
-from fdsl_gen.build.sample import digest, encode, jobs_of
-from fdsl_gen.core.keys import Key
+from fdsl_gen.build.sample import digest, encode
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.variants.base import category_key
 
 RUNS = 5
 
@@ -25,13 +26,13 @@ def timed(function: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def bench_samples(recipe: Recipe, count: int) -> list[SampleId]:
-    """``count`` samples as they come in a shard: one unit each of categories all over the set."""
+    """``count`` samples as they come in a shard: a work group each of categories all over."""
     if recipe.variant.SCENE:
         return [SampleId(-1, i) for i in range(min(count, recipe.num_images))]
-    unit = recipe.variant.unit
-    instances = [i for i in range(recipe.num_instances) if unit(i) == unit(0)]
-    num_units = -(-count // len(instances))
-    categories = [k * recipe.num_categories // num_units for k in range(num_units)]
+    group_of = recipe.variant.work_group
+    instances = [i for i in range(recipe.num_instances) if group_of(i) == group_of(0)]
+    num_groups = -(-count // len(instances))
+    categories = [k * recipe.num_categories // num_groups for k in range(num_groups)]
     return [SampleId(c, i) for c in categories for i in instances][:count]
 
 
@@ -39,7 +40,7 @@ def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, fl
     """Seconds of each stage; categories move on by ``first``, so that no run repeats another."""
     moved = [SampleId(c + first if c >= 0 else c, i) for c, i in samples]
     categories = sorted({c for c, _ in moved if c >= 0})
-    key = [Key(recipe.seed, "category", (c,)) for c in categories]
+    key = [category_key(recipe.seed, c) for c in categories]
     spent, _ = timed(
         lambda: [recipe.variant.category(c, k) for c, k in zip(categories, key, strict=True)]
     )

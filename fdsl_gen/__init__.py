@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fdsl_gen.build.generate import generate as generate
-    from fdsl_gen.build.sample import render as render
     from fdsl_gen.dataset.reader import Dataset as Dataset
     from fdsl_gen.dataset.reader import open_dataset as open_dataset
+    from fdsl_gen.recipe.jobs import render as render
     from fdsl_gen.recipe.recipe import Recipe as Recipe
     from fdsl_gen.recipe.recipe import load_recipe as load_recipe
 
@@ -23,7 +23,7 @@ _HOMES = {
     "generate": "fdsl_gen.build.generate",
     "load_recipe": "fdsl_gen.recipe.recipe",
     "open_dataset": "fdsl_gen.dataset.reader",
-    "render": "fdsl_gen.build.sample",
+    "render": "fdsl_gen.recipe.jobs",
 }
 
 __all__ = ["Dataset", "Recipe", "generate", "load_recipe", "open_dataset", "render"]

@@ -20,9 +20,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fdsl_gen.build.sample import digest, jobs_of
+from fdsl_gen.build.sample import digest
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.settings import Bounds
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.variants import exfractaldb, fractal1, fractaldb, kinds, variant_class

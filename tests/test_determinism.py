@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
 from fdsl_gen.archive import content_digest
-from fdsl_gen.build.sample import digest, jobs_of
+from fdsl_gen.build.sample import digest
 from fdsl_gen.core import recipe_files
 from fdsl_gen.dataset import verify
 from fdsl_gen.executors.serial import SerialEngine
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from tests.conftest import SMALL
 from tests.golden.samples import golden_recipe

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
-from fdsl_gen.build.category_search import Categories
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import camera, ifs
 from fdsl_gen.kernels import space
+from fdsl_gen.recipe.categories import Categories
 from tests import naive_space as naive
 
 POINTS, SIDE = 600, 64
@@ -28,7 +28,7 @@ def steps(count: int) -> list[float]:
 def test_table_of_25():
     expected = [("a", 0.9), ("a", 1.0), ("a", 1.1)]
     expected += [(letter, factor) for letter in "bcdefghijkl" for factor in (0.9, 1.1)]
-    assert small().variant.weights() == expected
+    assert small().variant.weights().rows == tuple(expected)
     assert len(expected) == 25
 
 
@@ -36,19 +36,19 @@ def test_table_of_145():
     expected = [("a", v) for v in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)]
     expected += [(letter, factor) for letter in "bcdefghijkl" for factor in steps(6)]
     assert len(expected) == 145
-    table = small(num_weights=145).variant.weights()
-    assert table == expected
-    released = small(num_weights=145, weight_table="released").variant.weights()
+    table = small(num_weights=145).variant.weights().rows
+    assert list(table) == expected
+    released = small(num_weights=145, weight_table="released").variant.weights().rows
     wrong = [k for k in range(145) if released[k] != expected[k]]
     assert [(expected[k], released[k]) for k in wrong] == [(("i", 1.6), ("i", 0.6))]
-    identity = small(num_weights=145, first_weight="identity").variant.weights()
-    assert identity == [("a", 1.0), *[row for row in expected if row != ("a", 1.0)]]
+    identity = small(num_weights=145, first_weight="identity").variant.weights().rows
+    assert list(identity) == [("a", 1.0), *[row for row in expected if row != ("a", 1.0)]]
 
 
 @pytest.mark.parametrize("name", ["exfractaldb-1k", "mv-fractaldb-1k", "ofdb-3d-1k"])
 def test_images_equal_the_twin(name):
     recipe = small(name)
-    table = recipe.variant.weights()
+    table = recipe.variant.weights().rows
     used = 1 if name == "ofdb-3d-1k" else len(table)
     last = recipe.num_instances - 1
     ties = compared = 0
@@ -80,7 +80,7 @@ def test_categories_are_the_first_that_qualify():
     recipe = small(num_points=2000)
     for c in range(4):
         found = Categories(recipe)[c]
-        for number in range(found.tries):
+        for number in range(found.num_candidates):
             stream = Stream(Key(0, "candidate", (c, number)))
             num_maps = stream.integer(2, 7)
             maps = [[stream.uniform(-1, 1) for _ in range(12)] for _ in range(num_maps)]
@@ -88,13 +88,13 @@ def test_categories_are_the_first_that_qualify():
             with np.errstate(all="ignore"):
                 points = naive.model(maps, naive.probabilities(maps), key, 2000)
                 spread = np.var(naive.normalised(points), axis=0)
-            last = number == found.tries - 1
+            last = number == found.num_candidates - 1
             if last:
                 assert np.array_equal(found.affine, maps)
                 assert found.quality == pytest.approx(spread.min(), rel=1e-9)
                 assert spread.min() > 0.05
             elif np.isfinite(points).all() and spread.min() > 0.05:
-                weights = [recipe.variant.weighted(np.array(maps), w) for w in range(25)]
+                weights = [recipe.variant.weights().apply(np.array(maps), w) for w in range(25)]
                 keys = [Key(0, "trajectory", (c, w)) for w in range(25)]
                 assert any(
                     not np.isfinite(
@@ -108,7 +108,7 @@ def test_no_weight_of_a_category_diverges():
     recipe = small("mv-fractaldb-1k")
     found = Categories(recipe)[1]
     for weight in range(145):
-        maps = recipe.variant.weighted(found.affine, weight).tolist()
+        maps = recipe.variant.weights().apply(found.affine, weight).tolist()
         chances = naive.probabilities(found.affine.tolist())
         points = naive.model(maps, chances, Key(0, "trajectory", (1, weight)), POINTS)
         assert np.isfinite(points).all()

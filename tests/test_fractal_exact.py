@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from fdsl_gen.build.sample import render
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import ifs
+from fdsl_gen.recipe.jobs import render
 from fdsl_gen.recipe.recipe import load_recipe
-from fdsl_gen.variants import trajectories
+from fdsl_gen.variants import _planar
 from tests import naive
 
 SIDE, POINTS = 96, 1500
@@ -59,10 +59,10 @@ SYSTEMS = [(name, k) for name, systems in CASES.items() for k in range(len(syste
 
 def drawn(system: np.ndarray, mode: str, key: Key) -> np.ndarray:
     cumulative = ifs.cumulative_probabilities(system)
-    maps_T = trajectories.shared_sequence(POINTS, cumulative)
+    maps_T = _planar.shared_sequence(POINTS, cumulative)
     with np.errstate(all="ignore"):
-        canvas = trajectories.draw(system[None], maps_T, SIDE, mode, key.words[None])
-    return trajectories.to_image(canvas[0], SIDE)
+        canvas = _planar.draw(system[None], maps_T, SIDE, mode, key.words[None])
+    return _planar.to_image(canvas[0], SIDE)
 
 
 @pytest.mark.parametrize("mode", ["fill", "point", "patch"])
@@ -101,17 +101,17 @@ def test_systems_drawn_together_equal_the_twin(count, mode):
     systems = [s for group in CASES.values() for s in group if len(s) == 2]
     chosen = [systems[(3 * k) % len(systems)] for k in range(count)]
     cumulative = ifs.cumulative_probabilities(chosen[0])
-    maps_T = trajectories.shared_sequence(POINTS, cumulative)
+    maps_T = _planar.shared_sequence(POINTS, cumulative)
     keys = [Key(1, "lane", (k,)) for k in range(count)]
     words = np.stack([key.words for key in keys])
     with np.errstate(all="ignore"):
-        together = trajectories.draw(np.stack(chosen), maps_T, SIDE, mode, words)
+        together = _planar.draw(np.stack(chosen), maps_T, SIDE, mode, words)
     probabilities = naive.determinant_probabilities(chosen[0].tolist())
     for k in range(0, count, 5):
         masks = [naive.patch_mask(keys[k], t) for t in range(POINTS)] if mode == "patch" else None
         maps = chosen[k].tolist()
         expected = naive.draw_fractal(maps, probabilities, SHARED, SIDE, mode, masks)
-        assert np.array_equal(trajectories.to_image(together[k], SIDE), expected)
+        assert np.array_equal(_planar.to_image(together[k], SIDE), expected)
 
 
 @pytest.mark.parametrize("mode", ["fill", "point", "patch"])
@@ -160,7 +160,7 @@ def test_fractal_1_from_its_stored_parameters(mode, perturbation, sequence):
 def test_every_mask_is_equally_likely():
     """Masks read back from the picture: far apart points show each its whole mask."""
     counts = np.zeros(512, int)
-    words = np.uint64(trajectories.raster.canvas_words(64))
+    words = np.uint64(_planar.raster.canvas_words(64))
     total = 0
     for k in range(220):
         places = [row * 128 + column for row in range(0, 60, 3) for column in range(0, 60, 3)]
@@ -168,8 +168,8 @@ def test_every_mask_is_equally_likely():
         canvas = np.zeros((1, 64 * int(words)), np.uint64)
         key = Key(0, "mask law", (k,)).words[None]
         kept = np.array([len(places)])
-        trajectories.raster.stamp_patches(pixel_TL, kept, 0, key, words, canvas)
-        image = trajectories.to_image(canvas[0], 64)[::-1] // 127
+        _planar.raster.stamp_patches(pixel_TL, kept, 0, key, words, canvas)
+        image = _planar.to_image(canvas[0], 64)[::-1] // 127
         for pixel in places:
             row, column = pixel // 128 + 1, pixel % 128 + 1
             bits = image[row : row + 3, column : column + 3].ravel()
@@ -193,12 +193,12 @@ def test_empty_masks_are_replaced():
 
 
 def test_later_patches_erase():
-    words = np.uint64(trajectories.raster.canvas_words(16))
+    words = np.uint64(_planar.raster.canvas_words(16))
     key = Key(11, "erase")
     canvas = np.zeros((1, 16 * int(words)), np.uint64)
     pixel_TL = np.full((7, 1), 4 * 128 + 5, np.int32)
-    trajectories.raster.stamp_patches(pixel_TL, np.array([7]), 0, key.words[None], words, canvas)
-    image = trajectories.to_image(canvas[0], 16)[::-1]
+    _planar.raster.stamp_patches(pixel_TL, np.array([7]), 0, key.words[None], words, canvas)
+    image = _planar.to_image(canvas[0], 16)[::-1]
     last = [int(bit) for bit in f"{naive.patch_mask(key, 6):09b}"]
     assert (image[5:8, 6:9].ravel() // 127).tolist() == last
     assert np.count_nonzero(image) == sum(last)

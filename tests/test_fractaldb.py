@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from fdsl_gen import load_recipe, render
-from fdsl_gen.build.category_search import Categories, find_categories
-from fdsl_gen.build.sample import jobs_of
+from fdsl_gen.build.category_search import find_categories
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.executors import Silent
 from fdsl_gen.executors.local import LocalEngine
 from fdsl_gen.executors.serial import SerialEngine
+from fdsl_gen.recipe.categories import Categories
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
-from fdsl_gen.variants import trajectories
+from fdsl_gen.variants import _planar
 from tests import naive
 
 SIDE, POINTS = 80, 1200
@@ -76,14 +77,14 @@ def test_redraws_change_the_patches_only():
 
 
 def test_weights_stand_in_the_released_order():
-    assert small().variant.weights() == TABLE
-    identity = small(first_weight="identity").variant.weights()
-    assert identity == [("a", 1.0), *[row for row in TABLE if row != ("a", 1.0)]]
+    assert small().variant.weights().rows == tuple(TABLE)
+    identity = small(first_weight="identity").variant.weights().rows
+    assert list(identity) == [("a", 1.0), *[row for row in TABLE if row != ("a", 1.0)]]
 
 
-def test_units_are_weights():
-    unit = small().variant.unit
-    assert [unit(i) for i in (0, 3, 4, 99, 100, 104, 999)] == [0, 0, 1, 24, 0, 1, 24]
+def test_work_groups_are_weights():
+    group_of = small().variant.work_group
+    assert [group_of(i) for i in (0, 3, 4, 99, 100, 104, 999)] == [0, 0, 1, 24, 0, 1, 24]
 
 
 def test_without_patches_there_are_a_hundred_instances():
@@ -96,10 +97,10 @@ def test_candidates_are_what_the_definition_says():
     recipe = small()
     for c in range(6):
         found = Categories(recipe)[c]
-        for number in range(found.tries):
+        for number in range(found.num_candidates):
             count = candidate_pixels(recipe, c, number)
             accepted = count is not None and count / 64**2 >= 0.1
-            assert accepted == (number == found.tries - 1)
+            assert accepted == (number == found.num_candidates - 1)
         assert found.quality == count / 64**2
         assert 2 <= len(found.affine) <= 7
         assert np.abs(found.affine).max() <= 1
@@ -132,7 +133,10 @@ def test_categories_do_not_depend_on_how_many_are_asked_for(tmp_path):
         for one in stored:
             assert np.array_equal(one[c].affine, computed.affine)
             assert np.array_equal(one[c].cumulative, computed.cumulative)
-            assert (one[c].tries, one[c].quality) == (computed.tries, computed.quality)
+            assert (one[c].num_candidates, one[c].quality) == (
+                computed.num_candidates,
+                computed.quality,
+            )
 
 
 def test_a_damaged_or_missing_cache_changes_nothing(tmp_path):
@@ -150,10 +154,10 @@ def test_no_category_crowds_a_published_shard():
     recipe = load_recipe("fractaldb-1k")
     shard = shards_of(recipe)[7]
     samples = samples_of(recipe, shard)
-    units = {(c, recipe.variant.unit(i)) for c, i in samples}
+    groups = {(c, recipe.variant.work_group(i)) for c, i in samples}
     assert len(samples) in (7812, 7813)
-    per_category = np.bincount([c for c, _ in units])
-    assert per_category.max() <= -(-len(units) // 1000) + 1
+    per_category = np.bincount([c for c, _ in groups])
+    assert per_category.max() <= -(-len(groups) // 1000) + 1
 
 
 def test_impossible_searches_are_one_sentence(monkeypatch):
@@ -175,13 +179,13 @@ def write_csv(folder: Path, tables) -> Path:
 
 def test_every_weight_follows_a_sequence_of_its_own(monkeypatch):
     used = []
-    fresh = trajectories.fresh_sequence
+    fresh = _planar.fresh_sequence
 
     def recorded(num_points, cumulative_N, words):
         used.append(words.tolist())
         return fresh(num_points, cumulative_N, words)
 
-    monkeypatch.setattr(trajectories, "fresh_sequence", recorded)
+    monkeypatch.setattr(_planar, "fresh_sequence", recorded)
     made = small(map_sequence="per_instance", num_categories=2)
     for category in range(2):
         for weight in range(3):
@@ -257,11 +261,11 @@ def test_replacing_the_file_replaces_its_digest(tmp_path):
 
 
 def test_palette():
-    table = trajectories.palette("rgb")
+    table = _planar.palette("rgb")
     assert table.shape == (129, 3)
     assert table[0].tolist() == [0, 0, 0]
     assert table[1].tolist() == [191, 47, 47]  # hue 0 is red
-    assert np.array_equal(trajectories.palette("released"), table[:, ::-1])
+    assert np.array_equal(_planar.palette("released"), table[:, ::-1])
 
 
 RELEASED = json.loads((Path(__file__).parent / "released_fractaldb.json").read_text())

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fdsl_gen.build.sample import jobs_of
+from fdsl_gen.recipe.jobs import jobs_of
 from tests.golden.samples import DIGESTS, NAMES, golden_digests, golden_recipe, pinned
 
 

@@ -15,11 +15,11 @@ from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
 class Kind:
     """As much of a variant as the layout looks at."""
 
-    unit_size: int
+    group_size: int
     SCENE: bool = False
 
-    def unit(self, instance: int) -> int:
-        return instance // self.unit_size
+    def work_group(self, instance: int) -> int:
+        return instance // self.group_size
 
 
 @dataclass
@@ -77,12 +77,12 @@ def test_shards_are_even(plan):
 @given(plans())
 @settings(max_examples=150)
 def test_no_category_crowds_a_shard(plan):
-    unit = plan.variant.unit
+    group_of = plan.variant.work_group
     for shards in by_split(plan).values():
         for shard in shards:
-            units = {(c, unit(i)) for c, i in shard}
-            per_category = Counter(c for c, _ in units)
-            assert max(per_category.values()) <= -(-len(units) // plan.num_categories) + 1
+            groups = {(c, group_of(i)) for c, i in shard}
+            per_category = Counter(c for c, _ in groups)
+            assert max(per_category.values()) <= -(-len(groups) // plan.num_categories) + 1
 
 
 @given(plans(scene=True))

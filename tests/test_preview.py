@@ -46,8 +46,10 @@ def test_a_preview_samples_the_whole_range(name):
         assert len(instances) == 6
         assert instances[0] == 0
         assert instances[-1] > recipe.num_instances * 0.8
-        units = {recipe.variant.unit(i) for i in instances}
-        assert len(units) == min(6, len({*map(recipe.variant.unit, range(recipe.num_instances))}))
+        groups = {recipe.variant.work_group(i) for i in instances}
+        assert len(groups) == min(
+            6, len({*map(recipe.variant.work_group, range(recipe.num_instances))})
+        )
 
 
 def test_few_categories_are_all_shown():

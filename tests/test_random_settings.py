@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from fdsl_gen import load_recipe
-from fdsl_gen.build.sample import jobs_of
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.variants import kinds, variant_class
 from tests.random_settings import (
     changed,

@@ -9,7 +9,7 @@ from fdsl_gen import load_recipe, render
 from fdsl_gen.core import patience
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.kernels import raster
-from fdsl_gen.variants import exfractaldb, fractal1, fractaldb, trajectories
+from fdsl_gen.variants import _planar, exfractaldb, fractal1, fractaldb
 
 SIDE = {"image_size": 100, "num_points": 50}  # 9 x 50 of 10,000 pixels are 4.5 %
 SEARCH = {"search_size": 100, "search_points": 2000}  # 20 % of the pixels
@@ -44,12 +44,12 @@ def test_systems_from_a_file_are_not_searched(tmp_path):
 def test_no_image_lights_more_pixels_than_the_bound(mode):
     """Points in every place that there is, drawn as full blocks or pixels, reach the bound."""
     side = 40
-    inside = np.arange(trajectories.PAD, side - trajectories.PAD + 1)
+    inside = np.arange(_planar.PAD, side - _planar.PAD + 1)
     stride = raster.canvas_stride(side)
     pixels = (inside[:, None] * stride + inside).ravel().astype(np.int32)
-    most = trajectories.most_pixels(len(pixels), side, mode)
-    canvas = trajectories.draw_pixels(pixels, side, mode, np.zeros(2, np.uint64))
-    drawn = np.count_nonzero(trajectories.to_image(canvas, side))
+    most = _planar.most_pixels(len(pixels), side, mode)
+    canvas = _planar.draw_pixels(pixels, side, mode, np.zeros(2, np.uint64))
+    drawn = np.count_nonzero(_planar.to_image(canvas, side))
     assert drawn <= most
     assert drawn == most or mode == "patch"
 

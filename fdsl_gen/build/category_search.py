@@ -1,103 +1,17 @@
-"""Categories that have to be searched for: a stage of its own, in blocks kept beside the dataset.
+"""The search for categories that have to be searched for: a stage of its own, before the shards."""
 
-A block holds the categories ``100 b .. 100 b + 99``. It only saves time: a category is a function
-of the recipe's identity and its index, so deleting ``__meta__/categories`` changes no pixel.
-"""
-
-import io
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
-
-import numpy as np
 
 from fdsl_gen import store
-from fdsl_gen.core.keys import Key
 from fdsl_gen.executors import Engine, Failure, Observer
 from fdsl_gen.executors.job_array import Share
+from fdsl_gen.recipe.categories import BLOCK, UNREADABLE, block_bytes, block_path, read_block
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.variants.base import Found, Recalls
-
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
-BLOCK = 100  # small enough that a thousand categories keep several workers busy
-
-SHARED = "shared.json"
+from fdsl_gen.variants.base import category_key
 
 Keep = Callable[[Path, bytes], None]  # writes a small file whole
-
-
-def recall(recipe: Recipe, cache: Path) -> None:
-    """Spare the kind to compute again what its categories share, if an earlier step kept it."""
-    if not isinstance(recipe.variant, Recalls):
-        return
-    try:
-        shared = json.loads((cache / SHARED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    recipe.variant.recall(recipe.seed, shared)
-
-
-def block_path(cache: Path, block: int) -> Path:
-    """The file of a block."""
-    return cache / f"block-{block:06d}.npz"
-
-
-def _pack(found: list[Found]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        affine=np.concatenate([one.affine for one in found]),
-        cumulative=np.concatenate([one.cumulative for one in found]),
-        lengths=np.array([len(one.affine) for one in found]),
-        tries=np.array([one.tries for one in found]),
-        quality=np.array([one.quality for one in found]),
-    )
-    return buffer.getvalue()
-
-
-def _unpack(path: Path, first: int, seed: int) -> list[Found]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        ends = np.cumsum(stored["lengths"]).tolist()
-        affine, cumulative = stored["affine"], stored["cumulative"]
-        facts = zip(stored["tries"].tolist(), stored["quality"].tolist(), strict=True)
-    found = []
-    start = 0
-    for k, (end, (tries, quality)) in enumerate(zip(ends, facts, strict=True)):
-        key = Key(seed, "category", (first + k,))
-        found.append(
-            Found(first + k, key, affine[start:end], cumulative[start:end], tries, quality)
-        )
-        start = end
-    return found
-
-
-class Categories:
-    """The categories of a recipe by index, from the cache where it has them."""
-
-    def __init__(self, recipe: Recipe, cache: Path | None = None) -> None:
-        self._recipe = recipe
-        self._cache = cache if recipe.variant.SEARCHED else None
-        self._known: dict[int, Any] = {}
-
-    def __getitem__(self, index: int) -> Any:
-        if index not in self._known:
-            self._load(index // BLOCK)
-        if index not in self._known:
-            key = Key(self._recipe.seed, "category", (index,))
-            self._known[index] = self._recipe.variant.category(index, key)
-        return self._known[index]
-
-    def _load(self, block: int) -> None:
-        if self._cache is None:
-            return
-        try:
-            found = _unpack(block_path(self._cache, block), block * BLOCK, self._recipe.seed)
-        except _UNREADABLE:
-            return  # not searched yet, or damaged: the category is searched again
-        self._known.update({one.index: one for one in found})
 
 
 def search_block(
@@ -107,9 +21,9 @@ def search_block(
     last = min((block + 1) * BLOCK, recipe.num_categories)
     found = []
     for index in range(block * BLOCK, last):
-        found.append(recipe.variant.category(index, Key(recipe.seed, "category", (index,))))
+        found.append(recipe.variant.category(index, category_key(recipe.seed, index)))
         report(1)
-    keep(block_path(cache, block), _pack(found))
+    keep(block_path(cache, block), block_bytes(found))
 
 
 def missing_blocks(recipe: Recipe, cache: Path, share: Share | None = None) -> list[int]:
@@ -128,9 +42,9 @@ def _size(recipe: Recipe, block: int) -> int:
 
 def _is_whole(recipe: Recipe, cache: Path, block: int) -> bool:
     try:
-        found = _unpack(block_path(cache, block), block * BLOCK, recipe.seed)
+        found = read_block(cache, block, recipe.seed)
         return len(found) >= _size(recipe, block)
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
 
 
@@ -159,20 +73,5 @@ def find_categories(
     watch.note(f"searching {todo:,} categories")
     wanted = sum(_size(recipe, block) for block in _blocks(recipe, share))
     watch.begin(images=todo, done=wanted - todo)
-    recipe.variant.category(0, Key(recipe.seed, "category", (0,)))  # compiles before the workers
+    recipe.variant.category(0, category_key(recipe.seed, 0))  # compiles before the workers
     return engine.run(partial(search_block, recipe, cache, keep), blocks, watch)
-
-
-def as_csv(categories: Iterable[Found]) -> str:
-    """Categories as CSV: number of maps, tries, quality, coefficients of every map."""
-    lines = ["category,map,num_maps,tries,quality,probability,coefficients"]
-    for one in categories:
-        before = 0.0
-        for j, (row, reached) in enumerate(zip(one.affine, one.cumulative.tolist(), strict=True)):
-            numbers = " ".join(f"{value!r}" for value in row.tolist())
-            lines.append(
-                f"{one.index},{j},{len(one.affine)},{one.tries},{one.quality:.6f},"
-                f"{reached - before!r},{numbers}"
-            )
-            before = reached
-    return "\n".join(lines) + "\n"

@@ -67,7 +67,7 @@ def finalize(folder: Folder, watch: Observer | None = None) -> Manifest:
     folder.check_present()
     folder.fetch()
     manifest = build_manifest(folder)
-    shared = folder.recipe.variant.shared(folder.recipe.seed)
+    shared = folder.recipe.variant.shared_parameters(folder.recipe.seed)
     preview = draw_preview(folder.recipe, cache=folder.categories)
     files = {
         folder.shared: as_json(shared),

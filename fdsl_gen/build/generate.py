@@ -13,9 +13,9 @@ from fdsl_gen import store
 from fdsl_gen.archive import content_digest, tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.tar import Encoded
-from fdsl_gen.build.category_search import find_categories, missing_blocks, recall
+from fdsl_gen.build.category_search import find_categories, missing_blocks
 from fdsl_gen.build.finalize import as_json, finalize
-from fdsl_gen.build.sample import digest, encode, is_blank, jobs_of, members_of
+from fdsl_gen.build.sample import digest, encode, is_blank, members_of
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, ShardsFailed
 from fdsl_gen.dataset.folder import Folder
@@ -24,6 +24,8 @@ from fdsl_gen.dataset.remote import claim_place
 from fdsl_gen.executors import Engine, Failure, Observer, Silent
 from fdsl_gen.executors.choice import engine_for
 from fdsl_gen.executors.job_array import Share
+from fdsl_gen.recipe.categories import load_cached
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.store.options import S3Options
@@ -36,8 +38,8 @@ def render_shard(
 ) -> tuple[list[Encoded], int, int]:
     """Draw and encode samples.
 
-    Images are drawn in the order of (category, unit, instance), so that those which share work come
-    together, and returned in the order of ``samples``.
+    Images are drawn in the order of (category, work group, instance), so that those which share
+    work come together, and returned in the order of ``samples``.
 
     Args:
         recipe: of the dataset.
@@ -48,9 +50,9 @@ def render_shard(
     Returns:
         The samples, the sum of their digests, and how many images are blank.
     """
-    unit = recipe.variant.unit
+    group_of = recipe.variant.work_group
     order = sorted(
-        range(len(samples)), key=lambda k: (samples[k][0], unit(samples[k][1]), samples[k])
+        range(len(samples)), key=lambda k: (samples[k][0], group_of(samples[k][1]), samples[k])
     )
     ordered = [samples[k] for k in order]
     encoded: list[Encoded | None] = [None] * len(samples)
@@ -75,7 +77,7 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
     began = time.monotonic()
     recipe = folder.recipe
     folder.fetch()
-    recall(recipe, folder.categories)
+    load_cached(recipe, folder.categories)
     samples = samples_of(recipe, shard)
     if not folder.has(shard):
         encoded, total, blank = render_shard(recipe, samples, folder.categories, report)
@@ -274,7 +276,7 @@ def _warm_up(folder: Folder, missing: list[Shard]) -> None:
     folder.check_present()
     folder.fetch()
     recipe = folder.recipe
-    shared = recipe.variant.shared(recipe.seed)
+    shared = recipe.variant.shared_parameters(recipe.seed)
     folder.write(folder.shared, as_json(shared))
     first = samples_of(recipe, missing[0])[:1]
     list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))

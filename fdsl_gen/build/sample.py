@@ -1,8 +1,6 @@
-"""One sample: what the variant is asked for, what it gives, how that stands in a shard."""
+"""One sample: how what the variant gives stands in a shard."""
 
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,60 +8,10 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import content_digest, png
 from fdsl_gen.archive.tar import Encoded
-from fdsl_gen.build.category_search import Categories
-from fdsl_gen.core.errors import UsageError
-from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.jobs import labels_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.variants.base import Job, Rendered
-
-
-def jobs_of(
-    recipe: Recipe, samples: Iterable[SampleId], cache: Path | None = None
-) -> Iterator[Job]:
-    """What the variant is asked to draw for these samples.
-
-    Args:
-        recipe: of the dataset.
-        samples: in any order.
-        cache: folder of categories that were found before.
-    """
-    seed, count = recipe.seed, recipe.num_categories
-    categories = Categories(recipe, cache)
-    for c, i in samples:
-        if recipe.variant.SCENE:
-            yield Job(None, i, Key(seed, "image", (i,)), count)
-        else:
-            yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
-
-
-def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
-    """Draw one image of a dataset, exactly as it stands in the dataset.
-
-    Args:
-        recipe: from :func:`load_recipe`.
-        category: 0 <= category, may be beyond the recipe's number of categories unless images
-            depend on that (``shuffle_labels`` of linedb); None for scene sets.
-        instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
-
-    Raises:
-        UsageError: if there is no such image.
-    """
-    most = recipe.variant.max_instances
-    scene = recipe.variant.SCENE
-    if (category is None) != scene:
-        raise UsageError(f"{recipe.name} {'is' if scene else 'is not'} a scene set")
-    c = -1 if category is None else category
-    if (c < 0 and not scene) or instance < 0 or (most is not None and instance >= most):
-        raise UsageError(f"{recipe.name} has no image ({category}, {instance})")
-    if recipe.variant.uses_num_categories and c >= recipe.num_categories:
-        raise UsageError(
-            f"{recipe.name} has {recipe.num_categories:,} categories, no category {c}: with these"
-            " settings all images depend on their number; load the recipe with a larger"
-            " num_categories"
-        )
-    (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
-    return rendered
+from fdsl_gen.variants.base import Rendered
 
 
 def is_blank(image: NDArray[np.uint8]) -> bool:
@@ -76,13 +24,6 @@ def members_of(recipe: Recipe) -> tuple[str, ...]:
     own = {"single": ("cls",), "multi": ("json",), "segmentation": ("mask.png",)}
     members = ("png", *own[recipe.variant.TASK])
     return members if "json" in members or not recipe.metadata else (*members, "json")
-
-
-def labels_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> tuple[int, ...]:
-    """The sample's labels: one, several, or none where there is a mask."""
-    if recipe.variant.TASK == "single" and rendered.labels is None:
-        return (sample.category,)
-    return rendered.labels or ()
 
 
 def digest(recipe: Recipe, sample: SampleId, rendered: Rendered) -> int:

@@ -48,12 +48,12 @@ def _categories(
     import tempfile
 
     from fdsl_gen import store
-    from fdsl_gen.build.category_search import Categories, as_csv
     from fdsl_gen.build.generate import find_all
     from fdsl_gen.cli.recipe_options import load_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.contact_sheet import categories_png
     from fdsl_gen.dataset.remote import claim_place
+    from fdsl_gen.recipe.categories import Categories, as_csv
 
     elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
     engine, share = take_way(values, workers)

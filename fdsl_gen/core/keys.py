@@ -37,7 +37,7 @@ class Key:
     role: str
     indices: tuple[int, ...] = ()
 
-    def other(self, role: str, *indices: int) -> "Key":
+    def derive(self, role: str, *indices: int) -> "Key":
         """A key of the same dataset seed."""
         return Key(self.seed, role, indices)
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from fdsl_gen.build.sample import jobs_of
 from fdsl_gen.core.keys import Key, words
 from fdsl_gen.dataset.source_image import picture_of
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.variants.base import Rendered

@@ -24,13 +24,13 @@ from fdsl_gen.archive.manifest import (
     fetch_manifest,
     read_manifest,
 )
-from fdsl_gen.build.category_search import SHARED
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.folder import ROOT_FILES, claim_path
 from fdsl_gen.dataset.lock import owner_of
 from fdsl_gen.dataset.remote import JOBS, claim_prefix
 from fdsl_gen.executors import Observer
+from fdsl_gen.recipe.categories import SHARED
 from fdsl_gen.store.arrive import arrive
 from fdsl_gen.store.parallel import each
 from fdsl_gen.store.s3 import S3Store

@@ -26,11 +26,11 @@ from typing import Any
 import fdsl_gen
 from fdsl_gen import store
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
-from fdsl_gen.build.category_search import SHARED
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
+from fdsl_gen.recipe.categories import SHARED
 from fdsl_gen.recipe.order import Shard, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 

@@ -16,7 +16,6 @@ from fdsl_gen.archive.manifest import META
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.variants.base import ReadsFiles
 
 KEPT = "source.png"  # in __meta__
 
@@ -37,15 +36,12 @@ class FromPicture(Protocol):
 
 
 def _reading(recipe: Recipe, picture: Path) -> Recipe:
-    # mypy cannot know that every kind is a dataclass
-    variant = dataclasses.replace(recipe.variant, source=str(picture))  # type: ignore[type-var]
+    variant = dataclasses.replace(recipe.variant, source=str(picture))  # type: ignore[call-arg]
     return _pinned(dataclasses.replace(recipe, variant=variant))
 
 
 def _pinned(recipe: Recipe) -> Recipe:
     """The recipe with the digests of the files that it names, which are read and compared."""
-    if not isinstance(recipe.variant, ReadsFiles):
-        return recipe
     recipe.variant.check_files()
     return dataclasses.replace(recipe, variant=settings.pinned(recipe.variant))
 

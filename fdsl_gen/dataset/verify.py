@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from fdsl_gen import store
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
-from fdsl_gen.build.sample import jobs_of, labels_of
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.folder import Folder
 from fdsl_gen.dataset.reader import load_index, open_dataset
+from fdsl_gen.recipe.jobs import jobs_of, labels_of
 from fdsl_gen.recipe.order import SampleId, shards_of
 from fdsl_gen.recipe.recipe import recipe_from_dict
 

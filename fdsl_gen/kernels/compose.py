@@ -57,7 +57,7 @@ def paste_resized(tile_MM3, size, left, top, image_HW3):
     _taps(first_row, rows, size, side, row_T3)
     _taps(first_column, columns, size, side, column_T3)
     unit = 2 * size
-    inverse = 1.0 / (unit * unit)  # the product is exact enough, as in kernels/colour.py
+    inverse = 1.0 / (unit * unit)  # the product is exact enough, as in kernels/color.py
     mixed_X = np.empty(3 * side, np.int64)  # a row of the tile's height at the place of row r
     colour_3 = np.empty(3, np.uint8)
     for r in range(rows):

@@ -1,7 +1,7 @@
 """Which samples stand in which shard, and in what order: pure functions of the recipe.
 
 The order of a split is made of rounds. In round j a keyed permutation of the categories gives the
-j-th *unit* of each; a unit is a run of instances that share work (variants/base.py). Shard s of S
+j-th *work group* of each: instances that share work (variants/base.py). Shard s of S
 holds positions ``[s n / S, (s + 1) n / S)`` of that sequence, in a keyed permutation. Scene sets
 stand in the order of their images.
 """
@@ -87,26 +87,26 @@ def shards_of(recipe: Recipe) -> list[Shard]:
     return shards
 
 
-def _units(recipe: Recipe, split: Split) -> list[list[int]]:
-    """Instances of a category in a split, grouped into units."""
-    unit = recipe.variant.unit
-    ordered = sorted(instances_of(recipe, split), key=lambda i: (unit(i), i))
-    return [list(members) for _, members in groupby(ordered, key=unit)]
+def _work_groups(recipe: Recipe, split: Split) -> list[list[int]]:
+    """Instances of a category in a split, in work groups."""
+    group_of = recipe.variant.work_group
+    ordered = sorted(instances_of(recipe, split), key=lambda i: (group_of(i), i))
+    return [list(members) for _, members in groupby(ordered, key=group_of)]
 
 
 def _positions(recipe: Recipe, shard: Shard) -> Iterator[SampleId]:
     """Samples at positions ``start .. stop - 1`` of the order of the shard's split."""
     num_categories = recipe.num_categories
     begin = 0
-    for j, unit in enumerate(_units(recipe, shard.split)):
-        end = begin + num_categories * len(unit)
+    for j, group in enumerate(_work_groups(recipe, shard.split)):
+        end = begin + num_categories * len(group)
         first, last = max(begin, shard.start), min(end, shard.stop)
         if first < last:
             key = Key(recipe.seed, f"{shard.split} round", (j,))
             categories = permutation(key, num_categories).tolist()
             for offset in range(first - begin, last - begin):
-                rank, member = divmod(offset, len(unit))
-                yield SampleId(categories[rank], unit[member])
+                rank, member = divmod(offset, len(group))
+                yield SampleId(categories[rank], group[member])
         begin = end
 
 

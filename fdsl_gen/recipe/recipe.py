@@ -12,7 +12,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import MAX_SEED
 from fdsl_gen.core.settings import setting
 from fdsl_gen.variants import variant_class
-from fdsl_gen.variants.base import ReadsFiles, Variant
+from fdsl_gen.variants.base import Variant
 
 SCHEMA = 1
 MAX_SHARD_BYTES = 128_000_000
@@ -215,7 +215,7 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
     block = data.get("variant")
     cls = variant_class(block.get("kind") if isinstance(block, dict) else None, f"{path}.variant")
     own = {field.name for field in dataclasses.fields(Recipe)} - {"variant", "schema"}
-    values = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = {field.name for field in dataclasses.fields(cls)}
     settings.check_keys(overrides, sorted(own | values | {"samples_per_shard"}), path)
     per_shard = overrides.pop("samples_per_shard", None)
     merged = dict(data)
@@ -235,8 +235,7 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
 
 def _check_files(recipe: Recipe, path: str) -> None:
     """Refuse files that cannot be read now, where the user says their names."""
-    if isinstance(recipe.variant, ReadsFiles):
-        try:
-            recipe.variant.check_files()
-        except UsageError as error:
-            raise UsageError(f"{path}.variant.{error}") from None
+    try:
+        recipe.variant.check_files()
+    except UsageError as error:
+        raise UsageError(f"{path}.variant.{error}") from None

@@ -1,8 +1,9 @@
-"""What a kind of dataset promises to the rest of the generator."""
+"""What a kind of dataset promises to the rest of the generator, and what most kinds have alike."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,19 @@ class ImageSpec:
 
     Attributes:
         height, width: pixels.
-        channels: 1 (grey) or 3 (RGB).
-        levels: the grey levels that occur, where they are few; None where any may.
+        channels: 1 (gray) or 3 (RGB).
+        levels: the gray levels that occur, where they are few; None where any may.
     """
 
     height: int
     width: int
     channels: int = 1
     levels: tuple[int, ...] | None = None
+
+
+def category_key(seed: int, index: int) -> Key:
+    """The key of a category, which all its draws come from."""
+    return Key(seed, "category", (index,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +43,19 @@ class Category:
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Category):
-    """A category that was searched for.
+class SearchedIfs(Category):
+    """A category that was searched for: an iterated function system.
 
     Attributes:
         affine: coefficients, float64 (N, 6) in the plane, (N, 12) in space.
         cumulative: p_1 + ... + p_j, float64 (N,).
-        tries: candidates looked at, this one included; 0 if it was given.
+        num_candidates: systems looked at, this one included; 0 if it was given.
         quality: what it was accepted for: filling rate, or least variance.
     """
 
     affine: NDArray[np.float64]
     cumulative: NDArray[np.float64]
-    tries: int
+    num_candidates: int
     quality: float
 
 
@@ -87,11 +93,15 @@ class Rendered:
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
 
 
-class Variant(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Variant(ABC):
     """A kind of dataset: a frozen keyword-only dataclass.
 
     Its fields are the recipe's ``variant:`` block and options of the command. They, ``REVISION``
     and the dataset seed are all that pixels depend on, besides (category, instance).
+
+    A kind says its ``KIND`` and ``CITATION``, ``image``, ``nominal_bytes`` and how it draws
+    (``render_one``, or ``render`` where images share work); the rest has defaults.
 
     Attributes:
         KIND: name in recipes.
@@ -99,60 +109,68 @@ class Variant(Protocol):
         CITATION: BibTeX of the paper that defined the dataset.
         SCENE: whether an image holds several categories and belongs to none.
         TASK: what the labels are: one, several, or a mask.
-        SEARCHED: whether categories are looked for (``Found``) and worth keeping.
+        SEARCHED: whether categories are looked for (``SearchedIfs``) and worth storing.
     """
 
     KIND: ClassVar[str]
-    REVISION: ClassVar[int]
     CITATION: ClassVar[str]
-    SCENE: ClassVar[bool]
-    TASK: ClassVar[Task]
-    SEARCHED: ClassVar[bool]
+    REVISION: ClassVar[int] = 1
+    SCENE: ClassVar[bool] = False
+    TASK: ClassVar[Task] = "single"
+    SEARCHED: ClassVar[bool] = False
 
     @property
     def uses_num_categories(self) -> bool:
         """Whether pixels or labels depend on the number of categories, as in scene sets."""
-        ...
+        return self.SCENE
 
     @property
+    @abstractmethod
     def image(self) -> ImageSpec:
         """Shape and levels of every image."""
-        ...
 
     @property
     def max_instances(self) -> int | None:
         """How many instances a category has; None if they never end."""
-        ...
+        return None
 
+    @abstractmethod
     def nominal_bytes(self, num_categories: int) -> int:
         """Rough mean bytes of an encoded sample, for shard counts and the check of free space."""
-        ...
 
     def category(self, index: int, key: Key) -> Any:
         """The parameters of category ``index``; equal for equal arguments, whatever else is asked.
 
         Args:
             index: label, from 0.
-            key: key of the role ``category`` at this index; ``key.other`` makes further ones.
+            key: :func:`category_key` of this index; ``key.derive`` makes further ones.
         """
-        ...
+        return Category(index, key)
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
         """Images of ``jobs``, in their order. Pixels do not depend on how jobs are batched."""
-        ...
+        for job in jobs:
+            yield self.render_one(job)
 
-    def unit(self, instance: int) -> int:
-        """Instances of a category with the same unit share work and stand together in shards."""
-        ...
+    def render_one(self, job: Job) -> Rendered:
+        """One image; for kinds whose images share no work."""
+        raise NotImplementedError(f"{type(self).__name__} says neither render nor render_one")
 
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        """What all categories have in common, as JSON to be kept beside the dataset."""
-        ...
+    def work_group(self, instance: int) -> int:
+        """Instances of a category in the same group share work and stand together in shards."""
+        return instance
 
+    def shared_parameters(self, seed: int) -> Mapping[str, Any]:
+        """What all categories have in common, as JSON to be stored beside the dataset."""
+        return {}
 
-@runtime_checkable
-class ReadsFiles(Protocol):
-    """A kind whose settings may name a file."""
+    def load_cached(self, seed: int, shared: Mapping[str, Any]) -> None:
+        """Take what ``shared_parameters(seed)`` gave before, where it takes long to compute.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it is not that; it is computed then.
+        """
+        return
 
     def check_files(self) -> None:
         """Read the files that the settings name, if they name any.
@@ -160,13 +178,4 @@ class ReadsFiles(Protocol):
         Raises:
             UsageError: if one cannot be read, or is not the one whose digest the settings say.
         """
-        ...
-
-
-@runtime_checkable
-class Recalls(Protocol):
-    """A kind for which what all categories share takes long to compute."""
-
-    def recall(self, seed: int, shared: Mapping[str, Any]) -> None:
-        """Take what ``shared(seed)`` gave before, instead of computing it."""
-        ...
+        return

@@ -23,13 +23,14 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import camera, ifs
+from fdsl_gen.geometry.weight_table import WeightTable
 from fdsl_gen.kernels import chaos, space
-from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
-from fdsl_gen.variants.papers import (
+from fdsl_gen.variants._citations import (
     KATAOKA_2022_REPLACING,
     NAKAMURA_2023_OFDB,
     YAMADA_2021_MVFRACTALDB,
 )
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered, SearchedIfs, Variant
 
 LETTERS = "abcdefghijkl"
 RING_VIEWS = 12
@@ -37,14 +38,11 @@ MAX_CANDIDATES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExFractalDb:
+class ExFractalDb(Variant):
     """Settings of the 3-D sets. Instance = view * weights used + weight (ours)."""
 
     KIND: ClassVar[str] = "exfractaldb"
-    SCENE: ClassVar[bool] = False
     SEARCHED: ClassVar[bool] = True
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = "\n".join(
         (KATAOKA_2022_REPLACING, YAMADA_2021_MVFRACTALDB, NAKAMURA_2023_OFDB)
     )
@@ -84,10 +82,6 @@ class ExFractalDb:
             )
 
     @property
-    def uses_num_categories(self) -> bool:
-        return False
-
-    @property
     def image(self) -> ImageSpec:
         return ImageSpec(height=self.image_size, width=self.image_size, levels=(0, 255))
 
@@ -103,28 +97,21 @@ class ExFractalDb:
     def _used(self) -> int:
         return self.weights_used or self.num_weights
 
-    def unit(self, instance: int) -> int:
+    def work_group(self, instance: int) -> int:
         return instance % self._used
 
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {"weights": self.weights()}
+    def shared_parameters(self, seed: int) -> Mapping[str, Any]:
+        return {"weights": self.weights().rows}
 
-    def weights(self) -> list[tuple[str, float]]:
-        """The table: which coefficient of every map is multiplied by what."""
+    def weights(self) -> WeightTable:
+        """The 25 or 145 rows of the table."""
         steps = 1 if self.num_weights == 25 else 6
         factors = [round(1 + k / 10, 1) for k in range(-steps, steps + 1) if k]
-        rows = [(letter, factor) for letter in LETTERS for factor in factors]
+        unchanged_at = 0 if self.first_weight == "identity" else steps
+        table = WeightTable.of_factors(LETTERS, factors, unchanged_at)
         if self.num_weights == 145 and self.weight_table == "released":
-            rows[9 * len(factors) - 1] = ("i", 0.6)
-        place = 0 if self.first_weight == "identity" else steps
-        return [*rows[:place], ("a", 1.0), *rows[place:]]
-
-    def weighted(self, affine_NK: NDArray[np.float64], weight: int) -> NDArray[np.float64]:
-        """A category's system with one row of the table applied."""
-        letter, factor = self.weights()[weight]
-        changed = affine_NK.copy()
-        changed[:, LETTERS.index(letter)] *= factor
-        return changed
+            return table.with_row(9 * len(factors), ("i", 0.6))
+        return table
 
     def _model(
         self, affine_NK: NDArray[np.float64], cumulative_N: NDArray[np.float64], key: Key
@@ -137,15 +124,15 @@ class ExFractalDb:
         chaos.choose_maps(uniform_P, cumulative_N, maps_P)
         return point_3P if space.wander(maps_P, affine_NK, point_3P) else None
 
-    def category(self, index: int, key: Key) -> Found:
+    def category(self, index: int, key: Key) -> SearchedIfs:
         """The first candidate that spreads along every axis and stays finite with all weights."""
         patience = Patience(f"category {index}", MAX_CANDIDATES)
         for candidate in range(MAX_CANDIDATES):
             patience.tried(candidate)
-            stream = Stream(key.other("candidate", index, candidate))
+            stream = Stream(key.derive("candidate", index, candidate))
             affine_NK = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max, 12)
             cumulative_N = ifs.cumulative_probabilities(affine_NK)
-            own = key.other("candidate sequence", index, candidate)
+            own = key.derive("candidate sequence", index, candidate)
             point_3P = self._model(affine_NK, cumulative_N, own)
             variance_3 = np.empty(3)
             if point_3P is None or not space.normalise(point_3P, variance_3):
@@ -153,7 +140,7 @@ class ExFractalDb:
             least = min(variance_3.tolist())
             if not least > self.variance:
                 continue
-            found = Found(index, key, affine_NK, cumulative_N, candidate + 1, least)
+            found = SearchedIfs(index, key, affine_NK, cumulative_N, candidate + 1, least)
             if all(self._weight_stays_finite(found, w) for w in range(self.num_weights)):
                 return found
         raise RenderError(
@@ -161,21 +148,21 @@ class ExFractalDb:
             f" {self.variance:g} along every axis; lower variance"
         )
 
-    def _weight_stays_finite(self, found: Found, weight: int) -> bool:
+    def _weight_stays_finite(self, found: SearchedIfs, weight: int) -> bool:
         return self._weighted_model(found, weight) is not None
 
-    def _weighted_model(self, found: Found, weight: int) -> NDArray[np.float64] | None:
+    def _weighted_model(self, found: SearchedIfs, weight: int) -> NDArray[np.float64] | None:
         """The normalised model of a category and weight: what all its views show."""
-        own = found.key.other("trajectory", found.index, weight)
-        point_3P = self._model(self.weighted(found.affine, weight), found.cumulative, own)
+        own = found.key.derive("trajectory", found.index, weight)
+        point_3P = self._model(self.weights().apply(found.affine, weight), found.cumulative, own)
         if point_3P is None or not space.normalise(point_3P, np.empty(3)):
             return None
         return point_3P
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
-        """Images in the order of ``jobs``; neighbours of one unit share their model."""
+        """Images in the order of ``jobs``; neighbors of one work group share their model."""
         for (_, weight), group in groupby(
-            jobs, lambda job: (job.category.index, self.unit(job.instance))
+            jobs, lambda job: (job.category.index, self.work_group(job.instance))
         ):
             first, *rest = group
             point_3P = self._weighted_model(first.category, weight)

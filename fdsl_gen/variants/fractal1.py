@@ -24,9 +24,9 @@ from fdsl_gen.core.keys import Key
 from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry import ifs
-from fdsl_gen.variants import trajectories
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
-from fdsl_gen.variants.papers import NAKAMURA_2024_SCALING
+from fdsl_gen.variants import _planar
+from fdsl_gen.variants._citations import NAKAMURA_2024_SCALING
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
 
 NUM_PROBES = 100
 PROBES_NEEDED = 50
@@ -64,14 +64,10 @@ class _Pending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fractal1:
+class Fractal1(Variant):
     """Settings of 1p-frac."""
 
     KIND: ClassVar[str] = "fractal-1"
-    SCENE: ClassVar[bool] = False
-    SEARCHED: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = NAKAMURA_2024_SCALING
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
@@ -84,7 +80,7 @@ class Fractal1:
         doc="how coefficients are perturbed: times U(1-d, 1+d) or plus U(-d/2, d/2)",
     )
     delta: float = setting(0.1, doc="size d of the perturbation", low=0.0)
-    draw: trajectories.Draw = setting(
+    draw: _planar.Draw = setting(
         "patch", doc="what is drawn at a point: random 3x3, full 3x3, pixel"
     )
     map_sequence: Literal["shared", "per_instance"] = setting(
@@ -98,7 +94,7 @@ class Fractal1:
     )
 
     def __post_init__(self) -> None:
-        most = trajectories.most_pixels(self.num_points, self.image_size, self.draw)
+        most = _planar.most_pixels(self.num_points, self.image_size, self.draw)
         area = self.image_size**2
         if most <= self.filling_rate * area:
             raise UsageError(
@@ -118,13 +114,9 @@ class Fractal1:
         return ifs.sigma_range(low, high, self.num_maps)
 
     @property
-    def uses_num_categories(self) -> bool:
-        return False
-
-    @property
     def image(self) -> ImageSpec:
         side = self.image_size
-        return ImageSpec(height=side, width=side, levels=(0, trajectories.VALUE))
+        return ImageSpec(height=side, width=side, levels=(0, _planar.VALUE))
 
     @property
     def max_instances(self) -> int | None:
@@ -134,18 +126,15 @@ class Fractal1:
         """Measured: 33 kB at 512 pixels; with a fixed number of points, about as the area."""
         return 1_600 + self.image_size**2 // 8
 
-    def unit(self, instance: int) -> int:
-        return instance
-
     def category(self, index: int, key: Key) -> Perturbed:
         return Perturbed(index, key, find_base(self, key.seed))
 
-    def recall(self, seed: int, shared: Mapping[str, Any]) -> None:
+    def load_cached(self, seed: int, shared: Mapping[str, Any]) -> None:
         affine_N6 = np.array(shared["base"])
         cumulative_N = ifs.cumulative_probabilities(affine_N6)
         _BASES[self, seed] = Base(shared["rejected_bases"], affine_N6, cumulative_N)
 
-    def shared(self, seed: int) -> Mapping[str, Any]:
+    def shared_parameters(self, seed: int) -> Mapping[str, Any]:
         base = find_base(self, seed)
         return {"base": base.affine_N6.tolist(), "rejected_bases": base.number}
 
@@ -183,16 +172,17 @@ class Fractal1:
                     f"category {one.job.category.index}: none of {MAX_TRIES:,} perturbations fills"
                     f" more than {self.filling_rate:g} of the image; lower filling_rate or delta"
                 )
-        category = [one.job.category for one in pending]
+        categories = [one.job.category for one in pending]
         instance_keys = [
-            c.key.other("try", c.index, one.tries) for one, c in zip(pending, category, strict=True)
+            c.key.derive("try", c.index, one.tries)
+            for one, c in zip(pending, categories, strict=True)
         ]
-        affine_LN6, canvases = self._attempts(category[0].base, instance_keys)
-        rates = trajectories.filling_rates(canvases, self.image_size).tolist()
+        affine_LN6, canvases = self._attempts(categories[0].base, instance_keys)
+        rates = _planar.filling_rates(canvases, self.image_size).tolist()
         images: list[Rendered | None] = []
         for one, affine_N6, canvas, rate in zip(pending, affine_LN6, canvases, rates, strict=True):
             if rate > self.filling_rate:
-                image = trajectories.to_image(canvas, self.image_size)
+                image = _planar.to_image(canvas, self.image_size)
                 facts = {"attempts": one.tries + 1, "filling_rate": rate}
                 images.append(Rendered(image, parameters=facts | ifs.named(affine_N6)))
             else:
@@ -205,20 +195,18 @@ class Fractal1:
         """Perturbed systems, float64 (L, N, 6), and their bit images, one for each key."""
         affine_LN6 = perturb(base.affine_N6, self.perturbation, self.delta, instance_keys)
         masks = np.stack(
-            [key.other(f"{key.role} patch", *key.indices).words for key in instance_keys]
+            [key.derive(f"{key.role} patch", *key.indices).words for key in instance_keys]
         )
         if self.map_sequence == "shared":
-            maps_T = trajectories.shared_sequence(self.num_points, base.cumulative_N)
-            return affine_LN6, trajectories.draw(
-                affine_LN6, maps_T, self.image_size, self.draw, masks
-            )
+            maps_T = _planar.shared_sequence(self.num_points, base.cumulative_N)
+            return affine_LN6, _planar.draw(affine_LN6, maps_T, self.image_size, self.draw, masks)
         canvases = []
         for lane, key in enumerate(instance_keys):
-            own = key.other(f"{key.role} sequence", *key.indices).words
-            maps_T = trajectories.fresh_sequence(self.num_points, base.cumulative_N, own)
+            own = key.derive(f"{key.role} sequence", *key.indices).words
+            maps_T = _planar.fresh_sequence(self.num_points, base.cumulative_N, own)
             one = slice(lane, lane + 1)
             canvases.append(
-                trajectories.draw(affine_LN6[one], maps_T, self.image_size, self.draw, masks[one])
+                _planar.draw(affine_LN6[one], maps_T, self.image_size, self.draw, masks[one])
             )
         return affine_LN6, np.concatenate(canvases)
 
@@ -230,9 +218,9 @@ class Fractal1:
             if passed >= PROBES_NEEDED or passed + left < PROBES_NEEDED:
                 break
             probes = range(first, first + min(LANES, left))
-            instance_keys = [key.other(key.role, *key.indices, j) for j in probes]
+            instance_keys = [key.derive(key.role, *key.indices, j) for j in probes]
             _, canvases = self._attempts(base, instance_keys)
-            rates = trajectories.filling_rates(canvases, self.image_size)
+            rates = _planar.filling_rates(canvases, self.image_size)
             passed += int(np.count_nonzero(rates > self.filling_rate))
         return passed >= PROBES_NEEDED
 

@@ -3,13 +3,13 @@
 Anderson and Farrell, "Improving Fractal Pre-training", WACV 2022, arXiv 2110.03091. Category c is a
 contractive system; an instance changes it a little, looks at it through a random window, and
 chooses patch, colours and background. What is shared with multi-fractal, and what is ours, stands
-in ``coloured.py``.
+in ``_colored.py``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from fdsl_gen.core.keys import Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.jitter import Jitter, Kind, jittered
 from fdsl_gen.kernels import splat
-from fdsl_gen.variants import coloured
-from fdsl_gen.variants.base import ImageSpec, Job, Rendered, Task
-from fdsl_gen.variants.coloured import ColouredSettings, Game, Look, Played, Sky, Table, Window
+from fdsl_gen.variants import _colored
+from fdsl_gen.variants._colored import ColouredSettings, Game, Look, Played, Sky, Table, Window
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered
 
 
 class _Plan(NamedTuple):
@@ -52,11 +52,7 @@ class FractalColor(ColouredSettings):
     """Settings of the coloured fractals."""
 
     KIND: ClassVar[str] = "fractal-color"
-    SCENE: ClassVar[bool] = False
-    SEARCHED: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = coloured.CITATION
+    CITATION: ClassVar[str] = _colored.CITATION
 
     jitter: Kind = setting(
         "scale",
@@ -86,26 +82,15 @@ class FractalColor(ColouredSettings):
     )
 
     @property
-    def uses_num_categories(self) -> bool:
-        return False
-
-    @property
     def image(self) -> ImageSpec:
         spec = super().image
         if self.grey and self.blur_probability == 0.0:
-            return ImageSpec(height=spec.height, width=spec.width, levels=(0, coloured.GREY))
+            return ImageSpec(height=spec.height, width=spec.width, levels=(0, _colored.GREY))
         return spec
-
-    @property
-    def max_instances(self) -> int | None:
-        return None
 
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured: 75 kB at 224 pixels; 5 kB in grey."""
         return 1_600 + (self.image_size**2 // 12 if self.grey else self.image_size**2 * 3 // 2)
-
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {}
 
     def jitter_of(self, num_maps: int) -> Jitter:
         """How systems of N maps are changed."""
@@ -133,7 +118,7 @@ class FractalColor(ColouredSettings):
         """The draws of an image. The jitter comes last: how many draws it needs varies."""
         system, key = job.category, job.key
         stream = Stream(key)
-        patch_33 = coloured.draw_patch(stream)
+        patch_33 = _colored.draw_patch(stream)
         moves = [stream.uniform(-self.window_shift, self.window_shift) for _ in range(2)]
         sizes = [self.between(stream, "window_scale") for _ in range(2)]
         look = self.draw_look(stream)
@@ -141,7 +126,7 @@ class FractalColor(ColouredSettings):
         blur_sigma = self.draw_blur(stream)
         how = self.jitter_of(len(system.affine_N6))
         affine_N6, attempts = jittered(how, stream, system.factors, system.affine_N6)
-        game = Game(affine_N6, key.other(f"{key.role} maps", *key.indices))
+        game = Game(affine_N6, key.derive(f"{key.role} maps", *key.indices))
         return _Plan(game, attempts, patch_33, moves, sizes, look, sky, blur_sigma)
 
     def _render(self, job: Job, plan: _Plan, table: Table, points: Played) -> Rendered:
@@ -161,7 +146,7 @@ class FractalColor(ColouredSettings):
             "blur_sigma": plan.blur_sigma,
         }
         image = self.finish(image, plan.blur_sigma)
-        return Rendered(image, parameters=facts | coloured.facts(plan.look))
+        return Rendered(image, parameters=facts | _colored.facts(plan.look))
 
 
 def _seen(extent: Window, move: float, size: float) -> Window:

@@ -23,10 +23,11 @@ from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.files import System, read_systems, systems_digest
+from fdsl_gen.geometry.weight_table import WeightTable
 from fdsl_gen.kernels import chaos, search
-from fdsl_gen.variants import trajectories
-from fdsl_gen.variants.base import Found, ImageSpec, Job, Rendered, Task
-from fdsl_gen.variants.papers import KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB
+from fdsl_gen.variants import _planar
+from fdsl_gen.variants._citations import KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered, SearchedIfs, Variant
 
 NUM_WEIGHTS = 25
 NUM_FLIPS = 4
@@ -41,19 +42,16 @@ def _digest_of(path: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FractalDb:
+class FractalDb(Variant):
     """Settings of FractalDB. Instance = redraw * 100 + weight * 4 + flip (ours)."""
 
     KIND: ClassVar[str] = "fractaldb"
-    SCENE: ClassVar[bool] = False
     SEARCHED: ClassVar[bool] = True
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = "\n".join((KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB))
 
     image_size: int = setting(362, doc="side of the image, pixels", low=16, high=8192)
     num_points: int = setting(200_000, doc="points of the trajectory", low=1, high=100_000_000)
-    draw: trajectories.Draw = setting(
+    draw: _planar.Draw = setting(
         "patch", doc="what is drawn at a point: random 3x3, full 3x3, pixel"
     )
     color: bool = setting(False, doc="colour by the number of the point, 128 hues in turn")
@@ -90,7 +88,7 @@ class FractalDb:
 
     def __post_init__(self) -> None:
         check_ranges(self, ["num_maps"])
-        most = trajectories.most_pixels(self.search_points, self.search_size, "point")
+        most = _planar.most_pixels(self.search_points, self.search_size, "point")
         searched = self.categories_from is None and self.categories_sha256 is None
         if searched and most < self._pixels_needed:
             raise UsageError(
@@ -125,15 +123,11 @@ class FractalDb:
         return read_systems(path)
 
     @property
-    def uses_num_categories(self) -> bool:
-        return False
-
-    @property
     def image(self) -> ImageSpec:
         side = self.image_size
         if self.color:
             return ImageSpec(height=side, width=side, channels=3)
-        return ImageSpec(height=side, width=side, levels=(0, trajectories.VALUE))
+        return ImageSpec(height=side, width=side, levels=(0, _planar.VALUE))
 
     @property
     def max_instances(self) -> int | None:
@@ -145,32 +139,24 @@ class FractalDb:
         area = self.image_size**2
         return 1_600 + (area * 4 // 10 if self.color else area // 11)
 
-    def unit(self, instance: int) -> int:
+    def work_group(self, instance: int) -> int:
         return (instance % PER_REDRAW) // NUM_FLIPS
 
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {"weights": self.weights()}
+    def shared_parameters(self, seed: int) -> Mapping[str, Any]:
+        return {"weights": self.weights().rows}
 
-    def weights(self) -> list[tuple[str, float]]:
-        """The 25 rows of the table: which coefficient of every map is multiplied by what."""
+    def weights(self) -> WeightTable:
+        """The 25 rows of the table."""
         # the nearest doubles of the decimals, as in the released files
         factors = [round(1 + k * self.weight, 12) for k in (-2, -1, 1, 2)]
-        rows = [(letter, factor) for letter in "abcdef" for factor in factors]
-        place = 0 if self.first_weight == "identity" else 2
-        return [*rows[:place], ("a", 1.0), *rows[place:]]
+        unchanged_at = 0 if self.first_weight == "identity" else 2
+        return WeightTable.of_factors("abcdef", factors, unchanged_at)
 
-    def weighted(self, affine_N6: NDArray[np.float64], weight: int) -> NDArray[np.float64]:
-        """A category's system with one row of the table applied."""
-        letter, factor = self.weights()[weight]
-        changed = affine_N6.copy()
-        changed[:, "abcdef".index(letter)] *= factor
-        return changed
-
-    def category(self, index: int, key: Key) -> Found:
+    def category(self, index: int, key: Key) -> SearchedIfs:
         """The first candidate that fills the search image; candidates are keyed by category."""
         if self.categories_from is not None or self.categories_sha256 is not None:
             return self._given(index, key)
-        side_pad = np.array([self.search_size, trajectories.PAD])
+        side_pad = np.array([self.search_size, _planar.PAD])
         lit = np.empty((self.search_size, self.search_size), np.uint8)
         uniform_T = np.empty(self.search_points - 1)
         maps_T = np.empty(self.search_points - 1, np.uint8)
@@ -178,22 +164,22 @@ class FractalDb:
         patience = Patience(f"category {index}", MAX_CANDIDATES)
         for candidate in range(MAX_CANDIDATES):
             patience.tried(candidate)
-            stream = Stream(key.other("candidate", index, candidate))
+            stream = Stream(key.derive("candidate", index, candidate))
             affine_N6 = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max)
             cumulative_N = ifs.cumulative_probabilities(affine_N6)
-            own = key.other("candidate sequence", index, candidate)
+            own = key.derive("candidate sequence", index, candidate)
             chaos.draw_uniforms(own.words, uniform_T)
             chaos.choose_maps(uniform_T, cumulative_N, maps_T)
             count = search.fill_points(affine_N6, maps_T, side_pad, needed, lit)
             if count >= needed:
                 rate = count / self.search_size**2
-                return Found(index, key, affine_N6, cumulative_N, candidate + 1, rate)
+                return SearchedIfs(index, key, affine_N6, cumulative_N, candidate + 1, rate)
         raise RenderError(
             f"category {index}: none of {MAX_CANDIDATES:,} systems fills {self.filling_rate:g} of"
             " the image; lower filling_rate, or give more search_points"
         )
 
-    def _given(self, index: int, key: Key) -> Found:
+    def _given(self, index: int, key: Key) -> SearchedIfs:
         if self.categories_from is None:
             raise RenderError(
                 "the file of the categories is not at hand; give its path as categories_from"
@@ -204,36 +190,38 @@ class FractalDb:
                 f"{self.categories_from} has {len(systems):,} categories, no number {index}"
             )
         affine_N6, cumulative_N = systems[index]
-        return Found(index, key, affine_N6, cumulative_N, 0, 0.0)
+        return SearchedIfs(index, key, affine_N6, cumulative_N, 0, 0.0)
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
-        """Images in the order of ``jobs``; neighbours of one unit share their trajectory."""
+        """Images in the order of ``jobs``; neighbors of one work group share their trajectory."""
         waiting: list[tuple[tuple[int, int], list[Job]]] = []
-        for unit, group in groupby(jobs, lambda job: (job.category.index, self.unit(job.instance))):
-            waiting.append((unit, list(group)))
+        for key, group in groupby(
+            jobs, lambda job: (job.category.index, self.work_group(job.instance))
+        ):
+            waiting.append((key, list(group)))
             if len(waiting) == LANES:
-                yield from self._render_units(waiting)
+                yield from self._render_groups(waiting)
                 waiting = []
-        yield from self._render_units(waiting)
+        yield from self._render_groups(waiting)
 
-    def _render_units(self, units: list[tuple[tuple[int, int], list[Job]]]) -> Iterator[Rendered]:
+    def _render_groups(self, groups: list[tuple[tuple[int, int], list[Job]]]) -> Iterator[Rendered]:
         systems, sequences = [], []
-        for (_, weight), jobs in units:
+        for (_, weight), jobs in groups:
             category = jobs[0].category
-            systems.append(self.weighted(category.affine, weight))
+            systems.append(self.weights().apply(category.affine, weight))
             sequences.append(self._sequence(category, weight))
         for (_, jobs), affine_N6, pixel_T in zip(
-            units, systems, trajectories.pixels(systems, sequences, self.image_size), strict=True
+            groups, systems, _planar.pixels(systems, sequences, self.image_size), strict=True
         ):
-            yield from self._draw_unit(jobs, affine_N6, pixel_T)
+            yield from self._draw_group(jobs, affine_N6, pixel_T)
 
-    def _sequence(self, category: Found, weight: int) -> NDArray[np.uint8]:
+    def _sequence(self, category: SearchedIfs, weight: int) -> NDArray[np.uint8]:
         if self.map_sequence == "shared":
-            return trajectories.shared_sequence(self.num_points, category.cumulative)
-        own = category.key.other("sequence", category.index, weight)
-        return trajectories.fresh_sequence(self.num_points, category.cumulative, own.words)
+            return _planar.shared_sequence(self.num_points, category.cumulative)
+        own = category.key.derive("sequence", category.index, weight)
+        return _planar.fresh_sequence(self.num_points, category.cumulative, own.words)
 
-    def _draw_unit(
+    def _draw_group(
         self, jobs: list[Job], affine_N6: NDArray[np.float64], pixel_T: NDArray[np.int32]
     ) -> Iterator[Rendered]:
         """The images of one trajectory: its redraws, each in up to four flips."""
@@ -252,10 +240,10 @@ class FractalDb:
     def _draw(
         self, job: Job, redraw: int, weight: int, pixel_T: NDArray[np.int32]
     ) -> NDArray[np.uint8]:
-        key = job.key.other("patch", job.category.index, weight, redraw)
+        key = job.key.derive("patch", job.category.index, weight, redraw)
         if self.color:
-            return trajectories.draw_coloured(
+            return _planar.draw_coloured(
                 pixel_T, self.image_size, self.draw, key, self.channel_order
             )
-        canvas = trajectories.draw_pixels(pixel_T, self.image_size, self.draw, key.words)
-        return trajectories.to_image(canvas, self.image_size)
+        canvas = _planar.draw_pixels(pixel_T, self.image_size, self.draw, key.words)
+        return _planar.to_image(canvas, self.image_size)

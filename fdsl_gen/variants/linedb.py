@@ -8,10 +8,9 @@ Ours: everything but that idea, since no code was released: first category and s
 uniform over the canvas, greys U{1..255}, width 1, and labels that stay balanced when shuffled.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,8 @@ from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.kernels.line import draw_segments
 from fdsl_gen.kernels.scatter import draw_integers, scatter_segments
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
-from fdsl_gen.variants.papers import KATAOKA_2022_REPLACING
+from fdsl_gen.variants._citations import KATAOKA_2022_REPLACING
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
 
 
 @lru_cache(maxsize=64)
@@ -38,14 +37,10 @@ class Lines(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineDb:
+class LineDb(Variant):
     """Settings of LineDB."""
 
     KIND: ClassVar[str] = "linedb"
-    SCENE: ClassVar[bool] = False
-    SEARCHED: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
@@ -69,35 +64,21 @@ class LineDb:
     def image(self) -> ImageSpec:
         return ImageSpec(height=self.image_size, width=self.image_size)
 
-    @property
-    def max_instances(self) -> int | None:
-        return None
-
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured with 1,000 categories: 99 kB at 512 pixels, 36 kB at 256; with 16, 6 kB."""
         mean_lines = self.lines_min + self.lines_step * (num_categories - 1) / 2
         return int(1_600 + 870 * mean_lines**0.76 * (self.image_size / 512) ** 1.5)
 
-    def unit(self, instance: int) -> int:
-        return instance
-
     def category(self, index: int, key: Key) -> Lines:
         return Lines(index, key, self.lines_min + index * self.lines_step)
 
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {}
-
-    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
-        for job in jobs:
-            yield self._render(job)
-
-    def _render(self, job: Job) -> Rendered:
+    def render_one(self, job: Job) -> Rendered:
         lines: Lines = job.category
         side = self.image_size
         segment_M4 = np.empty((lines.num_lines, 4), np.int64)
         scatter_segments(job.key.words, np.array([side, side], np.float64), segment_M4)
         grey_M = np.empty(lines.num_lines, np.int64)
-        shades = job.key.other(f"{job.key.role} grey", *job.key.indices)
+        shades = job.key.derive(f"{job.key.role} grey", *job.key.indices)
         draw_integers(shades.words, 0, self.grey_max - self.grey_min, grey_M)
         image = np.zeros((side, side), np.uint8)
         ink_M = (grey_M + self.grey_min).astype(np.uint8)

@@ -2,17 +2,17 @@
 
 Anderson and Farrell, "Improving Fractal Pre-training", WACV 2022, arXiv 2110.03091.
 Category c is the system of category c of fractal-color with the same seed. What is shared with it,
-and what is ours, stands in ``coloured.py``.
+and what is ours, stands in ``_colored.py``.
 
 Ours: every object is drawn anew, where the released code places objects out of a store of 512
 renderings; an object that a later one hides stays in the labels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.kernels import compose
-from fdsl_gen.variants import coloured
-from fdsl_gen.variants.base import Job, Rendered, Task
-from fdsl_gen.variants.coloured import ColouredSettings, Game, Look, Played, Sky, System, Table
+from fdsl_gen.variants import _colored
+from fdsl_gen.variants._colored import ColouredSettings, Game, Look, Played, Sky, System, Table
+from fdsl_gen.variants.base import Job, Rendered, Task, category_key
 
 BATCH = 16  # images whose games are played together; memory and speed, never pixels
 
@@ -54,10 +54,8 @@ class MultiFractal(ColouredSettings):
 
     KIND: ClassVar[str] = "multi-fractal"
     SCENE: ClassVar[bool] = True
-    SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "multi"
-    REVISION: ClassVar[int] = 1
-    CITATION: ClassVar[str] = coloured.CITATION
+    CITATION: ClassVar[str] = _colored.CITATION
 
     num_objects_min: int = setting(1, doc="least objects in an image", low=1, high=1000)
     num_objects_max: int = setting(5, doc="most objects in an image", low=1, high=1000)
@@ -71,20 +69,9 @@ class MultiFractal(ColouredSettings):
         0.6, doc="greatest side of an object, of the image's", low=0.0, high=10.0, above=True
     )
 
-    @property
-    def uses_num_categories(self) -> bool:
-        return True
-
-    @property
-    def max_instances(self) -> int | None:
-        return None
-
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured: 80 kB at 224 pixels; 6 kB in grey."""
         return 1_600 + (self.image_size**2 // 10 if self.grey else self.image_size**2 * 8 // 5)
-
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {}
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
         """Images in the order of ``jobs``; the games of several are played side by side."""
@@ -103,16 +90,16 @@ class MultiFractal(ColouredSettings):
         return Scene(job.key, things, self.draw_sky(stream), self.draw_blur(stream))
 
     def _draw_thing(self, job: Job, number: int) -> Thing:
-        key = job.key.other(f"{job.key.role} object", *job.key.indices, number)
+        key = job.key.derive(f"{job.key.role} object", *job.key.indices, number)
         stream = Stream(key)
         system = find_system(self, key.seed, stream.integer(0, job.num_categories - 1))
-        patch_33 = coloured.draw_patch(stream)
+        patch_33 = _colored.draw_patch(stream)
         look = self.draw_look(stream)
         size = max(int(self.image_size * self.between(stream, "object_size")), 1)
         left, top = (
             stream.integer(-(size // 2), self.image_size - 1 - size // 2) for _ in range(2)
         )
-        game = Game(system.affine_N6, key.other(f"{key.role} maps", *key.indices))
+        game = Game(system.affine_N6, key.derive(f"{key.role} maps", *key.indices))
         return Thing(system, game, patch_33, look, size, left, top)
 
     def _render(self, scene: Scene, table: Table, played: Iterator[Played]) -> Rendered:
@@ -133,4 +120,4 @@ class MultiFractal(ColouredSettings):
 @lru_cache(maxsize=4096)
 def find_system(settings: MultiFractal, seed: int, index: int) -> System:
     """Category ``index`` of a dataset."""
-    return settings.category(index, Key(seed, "category", (index,)))
+    return settings.category(index, category_key(seed, index))

@@ -9,7 +9,6 @@ Ours: the ranges of the paper's failure case ``broken_contours``, lines of backg
 the finished image.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -28,9 +27,9 @@ from fdsl_gen.geometry.contour import (
 )
 from fdsl_gen.kernels.line import draw_strokes
 from fdsl_gen.kernels.scatter import scatter_strokes
-from fdsl_gen.variants.base import Category, Job, Rendered, Task
-from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
-from fdsl_gen.variants.papers import KATAOKA_2022_REPLACING
+from fdsl_gen.variants._citations import KATAOKA_2022_REPLACING
+from fdsl_gen.variants._contours import ContourSettings, draw_contours, facts
+from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
 _GREATEST_GREY = 256  # drawn as 255, as in the released code
@@ -49,10 +48,6 @@ class Rcdb(ContourSettings):
     """Settings of RCDB."""
 
     KIND: ClassVar[str] = "rcdb"
-    SCENE: ClassVar[bool] = False
-    SEARCHED: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
 
     num_vertices_mean: float = setting(
@@ -110,16 +105,15 @@ class Rcdb(ContourSettings):
         )
         return Radial(index, key, shape, num_contours)
 
-    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
-        for job in jobs:
-            yield self._render(job.category, job.key)
+    def render_one(self, job: Job) -> Rendered:
+        return self._render(job.category, job.key)
 
     def _render(self, radial: Radial, key: Key) -> Rendered:
         stream = Stream(key)
         radius = stream.integer(self.radius_min, self.radius_max)
         oval_rates = self.draw_oval_rates(stream)
         centre = self.draw_centre(stream, self.centre_spread)
-        figure = key.other(f"{key.role} figure", *key.indices)
+        figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(radial.shape, self.scale, radius, oval_rates)
         # The centre is added at drawing: rounding depends on it.
         contours = grown(radial.shape, self.scale, figure, point_2Q, centre, radial.num_contours)
@@ -142,9 +136,9 @@ class Rcdb(ContourSettings):
         segment_M4 = np.empty((self.broken_contours, 4), np.int64)
         size = np.array([self.image_size, self.image_size], np.float64)
         lengths = np.array([self.broken_length_min, self.broken_length_max]) * self.scale
-        places = key.other(f"{key.role} broken", *key.indices)
+        places = key.derive(f"{key.role} broken", *key.indices)
         scatter_strokes(places.words, size, lengths, segment_M4)
-        stream = Stream(key.other(f"{key.role} broken thickness", *key.indices))
+        stream = Stream(key.derive(f"{key.role} broken thickness", *key.indices))
         low, high = self.broken_thickness_min, self.broken_thickness_max
         drawn = [stream.integer(low, high) for _ in range(self.broken_contours)]
         thickness_M = np.array([max(1, round(t * self.scale)) for t in drawn])

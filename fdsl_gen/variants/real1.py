@@ -17,10 +17,10 @@ in the picture it comes from, in half-widths about the centre; beyond the pictur
 With ``canny`` the edges are those of the untransformed picture (``kernels/canny.py``).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,11 @@ from fdsl_gen.core import keys
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import pinned, setting
-from fdsl_gen.geometry.picture import picture_digest, read_picture, to_grey
+from fdsl_gen.geometry.source_image import picture_digest, read_picture, to_grey
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Task
-from fdsl_gen.variants.papers import NAKAMURA_2024_SCALING
+from fdsl_gen.variants._citations import NAKAMURA_2024_SCALING
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered, Variant
 
 Transform = Literal["affine", "homography", "polynomial", "elastic"]
 
@@ -43,14 +43,10 @@ _TERMS = {"affine": (3, 3, 0), "homography": (3, 3, 3), "polynomial": (6, 6, 0)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Real1:
+class Real1(Variant):
     """Settings of the real-image extension of 1p-frac."""
 
     KIND: ClassVar[str] = "real-1"
-    SCENE: ClassVar[bool] = False
-    SEARCHED: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = NAKAMURA_2024_SCALING
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
@@ -96,10 +92,6 @@ class Real1:
         return picture_digest(read_picture(self.source, self.image_size))
 
     @property
-    def uses_num_categories(self) -> bool:
-        return False
-
-    @property
     def image(self) -> ImageSpec:
         channels = 3 if self.representation == "rgb" else 1
         return ImageSpec(height=self.image_size, width=self.image_size, channels=channels)
@@ -112,12 +104,6 @@ class Real1:
         """Photographs hardly shrink without filters; edges, resampled, to a fifth."""
         area = self.image_size**2
         return 1_600 + {"gray": area, "rgb": 3 * area, "canny": area // 5}[self.representation]
-
-    def unit(self, instance: int) -> int:
-        return instance
-
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {}
 
     def picture(self) -> NDArray[np.uint8]:
         """The prepared picture, uint8 (S, S, 3).
@@ -134,9 +120,6 @@ class Real1:
                 " (its sha256 differs)"
             )
         return found
-
-    def category(self, index: int, key: Key) -> Category:
-        return Category(index, key)
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
         shown = _represented(pinned(self))  # whatever stands under the same path later

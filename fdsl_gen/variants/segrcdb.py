@@ -10,7 +10,7 @@ outlines (emptying the first contour empties what earlier figures put there, too
 of the last contour.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -30,9 +30,9 @@ from fdsl_gen.geometry.contour import (
 )
 from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.kernels.polygon import fill_polygon
-from fdsl_gen.variants.base import Category, Job, Rendered, Task
-from fdsl_gen.variants.contours import ContourSettings, draw_contours
-from fdsl_gen.variants.papers import SHINODA_2023_SEGRCDB
+from fdsl_gen.variants._citations import SHINODA_2023_SEGRCDB
+from fdsl_gen.variants._contours import ContourSettings, draw_contours
+from fdsl_gen.variants.base import Category, Job, Rendered, Task, category_key
 
 _WHITE = 255
 
@@ -53,9 +53,7 @@ class SegRcdb(ContourSettings):
 
     KIND: ClassVar[str] = "segrcdb"
     SCENE: ClassVar[bool] = True
-    SEARCHED: ClassVar[bool] = False
     TASK: ClassVar[Task] = "segmentation"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = SHINODA_2023_SEGRCDB
 
     num_vertices_mean: float = setting(
@@ -82,11 +80,6 @@ class SegRcdb(ContourSettings):
         super().__post_init__()
         check_vertex_range(self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max)
 
-    @property
-    def uses_num_categories(self) -> bool:
-        """Figures are of any of the categories."""
-        return True
-
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured, image and mask M1: 236 kB at 512 pixels, 62 kB at 256."""
         return int(3_200 + 20.0 * self.image_size**1.5)
@@ -107,22 +100,19 @@ class SegRcdb(ContourSettings):
         radius = stream.integer(self.radius_min, self.radius_max)
         return Figure(index, key, shape, num_contours, radius, self.draw_oval_rates(stream))
 
-    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
-        for job in jobs:
-            if self.mask == "M1":
-                image, mask = self._draw_with_lines(job)
-            else:
-                image, mask = self._draw_with_areas(job)
-            yield Rendered(image, mask, parameters={"num_objects": self.num_objects})
+    def render_one(self, job: Job) -> Rendered:
+        draw = self._draw_with_lines if self.mask == "M1" else self._draw_with_areas
+        image, mask = draw(job)
+        return Rendered(image, mask, parameters={"num_objects": self.num_objects})
 
     def _placed(self, job: Job) -> Iterator[tuple[Figure, Key, Iterator[NDArray[np.int32]]]]:
         """The figures of an image, their keys and the pixels of their contours."""
         for number in range(self.num_objects):
-            stream = Stream(job.key.other("image object", *job.key.indices, number))
+            stream = Stream(job.key.derive("image object", *job.key.indices, number))
             index = stream.integer(0, job.num_categories - 1)
-            figure = _figure(self, job.key.other("category", index))
+            figure = _figure(self, category_key(job.key.seed, index))
             centre = self.draw_centre(stream, self.centre_spread)
-            key = job.key.other("image figure", *job.key.indices, number)
+            key = job.key.derive("image figure", *job.key.indices, number)
             point_2Q = ellipse(figure.shape, self.scale, figure.radius, figure.oval_rates)
             point_2Q += np.array(centre)[:, None]  # from the start on: rounding depends on it
             no_shift = (0.0, 0.0)

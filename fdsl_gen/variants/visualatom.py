@@ -8,7 +8,6 @@ ellipse after one step outwards.
 Ours: where ``frequency_min`` equals ``frequency_max``, both waves have that frequency.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,9 +16,9 @@ import numpy as np
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import Shape, ellipse, greys, grown
-from fdsl_gen.variants.base import Category, Job, Rendered, Task
-from fdsl_gen.variants.contours import ContourSettings, draw_contours, facts
-from fdsl_gen.variants.papers import TAKASHIMA_2023_VISUAL
+from fdsl_gen.variants._citations import TAKASHIMA_2023_VISUAL
+from fdsl_gen.variants._contours import ContourSettings, draw_contours, facts
+from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
 
@@ -39,10 +38,6 @@ class VisualAtom(ContourSettings):
     """Settings of VisualAtom."""
 
     KIND: ClassVar[str] = "visualatom"
-    SCENE: ClassVar[bool] = False
-    SEARCHED: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
-    REVISION: ClassVar[int] = 1
     CITATION: ClassVar[str] = TAKASHIMA_2023_VISUAL
 
     num_vertices_min: int = setting(200, doc="least vertices of an orbit", low=3, high=100_000)
@@ -96,13 +91,12 @@ class VisualAtom(ContourSettings):
             second = stream.integer(low, high)
         return first, second
 
-    def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
-        for job in jobs:
-            yield self._render(job.category, job.key)
+    def render_one(self, job: Job) -> Rendered:
+        return self._render(job.category, job.key)
 
     def _render(self, atom: Atom, key: Key) -> Rendered:
         centre = self.draw_centre(Stream(key), self.centre_spread)
-        figure = key.other(f"{key.role} figure", *key.indices)
+        figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(atom.shape, self.scale, atom.radius, atom.oval_rates)
         point_2Q += np.array(centre)[:, None]  # from the start on: rounding depends on it
         orbits = grown(atom.shape, self.scale, figure, point_2Q, (0.0, 0.0), atom.num_orbits)

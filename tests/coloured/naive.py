@@ -242,12 +242,12 @@ def fractal_color(settings, category_key, key):
     sky = draw_sky(settings, draws)
     sigma = draw_blur(settings, draws)
     maps, _ = jitter(settings, draws, factors, maps)
-    trajectory = points(maps, key.other("instance maps", *key.indices), settings.num_points)
+    trajectory = points(maps, key.derive("instance maps", *key.indices), settings.num_points)
     windows = [
         window([point[axis] for point in trajectory], moves[axis], sizes[axis]) for axis in (0, 1)
     ]
     counts = hits(trajectory, windows, patch, settings.image_size)
-    picture = pictures.background(settings, sky, key.other("instance clouds", *key.indices))
+    picture = pictures.background(settings, sky, key.derive("instance clouds", *key.indices))
     if any(map(any, counts)):
         pictures.paste(picture, pictures.coloured(pictures.flipped(counts, *flips), look, settings))
     return pictures.finished(picture, sigma), maps
@@ -260,10 +260,10 @@ def multi_fractal(settings, key, num_categories):
     sky = draw_sky(settings, draws)
     sigma = draw_blur(settings, draws)
     side = settings.image_size
-    picture = pictures.background(settings, sky, key.other("image clouds", *key.indices))
+    picture = pictures.background(settings, sky, key.derive("image clouds", *key.indices))
     labels = set()
     for number in range(count):
-        own = Draws(key.other("image object", *key.indices, number))
+        own = Draws(key.derive("image object", *key.indices, number))
         label = own.integer(0, num_categories - 1)
         labels.add(label)
         patch = patch_bits(own)
@@ -272,8 +272,8 @@ def multi_fractal(settings, key, num_categories):
         size = max(size, 1)
         left = own.integer(-(size // 2), side - 1 - size // 2)
         top = own.integer(-(size // 2), side - 1 - size // 2)
-        _, maps, _ = category(settings, key.other("category", label))
-        sequence = key.other("image object maps", *key.indices, number)
+        _, maps, _ = category(settings, key.derive("category", label))
+        sequence = key.derive("image object maps", *key.indices, number)
         trajectory = points(maps, sequence, settings.num_points)
         windows = [
             (min(p[axis] for p in trajectory), max(p[axis] for p in trajectory)) for axis in (0, 1)

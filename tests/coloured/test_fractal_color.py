@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fdsl_gen.build.sample import jobs_of, render
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.recipe import load_recipe
 from tests.coloured import naive
 

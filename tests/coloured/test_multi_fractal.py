@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
-from fdsl_gen.build.sample import jobs_of
 from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from tests.coloured import naive, pictures
 

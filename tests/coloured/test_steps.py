@@ -7,9 +7,9 @@ import pytest
 
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import ifs
-from fdsl_gen.kernels import colour, compose, diamond_square, splat
+from fdsl_gen.kernels import color, compose, diamond_square, splat
 from fdsl_gen.recipe.recipe import load_recipe
-from fdsl_gen.variants import coloured
+from fdsl_gen.variants import _colored
 from tests.coloured import naive, pictures
 from tests.naive import choose_map, determinant_probabilities
 
@@ -56,8 +56,8 @@ def test_a_draw_that_equals_a_sum_takes_its_map():
 @pytest.mark.parametrize("num_points", [1, 700, 1025])
 def test_points_of_games_side_by_side(count, num_points):
     """Whatever stands in the other lanes, and however often the table was used."""
-    games = [coloured.Game(a, Key(2, "game", (k,))) for k, a in enumerate(systems(count))]
-    table = coloured.Table(num_points)
+    games = [_colored.Game(a, Key(2, "game", (k,))) for k, a in enumerate(systems(count))]
+    table = _colored.Table(num_points)
     for _ in range(2):
         for played, game in zip(table.play(games), games, strict=True):
             expected = naive.points(game.affine_N6.tolist(), game.key, num_points)
@@ -71,21 +71,21 @@ def test_lanes_without_a_game_read_nothing_of_the_last_one(monkeypatch):
     """Run as plain Python, which notices an index beyond the coefficients."""
     plain = getattr(splat.follow_four, "py_func", splat.follow_four)
     monkeypatch.setattr(splat, "follow_four", plain)
-    table = coloured.Table(50)
+    table = _colored.Table(50)
     many = ifs.sample_contractive(Stream(Key(4, "many")), 9, 7.0)
     few = ifs.sample_contractive(Stream(Key(4, "few")), 2, 3.7)
     for affine_N6, count in ((many, 4), (few, 1)):
-        games = [coloured.Game(affine_N6, Key(2, "lane", (k,))) for k in range(count)]
+        games = [_colored.Game(affine_N6, Key(2, "lane", (k,))) for k in range(count)]
         assert len(list(table.play(games))) == count
 
 
 def spread(points, windows, patch, side):
     """Hits of the package."""
     x_P, y_P = (np.array(values, float) for values in zip(*points, strict=True))
-    windows = tuple(coloured.Window(*one) for one in windows)
-    played = coloured.Played(x_P, y_P, windows)
+    windows = tuple(_colored.Window(*one) for one in windows)
+    played = _colored.Played(x_P, y_P, windows)
     patch_33 = np.array(patch, np.int32).reshape(3, 3)
-    return coloured.Table(len(points)).hits(played, windows, patch_33, side)
+    return _colored.Table(len(points)).hits(played, windows, patch_33, side)
 
 
 @pytest.mark.parametrize("side", [16, 17, 40])
@@ -185,7 +185,7 @@ def test_every_hue(mode, saturation):
     palette = np.zeros((257, 3), np.uint8)
     for value in LEVELS:
         levels = np.int32(saturation), np.int32(value)
-        colour.mix_palette(*levels, coloured.CIRCLES[mode], palette)
+        color.mix_palette(*levels, _colored.CIRCLES[mode], palette)
         expected = [pictures.rgb(hue, saturation, value, mode) for hue in range(256)]
         assert list(map(tuple, palette[:256].tolist())) == expected
 
@@ -193,7 +193,7 @@ def test_every_hue(mode, saturation):
 def test_colours_are_those_of_the_standard_library():
     palette = np.zeros((257, 3), np.uint8)
     for mode, turn in (("released", 180), ("full_circle", 256)):
-        colour.mix_palette(np.int32(130), np.int32(201), coloured.CIRCLES[mode], palette)
+        color.mix_palette(np.int32(130), np.int32(201), _colored.CIRCLES[mode], palette)
         for hue in range(256):
             exact = colorsys.hsv_to_rgb(hue % turn / turn, 130 / 255, 201 / 255)
             assert np.abs(palette[hue] - 255 * np.array(exact)).max() <= 0.5 + 1e-9
@@ -210,7 +210,7 @@ def test_cloud_colours(mode):
         if k == 7:
             look = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
         image = np.empty((16, 16, 3), np.uint8)
-        colour.paint_clouds(grid_SS, look, coloured.CIRCLES[mode], image)
+        color.paint_clouds(grid_SS, look, _colored.CIRCLES[mode], image)
         expected = [
             [pictures.cloud_colour(x, look.tolist(), mode) for x in row[:16]]
             for row in grid_SS[:16].tolist()
@@ -229,7 +229,7 @@ def test_a_painted_fractal(color, turn):
     expected = as_picture(image)
     recipe = load_recipe("fractal-color", color=color)
     shade = (random.uniform(0, 255), 200, 100 + turn)
-    look = coloured.Look(*flips, *shade)
+    look = _colored.Look(*flips, *shade)
     recipe.variant.paint(hits_HW, int(hits_HW.max()), look, image)
     fractal = pictures.coloured(pictures.flipped(hits_HW.tolist(), *flips), shade, recipe.variant)
     pictures.paste(expected, fractal)
@@ -238,7 +238,7 @@ def test_a_painted_fractal(color, turn):
 
 def test_a_black_fractal_leaves_the_background():
     image = np.full((16, 16, 3), 9, np.uint8)
-    look = coloured.Look(False, False, False, 3.0, 200, 0)
+    look = _colored.Look(False, False, False, 3.0, 200, 0)
     variant = load_recipe("fractal-color").variant
     variant.paint(np.ones((16, 16), np.int32), 1, look, image)
     assert (image == 9).all()
@@ -266,8 +266,8 @@ def test_blur_of_one_white_pixel():
 
 def test_blur_weights():
     for sigma in np.linspace(0.5, 1.0, 50).tolist():
-        assert coloured.blur_weight(sigma) == pictures.blur_weight(sigma)
-    assert [coloured.blur_weight(sigma) for sigma in (0.05, 0.5, 1.0, 1e3)] == [0, 27, 70, 85]
+        assert _colored.blur_weight(sigma) == pictures.blur_weight(sigma)
+    assert [_colored.blur_weight(sigma) for sigma in (0.05, 0.5, 1.0, 1e3)] == [0, 27, 70, 85]
 
 
 @pytest.mark.parametrize("side", [8, 13])
@@ -299,7 +299,7 @@ def test_patches_are_never_empty_and_equally_likely():
     for k in range(200):
         stream = Stream(Key(8, "patch", (k,)))
         for _ in range(250):
-            bits = coloured.draw_patch(stream)
+            bits = _colored.draw_patch(stream)
             counts[int("".join(map(str, bits.ravel())), 2)] += 1
     assert counts[0] == 0
     expected = counts.sum() / 511

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, open_dataset
-from fdsl_gen.build.sample import jobs_of, render
 from fdsl_gen.core.errors import RenderError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
 from fdsl_gen.dataset.export import export_imagefolder
+from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
 from fdsl_gen.variants import kinds
-from fdsl_gen.variants.contours import ContourSettings
+from fdsl_gen.variants._contours import ContourSettings
 from fdsl_gen.variants.linedb import LineDb
 from tests.contours.conftest import samples, tiny
 from tests.random_settings import draw_recipe, files, short_searches, some_samples

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from fdsl_gen.build.sample import render
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry.contour import exponential_count
+from fdsl_gen.recipe.jobs import render
 from fdsl_gen.recipe.recipe import load_recipe
 
 COUNT = 6000

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from fdsl_gen import generate, open_dataset
-from fdsl_gen.build.sample import jobs_of, render
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.contact_sheet import draw_preview
 from fdsl_gen.dataset.folder import open_folder
-from fdsl_gen.geometry.picture import read_picture, to_grey
+from fdsl_gen.geometry.source_image import read_picture, to_grey
+from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import load_recipe
 from tests.contours.conftest import PHOTO, real

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from fdsl_gen.build.sample import render
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream, uniforms
-from fdsl_gen.geometry.picture import read_picture, to_grey
+from fdsl_gen.geometry.source_image import read_picture, to_grey
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
+from fdsl_gen.recipe.jobs import render
 from fdsl_gen.variants.real1 import coefficients
 from tests.contours.conftest import PHOTO, real
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fdsl_gen.build.sample import render
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry.contour import ellipse, grown
+from fdsl_gen.recipe.jobs import render
 from fdsl_gen.recipe.recipe import load_recipe
 from tests.contours import naive
 
@@ -18,7 +18,7 @@ SETTINGS = [SILENT | FAR, EXACT, WITH_NOISE, {"image_size": 200}, {"image_size":
 
 
 def figure_key(key: Key) -> Key:
-    return key.other(f"{key.role} figure", *key.indices)
+    return key.derive(f"{key.role} figure", *key.indices)
 
 
 def centre_of(stream: Stream, spread: int, side: int) -> tuple[float, float]:

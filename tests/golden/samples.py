@@ -5,8 +5,9 @@ from typing import Any
 
 from fdsl_gen import load_recipe
 from fdsl_gen.archive.content_digest import as_text
-from fdsl_gen.build.sample import digest, jobs_of
+from fdsl_gen.build.sample import digest
 from fdsl_gen.core import recipe_files
+from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 

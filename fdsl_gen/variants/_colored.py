@@ -19,9 +19,9 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.jitter import fixed_point
-from fdsl_gen.kernels import colour, compose, diamond_square, splat
+from fdsl_gen.kernels import color, compose, diamond_square, splat
 from fdsl_gen.kernels.elementary import exp
-from fdsl_gen.variants.base import Category, ImageSpec
+from fdsl_gen.variants.base import Category, ImageSpec, Variant
 
 GREY = 127  # of a fractal without colour
 # Steps from hue to hue and of a sixth of the circle: a hue is 2 of 360 degrees, or 1 of 256 parts.
@@ -73,7 +73,7 @@ class Sky(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColouredSettings:
+class ColouredSettings(Variant):
     """Settings that all coloured fractal datasets have."""
 
     image_size: int = setting(224, doc="side of the image, pixels", low=16, high=2048)
@@ -173,9 +173,6 @@ class ColouredSettings:
         side = self.image_size
         return ImageSpec(height=side, width=side, channels=1 if self.grey else 3)
 
-    def unit(self, instance: int) -> int:
-        return instance
-
     def category(self, index: int, key: Key) -> System:
         stream = Stream(key)
         num_maps = stream.integer(self.num_maps_min, self.num_maps_max)
@@ -203,9 +200,9 @@ class ColouredSettings:
         palette[:256] = GREY
         if self.color:
             levels = np.int32(look.saturation), np.int32(look.value)
-            colour.mix_palette(*levels, CIRCLES[self.hue], palette)
+            color.mix_palette(*levels, CIRCLES[self.hue], palette)
         most, shift = float(max(greatest, 1)), look.hue_shift
-        colour.paint_hits(np.ascontiguousarray(turned), most, shift, palette, image)
+        color.paint_hits(np.ascontiguousarray(turned), most, shift, palette, image)
 
     def draw_sky(self, stream: Stream) -> Sky:
         """What the clouds of an image follow from."""
@@ -227,9 +224,9 @@ class ColouredSettings:
         if self.background:
             side = 2 ** (self.image_size - 1).bit_length() + 1
             grid_SS = np.empty((side, side))
-            words = key.other(f"{key.role} clouds", *key.indices).words
+            words = key.derive(f"{key.role} clouds", *key.indices).words
             diamond_square.grow_clouds(words, sky.decay, grid_SS)
-            colour.paint_clouds(grid_SS, sky.look_32, CIRCLES[self.hue], image)
+            color.paint_clouds(grid_SS, sky.look_32, CIRCLES[self.hue], image)
         return image
 
     def draw_blur(self, stream: Stream) -> float:

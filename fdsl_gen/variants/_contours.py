@@ -4,7 +4,7 @@ Ours: lengths in these settings belong to images of 512 pixels and grow with ``i
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,11 @@ from fdsl_gen.core.keys import Stream
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry.contour import FRAME, Shape
 from fdsl_gen.kernels.line import draw_polygons
-from fdsl_gen.variants.base import ImageSpec
+from fdsl_gen.variants.base import ImageSpec, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContourSettings:
+class ContourSettings(Variant):
     """Settings that all datasets of radial contours have."""
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
@@ -46,27 +46,13 @@ class ContourSettings:
         check_ranges(self, [name.removesuffix("_min") for name in lowest])
 
     @property
-    def uses_num_categories(self) -> bool:
-        return False
-
-    @property
     def image(self) -> ImageSpec:
         return ImageSpec(height=self.image_size, width=self.image_size)
-
-    @property
-    def max_instances(self) -> int | None:
-        return None
 
     @property
     def scale(self) -> float:
         """Pixels of the image for a pixel of the settings."""
         return self.image_size / FRAME
-
-    def unit(self, instance: int) -> int:
-        return instance
-
-    def shared(self, seed: int) -> Mapping[str, Any]:
-        return {}
 
     def draw_noise(self, stream: Stream) -> tuple[float, float]:
         """Noise coefficient and ring offset of a category, drawn in this order."""

@@ -1,0 +1,114 @@
+"""Looking categories up: what all of them share, and those that were searched for before.
+
+Categories that have to be searched for stand in blocks beside the dataset. A block holds the
+categories ``100 b .. 100 b + 99``. It only saves time: a category is a function of the recipe's
+identity and its index, so deleting ``__meta__/categories`` changes no pixel.
+"""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.variants.base import SearchedIfs, category_key
+
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+BLOCK = 100  # small enough that a thousand categories keep several workers busy
+
+SHARED = "shared.json"
+
+
+def load_cached(recipe: Recipe, cache: Path) -> None:
+    """Spare the kind to compute again what its categories share, if an earlier step stored it."""
+    try:
+        shared = json.loads((cache / SHARED).read_text(encoding="utf-8"))
+        recipe.variant.load_cached(recipe.seed, shared)
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not stored yet, or damaged: it is computed again
+
+
+def block_path(cache: Path, block: int) -> Path:
+    """The file of a block."""
+    return cache / f"block-{block:06d}.npz"
+
+
+def block_bytes(found: list[SearchedIfs]) -> bytes:
+    """The content of the file of a block."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        affine=np.concatenate([one.affine for one in found]),
+        cumulative=np.concatenate([one.cumulative for one in found]),
+        lengths=np.array([len(one.affine) for one in found]),
+        tries=np.array([one.num_candidates for one in found]),
+        quality=np.array([one.quality for one in found]),
+    )
+    return buffer.getvalue()
+
+
+def read_block(cache: Path, block: int, seed: int) -> list[SearchedIfs]:
+    """The categories in the file of a block; one of ``UNREADABLE`` if it is not there or damaged.
+
+    Args:
+        cache: folder of blocks.
+        block: its number.
+        seed: of the dataset.
+    """
+    with block_path(cache, block).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        ends = np.cumsum(stored["lengths"]).tolist()
+        affine, cumulative = stored["affine"], stored["cumulative"]
+        facts = zip(stored["tries"].tolist(), stored["quality"].tolist(), strict=True)
+    found = []
+    start = 0
+    for index, (end, (tried, quality)) in enumerate(zip(ends, facts, strict=True), block * BLOCK):
+        key = category_key(seed, index)
+        system = affine[start:end], cumulative[start:end]
+        found.append(SearchedIfs(index, key, *system, tried, quality))
+        start = end
+    return found
+
+
+class Categories:
+    """The categories of a recipe by index, from the cache where it has them."""
+
+    def __init__(self, recipe: Recipe, cache: Path | None = None) -> None:
+        self._recipe = recipe
+        self._cache = cache if recipe.variant.SEARCHED else None
+        self._known: dict[int, Any] = {}
+
+    def __getitem__(self, index: int) -> Any:
+        if index not in self._known:
+            self._load(index // BLOCK)
+        if index not in self._known:
+            key = category_key(self._recipe.seed, index)
+            self._known[index] = self._recipe.variant.category(index, key)
+        return self._known[index]
+
+    def _load(self, block: int) -> None:
+        if self._cache is None:
+            return
+        try:
+            found = read_block(self._cache, block, self._recipe.seed)
+        except UNREADABLE:
+            return  # not searched yet, or damaged: the category is searched again
+        self._known.update({one.index: one for one in found})
+
+
+def as_csv(categories: Iterable[SearchedIfs]) -> str:
+    """Categories as CSV: number of maps, candidates tried, quality, coefficients of every map."""
+    lines = ["category,map,num_maps,tries,quality,probability,coefficients"]
+    for one in categories:
+        before = 0.0
+        for j, (row, reached) in enumerate(zip(one.affine, one.cumulative.tolist(), strict=True)):
+            numbers = " ".join(f"{value!r}" for value in row.tolist())
+            lines.append(
+                f"{one.index},{j},{len(one.affine)},{one.num_candidates},{one.quality:.6f},"
+                f"{reached - before!r},{numbers}"
+            )
+            before = reached
+    return "\n".join(lines) + "\n"

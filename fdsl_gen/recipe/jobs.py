@@ -1,0 +1,66 @@
+"""What a kind of dataset is asked to draw, and the labels of what it gives."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Key
+from fdsl_gen.recipe.categories import Categories
+from fdsl_gen.recipe.order import SampleId
+from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.variants.base import Job, Rendered
+
+
+def jobs_of(
+    recipe: Recipe, samples: Iterable[SampleId], cache: Path | None = None
+) -> Iterator[Job]:
+    """What the variant is asked to draw for these samples.
+
+    Args:
+        recipe: of the dataset.
+        samples: in any order.
+        cache: folder of categories that were found before.
+    """
+    seed, count = recipe.seed, recipe.num_categories
+    categories = Categories(recipe, cache)
+    for c, i in samples:
+        if recipe.variant.SCENE:
+            yield Job(None, i, Key(seed, "image", (i,)), count)
+        else:
+            yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
+
+
+def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
+    """Draw one image of a dataset, exactly as it stands in the dataset.
+
+    Args:
+        recipe: from :func:`load_recipe`.
+        category: 0 <= category, may be beyond the recipe's number of categories unless images
+            depend on that (``shuffle_labels`` of linedb); None for scene sets.
+        instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
+
+    Raises:
+        UsageError: if there is no such image.
+    """
+    most = recipe.variant.max_instances
+    scene = recipe.variant.SCENE
+    if (category is None) != scene:
+        raise UsageError(f"{recipe.name} {'is' if scene else 'is not'} a scene set")
+    c = -1 if category is None else category
+    if (c < 0 and not scene) or instance < 0 or (most is not None and instance >= most):
+        raise UsageError(f"{recipe.name} has no image ({category}, {instance})")
+    if recipe.variant.uses_num_categories and c >= recipe.num_categories:
+        raise UsageError(
+            f"{recipe.name} has {recipe.num_categories:,} categories, no category {c}: with these"
+            " settings all images depend on their number; load the recipe with a larger"
+            " num_categories"
+        )
+    (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
+    return rendered
+
+
+def labels_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> tuple[int, ...]:
+    """The sample's labels: one, several, or none where there is a mask."""
+    if recipe.variant.TASK == "single" and rendered.labels is None:
+        return (sample.category,)
+    return rendered.labels or ()

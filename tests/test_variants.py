@@ -1,0 +1,68 @@
+"""What a kind of dataset must say itself, and what it has by default."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from fdsl_gen import variants
+from fdsl_gen.core.settings import setting
+from fdsl_gen.recipe.categories import SHARED, load_cached
+from fdsl_gen.recipe.jobs import render
+from fdsl_gen.recipe.recipe import Recipe, load_recipe
+from fdsl_gen.variants import fractal1
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered, Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Variant):
+    """Images of one value, the category: all that a kind must say."""
+
+    KIND: ClassVar[str] = "plain"
+    CITATION: ClassVar[str] = ""
+
+    image_size: int = setting(8, doc="side of the image, pixels")
+
+    @property
+    def image(self) -> ImageSpec:
+        return ImageSpec(height=self.image_size, width=self.image_size)
+
+    def nominal_bytes(self, num_categories: int) -> int:
+        return 1_600
+
+    def render_one(self, job: Job) -> Rendered:
+        return Rendered(np.full((self.image_size, self.image_size), job.category.index, np.uint8))
+
+
+def test_a_kind_says_only_what_is_its_own() -> None:
+    recipe = Recipe(name="plain", variant=Plain(), num_categories=3, num_instances=4)
+    assert np.array_equal(render(recipe, 2, 3).image, np.full((8, 8), 2))
+    assert not (Plain.SCENE or Plain.SEARCHED or Plain().uses_num_categories)
+    assert (Plain.TASK, Plain.REVISION, Plain().max_instances) == ("single", 1, None)
+    assert [Plain().work_group(i) for i in range(3)] == [0, 1, 2]
+    assert Plain().shared_parameters(0) == {}
+
+
+@pytest.mark.parametrize("kind", variants.kinds())
+def test_every_kind_is_a_variant_with_its_name_and_paper(kind: str) -> None:
+    cls = variants.variant_class(kind, "kind")
+    assert issubclass(cls, Variant)
+    assert kind == cls.KIND
+    assert cls.CITATION.startswith("@")
+
+
+WHOLE = json.dumps({"base": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], "rejected_bases": 41})
+
+
+@pytest.mark.parametrize(("stored", "taken"), [(WHOLE, True), (WHOLE[:-3], False), ("[]", False)])
+def test_shared_parameters_are_taken_from_the_cache_unless_damaged(
+    stored: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fractal1, "_BASES", {})
+    recipe = load_recipe("fractal-1", image_size=64, num_points=2000)
+    (tmp_path / SHARED).write_text(stored)
+    load_cached(recipe, tmp_path)
+    assert (recipe.variant.shared_parameters(recipe.seed)["rejected_bases"] == 41) == taken

@@ -14,7 +14,7 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot transfer test coverage mutants check bench bench-loader bench-storage golden clean
+.PHONY: help setup shards pretrain finetune eval plot transfer test coverage mutants check bench bench-loader bench-storage azurite golden clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ $(VENV)/base.done: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/all.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[train,s3,hf,dask,plot,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[train,s3,gs,az,hf,dask,plot,dev]"
 	@touch $@ $(VENV)/base.done
 
 setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clusters, tests
@@ -56,6 +56,9 @@ test: $(VENV)/all.done  ## run the tests
 
 coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
 	$(BIN)/python -m pytest -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)
+
+azurite:  ## install the emulator of Azure's storage for the tests (needs npm)
+	npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3
 
 mutants: $(VENV)/all.done  ## make wrong changes to copies, all must be noticed [ARGS="--jobs 2 --only NAME"]
 	nice $(BIN)/python -m tests.mutants $(ARGS)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen import store
 from fdsl_gen.archive import tar
 from fdsl_gen.build.sample import digest, encode
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.storage import local
 from fdsl_gen.variants.base import category_key
 
 RUNS = 5
@@ -52,7 +52,7 @@ def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, fl
     seconds["digest"], _ = timed(lambda: [digest(recipe, s, one) for s, one in pairs])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.tar"
-        seconds["write"], written = timed(lambda: store.write_new(path, tar.tar_parts(encoded)))
+        seconds["write"], written = timed(lambda: local.write_new(path, tar.tar_parts(encoded)))
     seconds["bytes"] = written[1] / len(moved)
     attempts = [one.parameters.get("attempts", 1) for one in drawn]
     seconds["attempts"] = sum(map(float, attempts)) / len(attempts)

@@ -24,15 +24,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import boto3
 import click
 
-from fdsl_gen import load_recipe, store
+from fdsl_gen import load_recipe
 from fdsl_gen.archive.manifest import MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
 from fdsl_gen.dataset.copy import download, upload
 from fdsl_gen.executors import Silent
-from fdsl_gen.store.client import client_for
-from fdsl_gen.store.options import S3Options
-from fdsl_gen.store.s3 import S3Store
+from fdsl_gen.storage import local
+from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.options import StorageOptions
 
 BUCKET = "bench"
 ENVIRONMENT = {
@@ -73,15 +74,15 @@ def make_folder(folder: Path, count: int, size: int) -> None:
         members=("png", "cls"),
         splits={"train": SplitEntry(num_samples=count, shards=tuple(entries))},
     )
-    store.write(folder / MANIFEST, manifest.to_json())
+    local.write(folder / MANIFEST, manifest.to_json())
 
 
-def fdsl_upload(folder: Path, back: Path, bucket: S3Store, jobs: int) -> None:
+def fdsl_upload(folder: Path, back: Path, bucket: ObjectStore, jobs: int) -> None:
     """``fdsl-gen upload``."""
     upload(folder, bucket, jobs=jobs, watch=Silent())
 
 
-def fdsl_download(folder: Path, back: Path, bucket: S3Store, jobs: int) -> None:
+def fdsl_download(folder: Path, back: Path, bucket: ObjectStore, jobs: int) -> None:
     """``fdsl-gen download``."""
     download(bucket, back, jobs=jobs, watch=Silent())
 
@@ -124,11 +125,11 @@ def plain(
     call: Callable[[Any, str, Path, Path], None],
     folder: Path,
     back: Path,
-    bucket: S3Store,
+    bucket: ObjectStore,
     jobs: int,
 ) -> None:
     """A call of boto3 for every shard, in as many threads."""
-    client = client_for(bucket.options)
+    client = boto3.client("s3", endpoint_url=bucket.options.endpoint_url)
     back.mkdir(exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
         for _ in pool.map(
@@ -138,7 +139,7 @@ def plain(
             pass
 
 
-WAYS: dict[str, Callable[[Path, Path, S3Store, int], None]] = {
+WAYS: dict[str, Callable[[Path, Path, ObjectStore, int], None]] = {
     "fdsl upload": fdsl_upload,
     "put_object": partial(plain, _put),
     "upload_file": partial(plain, _upload),
@@ -149,9 +150,12 @@ WAYS: dict[str, Callable[[Path, Path, S3Store, int], None]] = {
 }
 
 
-def one_run(name: str, folder: Path, back: Path, bucket: S3Store, jobs: int, answer: Any) -> None:
+def one_run(
+    name: str, folder: Path, back: Path, bucket: ObjectStore, jobs: int, answer: Any
+) -> None:
     """In a process of its own: seconds, and the peak of its memory in MB before and after."""
-    client_for(bucket.options).head_bucket(Bucket=BUCKET)
+    if name.startswith("fdsl"):
+        bucket.stat("connected")
     before = peak()
     began = time.perf_counter()
     WAYS[name](folder, back, bucket, jobs)
@@ -177,27 +181,27 @@ def measured(*arguments: Any) -> tuple[float, float, float]:
     return result
 
 
-def clear(bucket: S3Store) -> None:
+def clear(bucket: ObjectStore) -> None:
     """Delete everything under a prefix."""
-    for name, _ in list(bucket.sizes()):
+    for name in bucket.list():
         bucket.delete(name)
 
 
 def table(endpoint: str, count: int, size: int, runs: int, jobs: int) -> None:
     """Print the figures for one size of shards."""
-    options = S3Options(endpoint_url=endpoint)
+    options = StorageOptions(endpoint_url=endpoint)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "set"
         folder.mkdir()
         make_folder(folder, count, size)
-        kept = S3Store(BUCKET, "kept", options)
+        kept = ObjectStore("s3", BUCKET, "kept", options)
         fdsl_upload(folder, folder, kept, jobs)
         for run in range(runs):
             for name in (*WAYS,) if run % 2 else (*reversed(WAYS),):
                 back = Path(temporary) / "back"
                 up = name in list(WAYS)[:3]
-                bucket = S3Store(BUCKET, "sent", options) if up else kept
+                bucket = ObjectStore("s3", BUCKET, "sent", options) if up else kept
                 found[name].append(measured(name, folder, back, bucket, jobs))
                 shutil.rmtree(back, ignore_errors=True)
                 if up:
@@ -249,7 +253,7 @@ def main(runs: int, jobs: int) -> None:
     os.environ.update(ENVIRONMENT)
     for count, size in SIZES:
         with storage() as endpoint:
-            client_for(S3Options(endpoint_url=endpoint)).create_bucket(Bucket=BUCKET)
+            boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)
             table(endpoint, count, size, runs, jobs)
 
 

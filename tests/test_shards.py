@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdsl_gen import store
 from fdsl_gen.archive import content_digest, tar
 from fdsl_gen.archive.tar import Encoded
+from fdsl_gen.storage import local
 
 contents = st.binary(max_size=1500)
 samples = st.lists(st.tuples(contents, contents), min_size=1, max_size=6).map(
@@ -48,7 +48,7 @@ def test_index_points_at_the_bytes(group):
 def tar_path(tmp_path):
     group = [Encoded(f"{k:05d}_00000", (("png", b"x" * 700), ("cls", b"7"))) for k in range(5)]
     path = tmp_path / "a.tar"
-    store.write_new(path, tar.tar_parts(group))
+    local.write_new(path, tar.tar_parts(group))
     return path, group
 
 
@@ -89,10 +89,10 @@ def test_digest_depends_on_everything_but_order():
 
 def test_a_file_is_never_replaced(tmp_path):
     path = tmp_path / "x"
-    digest, size = store.write_new(path, [b"one"])
-    assert (store.file_sha256(path), 3) == (digest, size)
+    digest, size = local.write_new(path, [b"one"])
+    assert (local.file_sha256(path), 3) == (digest, size)
     with pytest.raises(FileExistsError):
-        store.write_new(path, [b"two"])
+        local.write_new(path, [b"two"])
     assert path.read_bytes() == b"one"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
@@ -100,10 +100,10 @@ def test_a_file_is_never_replaced(tmp_path):
 def test_a_failed_write_leaves_nothing(tmp_path):
     def parts():
         yield b"one"
-        raise OSError("broken")
+        raise OSError(5, "broken")
 
     with pytest.raises(OSError, match="broken"):
-        store.write_new(tmp_path / "x", parts())
+        local.write_new(tmp_path / "x", parts())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,8 +112,8 @@ def test_files_respect_the_umask(tmp_path):
 
     before = os.umask(0o027)
     try:
-        store.write_new(tmp_path / "x", [b"one"])
-        store.write(tmp_path / "y", b"two")
+        local.write_new(tmp_path / "x", [b"one"])
+        local.write(tmp_path / "y", b"two")
     finally:
         os.umask(before)
     assert {p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {0o640}
@@ -122,7 +122,7 @@ def test_files_respect_the_umask(tmp_path):
 def test_sweep_takes_only_what_is_dead(tmp_path):
     import os
 
-    host = store._HOST
+    host = local._HOST
     dead, alive, elsewhere, other = (
         f".a.tar.{host}.999999999.tmp",
         f".a.tar.{host}.{os.getpid()}.tmp",
@@ -131,7 +131,7 @@ def test_sweep_takes_only_what_is_dead(tmp_path):
     )
     for name in (dead, alive, elsewhere, other, ".notes.tmp", "a.tar"):
         (tmp_path / name).touch()
-    assert store.sweep(tmp_path, ["a.tar"]) == 1
+    assert local.sweep(tmp_path, ["a.tar"]) == 1
     assert not (tmp_path / dead).exists()
-    assert store.sweep(tmp_path) == 2
+    assert local.sweep(tmp_path) == 2
     assert {p.name for p in tmp_path.iterdir()} == {alive, ".notes.tmp", "a.tar"}

@@ -14,8 +14,8 @@ from bench.transfer.pieces import Piece, Say, finetuning, one_threaded, pretrain
 from bench.transfer.plan import PLAN, Plan, load_plan
 from bench.transfer.report import draw_picture, markdown
 from bench.transfer.results import read_rows
-from fdsl_gen import store
 from fdsl_gen.core.errors import Exit, FdslError
+from fdsl_gen.storage import local
 
 
 def compare(plan: Plan, digits: Digits, work: Path, docs: Path, jobs: int, say: Say) -> None:
@@ -47,7 +47,7 @@ def compare(plan: Plan, digits: Digits, work: Path, docs: Path, jobs: int, say: 
     facts = _facts([*first, *second])
     commands = _commands(work, [*first, *second[: len(plan.arms)]])
     text = markdown(plan, rows, held_out, facts, commands)
-    store.write(docs / "transfer.md", text.encode())
+    local.write(docs / "transfer.md", text.encode())
     for row in rows:
         gain = f", gain {row.gain:+.1f}" if row.gains else ""
         say(f"{row.arm.name}: {row.mean:.1f} %{gain}")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.transfer.plan import Arm, Plan
-from fdsl_gen import store
 from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.storage import local
 from fdsl_train.config import Purpose, TrainConfig, load_config
 
 Command = list[str]  # as typed, the program first
@@ -81,7 +81,7 @@ class Piece:
                     raise FdslError(f"exit code {code}: {shlex.join(command)}; see {log}")
         seconds = round(time.perf_counter() - began, 1)
         record = json.dumps(self._facts() | {"seconds": seconds}, indent=1)
-        store.write(self._record, record.encode())
+        local.write(self._record, record.encode())
 
 
 def _execute(command: Command) -> int:

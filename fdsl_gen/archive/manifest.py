@@ -11,7 +11,6 @@ from typing import Any
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.settings import setting
-from fdsl_gen.store.s3 import S3Store
 
 FORMAT = 1
 META = "__meta__"
@@ -99,24 +98,6 @@ def read_manifest(folder: Path) -> Manifest:
         raise UsageError(_why_missing(folder)) from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error}") from None
-
-
-def fetch_manifest(bucket: S3Store) -> Manifest:
-    """The manifest of a dataset in object storage.
-
-    Raises:
-        UsageError: if there is none, or it is not one.
-        StorageError: if the storage does not answer.
-    """
-    try:
-        return parse_manifest(bucket.read(MANIFEST), f"{bucket.url}/{MANIFEST}")
-    except FileNotFoundError:
-        if bucket.stat(f"{META}/recipe.json"):
-            raise UsageError(
-                f"{bucket.url} is not finished: run its fdsl-gen command again (fdsl-gen status"
-                f" {bucket.url} tells what is missing)"
-            ) from None
-        raise UsageError(f"{bucket.url} has no {MANIFEST}: there is no dataset there") from None
 
 
 def parse_manifest(content: bytes, path: str) -> Manifest:

@@ -14,7 +14,7 @@ from fdsl_gen.executors import Engine, Observer, Silent
 from fdsl_gen.executors.job_array import Share
 from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.store.options import S3Options
+from fdsl_gen.storage.options import StorageOptions
 
 
 def render_share(
@@ -26,7 +26,7 @@ def render_share(
     workers: int | None = None,
     engine: Engine | None = None,
     observer: Observer | None = None,
-    storage: S3Options | None = None,
+    storage: StorageOptions | None = None,
     tmp_dir: Path | None = None,
 ) -> int:
     """Render a task's share of a dataset; see ``build.generate`` for what is not said here.

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fdsl_gen import store
 from fdsl_gen.executors import Engine, Failure, Observer
 from fdsl_gen.executors.job_array import Share
 from fdsl_gen.recipe.categories import BLOCK, UNREADABLE, block_bytes, block_path, read_block
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.storage import local
 from fdsl_gen.variants.base import category_key
 
 Keep = Callable[[Path, bytes], None]  # writes a small file whole
@@ -53,7 +53,7 @@ def find_categories(
     cache: Path,
     engine: Engine,
     watch: Observer,
-    keep: Keep = store.write,
+    keep: Keep = local.write,
     share: Share | None = None,
 ) -> list[Failure[int]]:
     """Search categories that the cache does not hold yet; returns the blocks that failed.

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import store
 from fdsl_gen.archive import content_digest, tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.tar import Encoded
@@ -28,7 +27,9 @@ from fdsl_gen.recipe.categories import load_cached
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.store.options import S3Options
+from fdsl_gen.storage import local
+from fdsl_gen.storage.errors import ObjectExists
+from fdsl_gen.storage.options import StorageOptions
 
 Report = Callable[[int], None]
 
@@ -83,7 +84,7 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
         encoded, total, blank = render_shard(recipe, samples, folder.categories, report)
         try:
             sha256, size = folder.write_tar(shard, tar.tar_parts(encoded))
-        except FileExistsError:  # another process finished it meanwhile
+        except ObjectExists:  # another process finished it meanwhile
             return _adopt(folder, shard, samples)
         entry = ShardEntry(
             file=folder.tar(shard).name,
@@ -136,7 +137,7 @@ def _examine(
         file=name,
         samples=len(samples),
         bytes=tar_path.stat().st_size,
-        sha256=store.file_sha256(tar_path),
+        sha256=local.file_sha256(tar_path),
         content_digest=content_digest.as_text(total),
         blank=blank,
     )
@@ -204,7 +205,7 @@ def generate(
     overwrite: bool = False,
     observer: Observer | None = None,
     engine: Engine | None = None,
-    storage: S3Options | None = None,
+    storage: StorageOptions | None = None,
     tmp_dir: Path | None = None,
 ) -> Manifest:
     """Render a dataset into a folder, or into object storage. What is finished there is kept.

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fdsl_gen.cli.executor_options import engine_options, take_way
-from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage
 from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors import Engine
 from fdsl_gen.executors.job_array import Share
+from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
     from fdsl_gen.dataset.folder import Folder
@@ -47,13 +47,13 @@ def _categories(
 ) -> None:
     import tempfile
 
-    from fdsl_gen import store
     from fdsl_gen.build.generate import find_all
     from fdsl_gen.cli.recipe_options import load_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.contact_sheet import categories_png
     from fdsl_gen.dataset.remote import claim_place
     from fdsl_gen.recipe.categories import Categories, as_csv
+    from fdsl_gen.storage import local
 
     elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
     engine, share = take_way(values, workers)
@@ -75,9 +75,9 @@ def _categories(
         text = as_csv(found[c] for c in range(recipe.num_categories))
         try:
             if table is not None:
-                store.write(table, text.encode())
+                local.write(table, text.encode())
             if picture is not None:
-                store.write(picture, categories_png(recipe, folder.categories))
+                local.write(picture, categories_png(recipe, folder.categories))
         except OSError as error:
             raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
     written = [str(path) for path in (out, table, picture) if path is not None]

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors import Engine
 from fdsl_gen.executors.job_array import Share, resolve
-from fdsl_gen.store.options import S3Options
+from fdsl_gen.storage.options import StorageOptions
 
 _PATH = click.Path(path_type=Path)
 _OWN = ("engine", "scheduler", "scheduler_file", "task_index", "num_tasks")
@@ -97,7 +97,7 @@ def search_command(name: str) -> str:
 
 def finalize_command(out: Path | str) -> str:
     """The command that completes the dataset when all tasks are done."""
-    reaching = _given(only=S3Options.__dataclass_fields__)
+    reaching = _given(only=StorageOptions.__dataclass_fields__)
     return shlex.join(["fdsl-gen", "finalize", str(out), *reaching])
 
 

@@ -8,8 +8,7 @@ from typing import Any, NoReturn
 import click
 
 from fdsl_gen import __version__
-from fdsl_gen.cli import AFTER_A_SIGNAL, NAME
-from fdsl_gen.cli import storage_options as storage_options_module
+from fdsl_gen.cli import AFTER_A_SIGNAL, NAME, copy
 from fdsl_gen.cli.executor_options import (
     engine_options,
     finalize_command,
@@ -17,10 +16,10 @@ from fdsl_gen.cli.executor_options import (
     take_way,
     this_command,
 )
-from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage, with_storage
 from fdsl_gen.core import recipe_files, settings, signals
 from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import Exit, FdslError, Mismatch, ShardsFailed, Stopped, UsageError
+from fdsl_gen.storage.flags import PLACE, storage_options, take_storage, with_storage
 
 _PATH = click.Path(path_type=Path)
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -217,13 +216,13 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     from fdsl_gen.cli.recipe_options import load_with, recipe_options
 
     def callback(out: Path, categories: int | None, columns: int, **values: Any) -> None:
-        from fdsl_gen import store
         from fdsl_gen.dataset.contact_sheet import draw_preview, preview_png
+        from fdsl_gen.storage import local
 
         loaded = load_with(recipe, values)
         data = preview_png(loaded, draw_preview(loaded, categories, columns))
         try:
-            store.write(out, data)
+            local.write(out, data)
         except OSError as error:
             raise UsageError(f"cannot write {out}: {error.strerror}") from None
         click.echo(str(out))
@@ -297,20 +296,20 @@ def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
     from fdsl_gen.archive.manifest import read_manifest
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset import verify
+    from fdsl_gen.storage.manifest import fetch_manifest
+    from fdsl_gen.storage.objects import ObjectStore
 
     storage = take_storage(values)
-    if isinstance(folder, str):
-        storage_options_module.verify_remote(folder, count, storage)
-        return
-    manifest = read_manifest(folder)
+    place = folder if isinstance(folder, Path) else ObjectStore.at(folder, storage)
+    manifest = read_manifest(place) if isinstance(place, Path) else fetch_manifest(place)
     samples = sum(split.num_samples for split in manifest.splits.values())
     with Progress() as progress:
         progress.begin(images=samples, done=0)
-        problems = verify.check_files(folder, lambda entry: progress.images(entry.samples))
+        problems = verify.check_files(place, lambda entry: progress.images(entry.samples))
     if count is not None and not problems:
         with Progress() as progress:
             progress.begin(images=min(count, samples), done=0)
-            problems = verify.check_pixels(folder, count, progress.images)
+            problems = verify.check_pixels(place, count, progress.images)
     if problems:
         raise Mismatch("; ".join(problems))
     shards = sum(len(split.shards) for split in manifest.splits.values())
@@ -339,8 +338,8 @@ def export(folder: Path, out: Path) -> None:
     click.echo(f"{count:,} images in {out}")
 
 
-cli.add_command(storage_options_module.upload)
-cli.add_command(storage_options_module.download)
+cli.add_command(copy.upload)
+cli.add_command(copy.download)
 
 
 @cli.command()

@@ -1,27 +1,21 @@
-"""Copying finished datasets to object storage and back, and checking them there.
+"""Copying finished datasets to object storage and back.
 
 The recipe goes first and claims the place, the manifest last: where it stands, all is there. What
 is there already is told by its sha256 and not sent again.
 """
 
-import io
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
-from fdsl_gen import store
-from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import (
     MANIFEST,
     META,
     Manifest,
     ShardEntry,
-    fetch_manifest,
     read_manifest,
 )
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
@@ -31,9 +25,12 @@ from fdsl_gen.dataset.lock import owner_of
 from fdsl_gen.dataset.remote import JOBS, claim_prefix
 from fdsl_gen.executors import Observer
 from fdsl_gen.recipe.categories import SHARED
-from fdsl_gen.store.arrive import arrive
-from fdsl_gen.store.parallel import each
-from fdsl_gen.store.s3 import S3Store
+from fdsl_gen.storage import local
+from fdsl_gen.storage.download import download_file
+from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.threads import map_threads
 
 _SHARD = re.compile(r"\w[\w.-]*-(train|validation)-\d{6,}\.tar")
 
@@ -76,7 +73,7 @@ def _parts(entries: list[ShardEntry], names: Iterable[str]) -> list[str]:
     return [name for name in names if name in known or categories.fullmatch(name)]
 
 
-def upload(folder: Path, bucket: S3Store, *, jobs: int, watch: Observer) -> Copied:
+def upload(folder: Path, bucket: ObjectStore, *, jobs: int, watch: Observer) -> Copied:
     """Copy a finished dataset folder under a prefix.
 
     Args:
@@ -93,7 +90,7 @@ def upload(folder: Path, bucket: S3Store, *, jobs: int, watch: Observer) -> Copi
     manifest = read_manifest(folder)
     entries = _entries(manifest)
     claim_prefix(bucket, owner_of(manifest))
-    there = dict(bucket.sizes())
+    there = bucket.list()
     if MANIFEST in there:
         _refuse_another_copy(bucket, manifest)
 
@@ -116,11 +113,11 @@ def upload(folder: Path, bucket: S3Store, *, jobs: int, watch: Observer) -> Copi
         return len(data)
 
     copied = Copied()
-    for entry, size in each(send, entries, jobs):
+    for entry, size in map_threads(send, entries, jobs):
         copied.add(size)
         watch.images(entry.samples)
     files = (p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file())
-    for _, size in each(send_small, _parts(entries, files), JOBS):
+    for _, size in map_threads(send_small, _parts(entries, files), JOBS):
         copied.add(size)
     copied.add(send_small(MANIFEST))
     return copied
@@ -129,14 +126,14 @@ def upload(folder: Path, bucket: S3Store, *, jobs: int, watch: Observer) -> Copi
 def _check_local(path: Path, entry: ShardEntry) -> None:
     if not path.exists():
         raise Mismatch(f"{entry.file} is missing")
-    if path.stat().st_size != entry.bytes or store.file_sha256(path) != entry.sha256:
+    if path.stat().st_size != entry.bytes or local.file_sha256(path) != entry.sha256:
         raise Mismatch(
             f"{path} is not what the manifest says (size or sha256 differ); delete it and run the"
             " command again that made it"
         )
 
 
-def _refuse_another_copy(bucket: S3Store, manifest: Manifest) -> None:
+def _refuse_another_copy(bucket: ObjectStore, manifest: Manifest) -> None:
     """Equal pixels in other bytes make another copy; two must not be mixed."""
     if bucket.read(MANIFEST) != manifest.to_json():
         raise UsageError(
@@ -145,7 +142,7 @@ def _refuse_another_copy(bucket: S3Store, manifest: Manifest) -> None:
         )
 
 
-def download(bucket: S3Store, folder: Path, *, jobs: int, watch: Observer) -> Copied:
+def download(bucket: ObjectStore, folder: Path, *, jobs: int, watch: Observer) -> Copied:
     """Copy a finished dataset from a prefix into a folder.
 
     Args:
@@ -171,9 +168,9 @@ def download(bucket: S3Store, folder: Path, *, jobs: int, watch: Observer) -> Co
             _check_local(path, entry)
             return 0
         try:
-            arrive(bucket, entry.file, path, entry.bytes, entry.sha256)
-        except FileNotFoundError:
-            raise Mismatch(f"{bucket.url}/{entry.file} is missing") from None
+            download_file(bucket, entry.file, path, entry.bytes, entry.sha256)
+        except ObjectMissing as error:
+            raise Mismatch(str(error)) from None
         return entry.bytes
 
     def bring_small(name: str) -> int:
@@ -181,16 +178,16 @@ def download(bucket: S3Store, folder: Path, *, jobs: int, watch: Observer) -> Co
         path = folder / name
         if path.exists() and path.read_bytes() == data:
             return 0
-        store.write(path, data)
+        local.write(path, data)
         return len(data)
 
     copied = Copied()
     try:
-        for entry, size in each(bring, entries, jobs):
+        for entry, size in map_threads(bring, entries, jobs):
             copied.add(size)
             watch.images(entry.samples)
-        names = _parts(entries, (name for name, _ in bucket.sizes()))
-        for _, size in each(bring_small, names, JOBS):
+        names = _parts(entries, bucket.list())
+        for _, size in map_threads(bring_small, names, JOBS):
             copied.add(size)
         copied.add(bring_small(MANIFEST))
     except OSError as error:
@@ -208,47 +205,3 @@ def _check_space(folder: Path, entries: list[ShardEntry]) -> None:
             f"not enough space in {folder}: {needed / 1e9:.1f} GB are needed and"
             f" {free / 1e9:.1f} GB are free"
         )
-
-
-def check_remote(bucket: S3Store, *, jobs: int, seen: Callable[[ShardEntry], None]) -> list[str]:
-    """Read and hash every shard where it is; what is wrong, a sentence each.
-
-    Args:
-        bucket: prefix of a finished dataset.
-        jobs: shards at a time.
-        seen: called after each shard.
-    """
-    manifest = fetch_manifest(bucket)
-
-    def check(entry: ShardEntry) -> list[str]:
-        return list(_check_shard(bucket, manifest, entry))
-
-    problems = []
-    for entry, found in each(check, _entries(manifest), jobs):
-        problems += found
-        seen(entry)
-    return sorted(problems)
-
-
-def _check_shard(bucket: S3Store, manifest: Manifest, entry: ShardEntry) -> Iterator[str]:
-    hashed = sha256()
-    try:
-        for chunk in bucket.stream(entry.file, size=entry.bytes):
-            hashed.update(chunk)
-    except FileNotFoundError:
-        yield f"{entry.file} is missing"
-        return
-    except Mismatch as error:
-        yield str(error)
-        return
-    if hashed.hexdigest() != entry.sha256:
-        yield f"{entry.file} is damaged: its sha256 is not the one in the manifest"
-    name = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
-    try:
-        index = np.load(io.BytesIO(bucket.read(name)), allow_pickle=False)
-    except FileNotFoundError:
-        return  # readers make it anew
-    except (ValueError, EOFError):
-        index = np.empty(0)
-    if len(index) != entry.samples or index.dtype != tar.index_dtype(manifest.members):
-        yield f"the index of {entry.file} is damaged; delete it, and it is made anew when needed"

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fdsl_gen import store
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.storage import local
 
 
 def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> int:
@@ -32,7 +32,7 @@ def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> in
         and (not note.exists() or note.read_text() != manifest.recipe_digest)
     ):
         raise UsageError(f"{out} is not empty; give another folder")
-    store.write(note, manifest.recipe_digest.encode())
+    local.write(note, manifest.recipe_digest.encode())
     count = 0
     for split, entry in manifest.splits.items():
         for shard in entry.shards:

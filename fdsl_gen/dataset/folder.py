@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import fdsl_gen
-from fdsl_gen import store
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import ShardsFailed, UsageError
@@ -33,6 +32,8 @@ from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign
 from fdsl_gen.recipe.categories import SHARED
 from fdsl_gen.recipe.order import Shard, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
+from fdsl_gen.storage import local
+from fdsl_gen.storage.errors import ObjectExists
 
 ROOT_FILES = (MANIFEST, "_info.json", "preview.png", "README.md")
 
@@ -92,7 +93,7 @@ class Folder:
             ShardsFailed: if the folder was deleted meanwhile.
         """
         self.check_present()
-        store.write(path, data)
+        local.write(path, data)
 
     def refresh(self, path: Path, data: bytes) -> None:
         """The same, unless the file has this content already."""
@@ -122,11 +123,14 @@ class Folder:
         """Write a shard; its sha256 and its size in bytes.
 
         Raises:
-            FileExistsError: if it is there already; it was not replaced.
+            ObjectExists: if it is there already; it was not replaced.
             ShardsFailed: if the folder was deleted meanwhile.
         """
         self.check_present()
-        return store.write_new(self.tar(shard), parts)
+        try:
+            return local.write_new(self.tar(shard), parts)
+        except FileExistsError:
+            raise ObjectExists(f"{self.tar(shard)} is there already") from None
 
     @contextlib.contextmanager
     def opened(self, shard: Shard) -> Iterator[Path]:
@@ -165,10 +169,10 @@ class Folder:
         """Remove what dead processes left of these shards; None: of anything, on any host."""
         if shards is None:
             folders = [self.path, self.meta, *(p for p in self.meta.glob("*") if p.is_dir())]
-            return sum(store.sweep(folder) for folder in folders)
+            return sum(local.sweep(folder) for folder in folders)
         names = [p.name for s in shards for p in (self.tar(s), self.index(s), self.marker(s))]
         places = (self.path, self.meta / "index", self.meta / "markers")
-        return sum(store.sweep(folder, names) for folder in places)
+        return sum(local.sweep(folder, names) for folder in places)
 
 
 def read_marker(data: bytes, where: str) -> ShardEntry:
@@ -243,7 +247,7 @@ def claim_path(path: Path, ours: bytes, *, overwrite: bool = False) -> None:
         _refuse_foreign(path)
         if overwrite:
             _empty(path)
-        store.write_new(_owner_path(path), [ours])
+        local.write_new(_owner_path(path), [ours])
     except FileExistsError:
         refuse_other(str(path), _owner_path(path).read_bytes(), ours)
     except OSError as error:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from fdsl_gen import store
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
 from fdsl_gen.core.errors import StorageError, UsageError
 from fdsl_gen.core.user_dirs import private_folder
@@ -23,10 +22,12 @@ from fdsl_gen.dataset.folder import ROOT_FILES, Folder, claim, open_folder, read
 from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
 from fdsl_gen.recipe.order import Shard, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
-from fdsl_gen.store.options import S3Options
-from fdsl_gen.store.parallel import each
-from fdsl_gen.store.s3 import S3Store
-from fdsl_gen.store.url import is_remote
+from fdsl_gen.storage import local
+from fdsl_gen.storage.errors import ObjectExists, ObjectMissing
+from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.options import StorageOptions
+from fdsl_gen.storage.threads import map_threads
+from fdsl_gen.storage.url import is_remote
 
 OWNER_NAME = f"{META}/{OWNER}"
 JOBS = 16  # small requests at a time
@@ -40,7 +41,7 @@ class RemoteFolder(Folder):
     copies of the categories and of the picture.
     """
 
-    bucket: S3Store
+    bucket: ObjectStore
 
     @property
     def where(self) -> str:
@@ -59,14 +60,14 @@ class RemoteFolder(Folder):
 
     def fetch(self) -> None:
         check_owner(self.bucket, self.recipe)
-        wanted = [name for name, _ in self.bucket.sizes(f"{META}/categories/")]
+        wanted = list(self.bucket.list(f"{META}/categories"))
         if isinstance(self.recipe.variant, source_image.FromPicture):
             wanted.append(f"{META}/{source_image.KEPT}")
         if wanted:
             self._make()
         absent = [name for name in wanted if not (self.path / name).exists()]
-        for name, data in each(self.bucket.read, absent, min(JOBS, len(absent))):
-            store.write(self.path / name, data)
+        for name, data in map_threads(self.bucket.read, absent, min(JOBS, len(absent))):
+            local.write(self.path / name, data)
 
     def check_present(self) -> None:
         """Here :meth:`fetch` notices it."""
@@ -74,7 +75,7 @@ class RemoteFolder(Folder):
     def write(self, path: Path, data: bytes) -> None:
         if self._is_needed_here(path):
             self._make()
-            store.write(path, data)
+            local.write(path, data)
         self.bucket.write(self.name(path), data)
 
     def refresh(self, path: Path, data: bytes) -> None:
@@ -91,9 +92,9 @@ class RemoteFolder(Folder):
     def write_tar(self, shard: Shard, parts: Iterable[bytes]) -> tuple[str, int]:
         tar = self.tar(shard)
         self._make()
-        built, hexdigest, size = store.write_temporary(tar, parts)
+        built, hexdigest, size = local.write_temporary(tar, parts)
         try:
-            self.bucket.write_new(self.name(tar), built, hexdigest)
+            self.bucket.put_new(self.name(tar), built, hexdigest)
         finally:
             built.unlink(missing_ok=True)
         return hexdigest, size
@@ -102,11 +103,8 @@ class RemoteFolder(Folder):
     def opened(self, shard: Shard) -> Iterator[Path]:
         tar = self.tar(shard)
         self._make()
-        here, _, _ = store.write_temporary(tar, self.bucket.stream(self.name(tar)))
-        try:
+        with self.bucket.local_copy(self.name(tar), self.path) as here:
             yield here
-        finally:
-            here.unlink(missing_ok=True)
 
     def kept_at_once(self, shards: list[Shard], workers: int) -> list[Shard]:
         return shards[:workers]
@@ -119,13 +117,13 @@ class RemoteFolder(Folder):
         name = self.name(self.marker(shard))
         try:
             entry = read_marker(self.bucket.read(name), f"{self.where}/{name}")
-        except FileNotFoundError:
+        except ObjectMissing:
             return None
         return entry if entry.bytes == size else None
 
     def entries(self) -> dict[Shard, ShardEntry | None]:
         shards = shards_of(self.recipe)
-        sizes = dict(self.bucket.sizes())
+        sizes = self.bucket.list()
         found: dict[Shard, ShardEntry | None] = dict.fromkeys(shards)
         marked = [
             shard
@@ -136,14 +134,14 @@ class RemoteFolder(Folder):
         def read(shard: Shard) -> ShardEntry | None:
             return self._entry(shard, sizes[self.name(self.tar(shard))])
 
-        found.update(each(read, marked, min(JOBS, len(marked))))
+        found.update(map_threads(read, marked, min(JOBS, len(marked))))
         return found
 
     def sweep(self, shards: list[Shard] | None = None) -> int:
         """Remove what dead processes left here; None: of any shard, and the copies as well."""
         if shards is not None:
-            return store.sweep(self.path, [self.tar(shard).name for shard in shards])
-        swept = sum(store.sweep(folder) for folder in (self.path, self.meta, self.categories))
+            return local.sweep(self.path, [self.tar(shard).name for shard in shards])
+        swept = sum(local.sweep(folder) for folder in (self.path, self.meta, self.categories))
         for file in (*self.categories.glob("*"), self.meta / source_image.KEPT):
             file.unlink(missing_ok=True)
         for folder in (self.categories, self.meta, self.path):
@@ -152,7 +150,7 @@ class RemoteFolder(Folder):
         return swept
 
 
-def check_owner(bucket: S3Store, recipe: Recipe) -> None:
+def check_owner(bucket: ObjectStore, recipe: Recipe) -> None:
     """See that a prefix is still that of a recipe.
 
     A service without conditional requests may have let two runs begin at once.
@@ -162,12 +160,12 @@ def check_owner(bucket: S3Store, recipe: Recipe) -> None:
     """
     try:
         theirs = bucket.read(OWNER_NAME)
-    except FileNotFoundError:
+    except ObjectMissing:
         raise StorageError(f"{bucket.url} was deleted while this ran") from None
     refuse_other(bucket.url, theirs, owner_bytes(recipe))
 
 
-def claim_prefix(bucket: S3Store, ours: bytes, *, overwrite: bool = False) -> None:
+def claim_prefix(bucket: ObjectStore, ours: bytes, *, overwrite: bool = False) -> None:
     """Make a prefix that of a recipe, or find that it already is.
 
     Args:
@@ -180,37 +178,37 @@ def claim_prefix(bucket: S3Store, ours: bytes, *, overwrite: bool = False) -> No
     """
     try:
         theirs = bucket.read(OWNER_NAME)
-    except FileNotFoundError:
-        refuse_foreign(bucket.url, (name for name, _ in bucket.sizes()))
+    except ObjectMissing:
+        refuse_foreign(bucket.url, bucket.list())
     else:
         if not overwrite:
             refuse_other(bucket.url, theirs, ours)
             return
         _empty(bucket, theirs)
-    with contextlib.suppress(FileExistsError):
-        bucket.write_new(OWNER_NAME, ours, sha256(ours).hexdigest())
+    with contextlib.suppress(ObjectExists):
+        bucket.put_new(OWNER_NAME, ours, sha256(ours).hexdigest())
     refuse_other(bucket.url, bucket.read(OWNER_NAME), ours)
 
 
-def _scratch(bucket: S3Store, recipe: Recipe, tmp_dir: Path | None) -> Path:
+def _scratch(bucket: ObjectStore, recipe: Recipe, tmp_dir: Path | None) -> Path:
     """Where a dataset is built: one place for each user, dataset and recipe, on every machine."""
     known = f"{bucket.options.endpoint_url} {bucket.url} {recipe.recipe_digest}"
     digest = sha256(known.encode()).hexdigest()[:16]
     return (tmp_dir or Path(tempfile.gettempdir())).absolute() / f"fdsl-{os.getuid()}-{digest}"
 
 
-def _with_picture(bucket: S3Store, recipe: Recipe, folder: Path) -> Recipe:
+def _with_picture(bucket: ObjectStore, recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with the picture that its dataset keeps, if it names none itself."""
     if isinstance(recipe.variant, source_image.FromPicture) and recipe.variant.source is None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(ObjectMissing):
             picture = bucket.read(f"{META}/{source_image.KEPT}")
             private_folder(folder.parent, folder.name)
-            store.write(folder / META / source_image.KEPT, picture)
+            local.write(folder / META / source_image.KEPT, picture)
     return source_image.adopt(recipe, folder)
 
 
 def claim_remote(
-    bucket: S3Store, recipe: Recipe, *, overwrite: bool = False, tmp_dir: Path | None = None
+    bucket: ObjectStore, recipe: Recipe, *, overwrite: bool = False, tmp_dir: Path | None = None
 ) -> RemoteFolder:
     """Make a prefix the folder of ``recipe``, or find that it already is; like ``folder.claim``.
 
@@ -230,7 +228,7 @@ def claim_remote(
     return folder
 
 
-def _empty(bucket: S3Store, theirs: bytes) -> None:
+def _empty(bucket: ObjectStore, theirs: bytes) -> None:
     """Delete a dataset: the objects that its recipe names, the manifest first, the owner last."""
     owner = read_owner(theirs, f"{bucket.url}/{OWNER_NAME}")
     folder = RemoteFolder(Path("/"), recipe_from_dict(owner["recipe"], OWNER), bucket)
@@ -238,15 +236,15 @@ def _empty(bucket: S3Store, theirs: bytes) -> None:
     for shard in shards_of(folder.recipe):
         files = (folder.tar(shard), folder.index(shard), folder.marker(shard))
         doomed += [folder.name(file) for file in files]
-    doomed += [name for name, _ in bucket.sizes(f"{META}/categories/")]
+    doomed += bucket.list(f"{META}/categories")
     bucket.delete(doomed[0])
-    there = {name for name, _ in bucket.sizes()}
-    for _ in each(bucket.delete, [name for name in doomed if name in there], JOBS):
+    there = bucket.list()
+    for _ in map_threads(bucket.delete, [name for name in doomed if name in there], JOBS):
         pass
     bucket.delete(OWNER_NAME)
 
 
-def open_remote(bucket: S3Store, tmp_dir: Path | None = None) -> RemoteFolder:
+def open_remote(bucket: ObjectStore, tmp_dir: Path | None = None) -> RemoteFolder:
     """A dataset that a run has begun; like ``folder.open_folder``.
 
     Raises:
@@ -254,7 +252,7 @@ def open_remote(bucket: S3Store, tmp_dir: Path | None = None) -> RemoteFolder:
     """
     try:
         owner = read_owner(bucket.read(OWNER_NAME), f"{bucket.url}/{OWNER_NAME}")
-    except FileNotFoundError:
+    except ObjectMissing:
         raise UsageError(f"{bucket.url} is not a dataset of fdsl-gen") from None
     recipe = recipe_from_dict(owner["recipe"], OWNER)
     scratch = _scratch(bucket, recipe, tmp_dir)
@@ -266,7 +264,7 @@ def claim_place(
     recipe: Recipe,
     *,
     overwrite: bool = False,
-    storage: S3Options | None = None,
+    storage: StorageOptions | None = None,
     tmp_dir: Path | None = None,
 ) -> Folder:
     """Make a folder or ``s3://bucket/prefix`` that of ``recipe``, or find that it already is.
@@ -277,11 +275,11 @@ def claim_place(
     if not is_remote(place):
         # absolute, because workers may stand in another folder
         return claim(Path(place).absolute(), recipe, overwrite=overwrite)
-    bucket = S3Store.at(str(place), storage)
+    bucket = ObjectStore.at(str(place), storage)
     return claim_remote(bucket, recipe, overwrite=overwrite, tmp_dir=tmp_dir)
 
 
-def open_place(place: str | Path, storage: S3Options | None = None) -> Folder:
+def open_place(place: str | Path, storage: StorageOptions | None = None) -> Folder:
     """A folder or ``s3://bucket/prefix`` that a run has begun.
 
     Raises:
@@ -289,4 +287,4 @@ def open_place(place: str | Path, storage: S3Options | None = None) -> Folder:
     """
     if not is_remote(place):
         return open_folder(Path(place))
-    return open_remote(S3Store.at(str(place), storage))
+    return open_remote(ObjectStore.at(str(place), storage))

@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import store
 from fdsl_gen.archive import png
 from fdsl_gen.archive.manifest import META
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.storage import local
 
 KEPT = "source.png"  # in __meta__
 
@@ -81,7 +81,7 @@ def keep(recipe: Recipe, picture: NDArray[np.uint8] | None, folder: Path) -> Rec
     kept = folder / META / KEPT
     try:
         if not kept.exists():
-            store.write(kept, png.encode(picture, "rgb8"))
+            local.write(kept, png.encode(picture, "rgb8"))
     except OSError as error:
         raise UsageError(f"cannot write {kept}: {error.strerror}") from None
     return _reading(recipe, kept)

@@ -1,14 +1,24 @@
 """Is a dataset on disk what its manifest and its recipe say?"""
 
+import contextlib
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import store
 from fdsl_gen.archive import tar
-from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
+from fdsl_gen.archive.manifest import (
+    MANIFEST,
+    META,
+    Manifest,
+    ShardEntry,
+    SplitEntry,
+    read_manifest,
+)
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.dataset import source_image
@@ -17,26 +27,74 @@ from fdsl_gen.dataset.reader import load_index, open_dataset
 from fdsl_gen.recipe.jobs import jobs_of, labels_of
 from fdsl_gen.recipe.order import SampleId, shards_of
 from fdsl_gen.recipe.recipe import recipe_from_dict
+from fdsl_gen.storage import local
+from fdsl_gen.storage.base import Store
+from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.threads import map_threads
+
+JOBS = 4  # shards fetched at a time
 
 
-def check_files(path: Path, seen: Callable[[ShardEntry], None]) -> list[str]:
+def check_files(
+    place: Path | Store, seen: Callable[[ShardEntry], None], *, jobs: int = JOBS
+) -> list[str]:
     """Hash and count every shard; what is wrong, a sentence each.
 
     Args:
-        path: dataset folder.
+        place: dataset folder, or where it is stored; each shard is then fetched, checked and
+            removed.
         seen: called after each shard.
+        jobs: shards to fetch at a time.
     """
-    manifest = read_manifest(path)
-    problems: list[str] = []
-    for split in manifest.splits.values():
-        for entry in split.shards:
-            problems += _check_shard(path, manifest, entry)
+    manifest = read_manifest(place) if isinstance(place, Path) else fetch_manifest(place)
+    entries = [entry for split in manifest.splits.values() for entry in split.shards]
+    found: dict[str, list[str]] = {}
+    if isinstance(place, Path):
+        for entry in entries:
+            found[entry.file] = list(_check_shard(place, manifest, entry))
             seen(entry)
-    names = {entry.file for split in manifest.splits.values() for entry in split.shards}
+    else:
+
+        def check(entry: ShardEntry) -> list[str]:
+            return _check_stored(place, manifest, entry)
+
+        for entry, wrong in map_threads(check, entries, jobs):
+            found[entry.file] = wrong
+            seen(entry)
+    problems = [problem for entry in entries for problem in found[entry.file]]
     recipe = recipe_from_dict(manifest.recipe, "manifest.json")
     expected = {f"{shard.stem(recipe.name)}.tar" for shard in shards_of(recipe)}
-    problems += [f"{name} is not in the manifest" for name in sorted(expected - names)]
+    problems += [f"{name} is not in the manifest" for name in sorted(expected - found.keys())]
     return problems
+
+
+def _check_stored(store: Store, manifest: Manifest, entry: ShardEntry) -> list[str]:
+    """What is wrong with a shard in storage: the same as :func:`_check_shard` finds in a folder."""
+    there = store.stat(entry.file)
+    if there is None:
+        return [f"{entry.file} is missing"]
+    if there.size != entry.bytes:
+        return [f"{entry.file} has {there.size:,} bytes instead of {entry.bytes:,}"]
+    try:
+        with _fetched(store, entry) as folder:
+            return list(_check_shard(folder, manifest, entry))
+    except Mismatch as error:
+        return [str(error)]
+
+
+@contextlib.contextmanager
+def _fetched(store: Store, entry: ShardEntry, *others: str) -> Iterator[Path]:
+    """A folder of this machine with a shard, its index if it has one, and other small files."""
+    index = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
+    with tempfile.TemporaryDirectory(prefix="fdsl-verify-") as temporary:
+        folder = Path(temporary)
+        for name in (index, *others):
+            with contextlib.suppress(ObjectMissing):  # readers make an index anew
+                local.write(folder / name, store.read(name))
+        with store.local_copy(entry.file, folder) as path:
+            os.link(path, folder / entry.file)
+            yield folder
 
 
 def _check_shard(path: Path, manifest: Manifest, entry: ShardEntry) -> Iterator[str]:
@@ -46,7 +104,7 @@ def _check_shard(path: Path, manifest: Manifest, entry: ShardEntry) -> Iterator[
     except Mismatch as error:
         yield str(error)
         return
-    if store.file_sha256(tar_path) != entry.sha256:
+    if local.file_sha256(tar_path) != entry.sha256:
         yield f"{entry.file} is damaged: its sha256 is not the one in the manifest"
         return
     try:
@@ -60,20 +118,38 @@ def _check_shard(path: Path, manifest: Manifest, entry: ShardEntry) -> Iterator[
         yield f"the index of {entry.file} is damaged; delete it, and it is made anew when needed"
 
 
-def check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[str]:
+def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -> list[str]:
     """Render ``count`` samples again and compare them with what is stored.
 
     Args:
-        path: dataset folder.
+        place: dataset folder, or where it is stored; up to ``count`` shards are then fetched, one
+            after the other.
         count: how many, picked evenly and always the same; all if there are fewer.
         seen: called with the number of samples done since the last call.
     """
+    if isinstance(place, Path):
+        return _check_pixels(place, count, seen)
+    manifest = fetch_manifest(place)
+    entries = [(split, e) for split, found in manifest.splits.items() for e in found.shards]
+    categories = place.list(f"{META}/categories")
+    order = permutation(Key(manifest.recipe.get("seed", 0), "verify shards"), len(entries))
+    problems = []
+    for number, (split, entry) in enumerate(entries[k] for k in order[:count]):
+        share = -(-(count - number) // min(count, len(entries)))  # of so many shards, rounded up
+        only = SplitEntry(num_samples=entry.samples, shards=(entry,))
+        with _fetched(place, entry, f"{META}/{source_image.KEPT}", *categories) as folder:
+            local.write(folder / MANIFEST, replace(manifest, splits={split: only}).to_json())
+            problems += _check_pixels(folder, share, seen)
+    return problems
+
+
+def _check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[str]:
     dataset = open_dataset(path)
     recipe = source_image.adopt(recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path)
     if recipe.identity != dataset.manifest.identity:
         raise UsageError(
-            f"{path} was made by another revision of {recipe.variant.KIND} than this version draws;"
-            " it cannot be rendered again for comparison"
+            f"the dataset was made by another revision of {recipe.variant.KIND} than this version"
+            " draws; it cannot be rendered again for comparison"
         )
     keys = sorted(dataset)
     picked = permutation(Key(recipe.seed, "verify"), len(keys))[:count]

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdsl_gen import store
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.storage import local
 from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Looking
@@ -107,7 +107,7 @@ def evaluate(
     images = int(counts.images.sum())
     logger.info(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")
     if report is not None:
-        store.write(report, _table(counts, names).encode())
+        local.write(report, _table(counts, names).encode())
         logger.info(f"report {report}")
     if confusion is not None:
         assert counts.confusion is not None

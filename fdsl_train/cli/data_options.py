@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fdsl_gen.cli.storage_options import PLACE, storage_options, take_storage
+from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
     from fdsl_train.data.locate.dataset import Place

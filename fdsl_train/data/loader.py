@@ -12,6 +12,7 @@ import multiprocessing.process
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from typing import Protocol
 
 import torch
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
+from fdsl_gen.storage.client import used_here
 from fdsl_train.data.prefetch import Batch, Parcel, on_device
 from fdsl_train.data.sampler import Plan, Position
 from fdsl_train.data.sources.base import Label, Picture, Source
@@ -121,6 +123,19 @@ def _end_workers(workers: Iterable[multiprocessing.process.BaseProcess]) -> None
         worker.join()
 
 
+def _context() -> BaseContext | None:
+    """How worker processes start: None as PyTorch does, which forks them on Linux.
+
+    Object storage cannot be used in a process that was forked from one that has used it. Workers
+    then come from a server process, which loads what they need once.
+    """
+    if not used_here():
+        return None
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 class Loader:
     """Delivers batches ``start .. stop - 1`` of a plan each time it is iterated.
 
@@ -158,6 +173,7 @@ class Loader:
             _Batches(source, plan, transform, seed, batches, slice(rank, None, world_size)),
             batch_size=None,  # the dataset yields whole batches
             num_workers=workers,
+            multiprocessing_context=_context() if workers else None,
             pin_memory=self._device.type == "cuda",
             prefetch_factor=_PREFETCH if workers else None,
             persistent_workers=workers > 0,

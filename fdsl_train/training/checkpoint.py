@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdsl_gen import store
 from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
+from fdsl_gen.storage import local
 from fdsl_train.models.torch_file import not_a_checkpoint, read_torch_file
 from fdsl_train.models.value_digest import value_digest
 
@@ -49,7 +49,7 @@ def save(path: Path, payload: dict[str, Any]) -> None:
     if not path.parent.is_dir():  # a write would make it anew, without the rest of the run
         raise FdslError(f"the output folder {path.parent} was deleted while this ran")
     try:
-        store.write(path, buffer.getvalue())
+        local.write(path, buffer.getvalue())
     except OSError as error:
         kept = "the one before it is whole" if path.exists() else "there is none before it"
         raise FdslError(

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdsl_gen import store
 from fdsl_gen.core.errors import FdslError
+from fdsl_gen.storage import local
 from fdsl_train.distributed.group import Group
 
 
@@ -115,7 +115,7 @@ class Log:
     def _rewind(self, step: int) -> None:
         if self._metrics.exists():
             lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            store.write(self._metrics, "".join(_until(step, lines)).encode())
+            local.write(self._metrics, "".join(_until(step, lines)).encode())
         if not self._summary.exists():
             return
         if step == 0:
@@ -128,7 +128,7 @@ class Log:
         writer = csv.DictWriter(buffer, reader.fieldnames or [])
         writer.writeheader()
         writer.writerows(rows)
-        store.write(self._summary, buffer.getvalue().encode())
+        local.write(self._summary, buffer.getvalue().encode())
 
 
 @contextmanager

@@ -5,8 +5,9 @@ from typing import Any
 
 import yaml
 
-from fdsl_gen import __version__, store
+from fdsl_gen import __version__
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.storage import local
 from fdsl_train.config import Resolved, differences
 from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import BEST, LAST
@@ -39,7 +40,7 @@ def open_output(folder: Path, *, resume: bool) -> dict[str, Any] | None:
         raise UsageError(
             f"{folder} holds a run already; continue it with --resume auto, or choose another"
         )
-    store.sweep(folder, [LAST, BEST, ARGS])
+    local.sweep(folder, [LAST, BEST, ARGS])
     if not (folder / LAST).exists():
         return None
     saved = checkpoint.load(folder / LAST)
@@ -82,6 +83,6 @@ def write_args(folder: Path, config: Resolved, data: str) -> None:
     head = f"# {folder.name}: resolved by fdsl-train {__version__}, data {data}\n"
     body = yaml.safe_dump(checkpoint.plain(config.to_dict()), sort_keys=False)
     try:
-        store.write(folder / ARGS, (head + body).encode())
+        local.write(folder / ARGS, (head + body).encode())
     except OSError as error:
         raise UsageError(f"cannot write into {folder}: {error.strerror}") from None

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote, unquote
 
 _KEPT_BACK = {"connection", "expect", "host", "keep-alive", "transfer-encoding"}
 
-PASS, BUSY, FORBIDDEN, RESET, CUT, SLOW, SILENT, NO_CONDITIONS = (
-    "pass", "503", "403", "reset", "cut", "slow", "silent", "501",
+PASS, BUSY, FORBIDDEN, RESET, CUT, SLOW, SILENT, NO_CONDITIONS, PORTAL = (
+    "pass", "503", "403", "reset", "cut", "slow", "silent", "501", "portal",
 )  # fmt: skip
 
 _ERRORS = {
@@ -19,6 +20,8 @@ _ERRORS = {
     FORBIDDEN: (403, "AccessDenied"),
     NO_CONDITIONS: (501, "NotImplemented"),
 }
+
+PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Wi-Fi</body></html>"
 
 Rule = Callable[[str, str, int], str]
 
@@ -33,7 +36,8 @@ class Proxy:
         headers: of every request.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, scheme: str = "s3") -> None:
+        self.scheme = scheme
         self.rule: Rule = lambda method, path, before: PASS
         self.heard: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
@@ -52,7 +56,7 @@ class Proxy:
         return sum(m == method and path.endswith(ending) for m, path in self.heard)
 
     def note(self, method: str, path: str, headers: dict[str, str]) -> str:
-        path = path.partition("?")[0]
+        path = unquote(path.partition("?")[0])
         with self._lock:
             before = self.heard.count((method, path))
             self.heard.append((method, path))
@@ -63,6 +67,21 @@ class Proxy:
         self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+_SIGNED = (  # moto reads the account from it and checks nothing
+    "AWS4-HMAC-SHA256 Credential=an-access-key/20260101/us-east-1/s3/aws4_request,"
+    " SignedHeaders=host, Signature=0"
+)
+
+
+def _like_s3(headers: dict[str, str]) -> dict[str, str]:
+    """The headers by which S3 says what these say to Google; the requests are the same."""
+    found = {k.replace("X-Goog-Meta-", "X-Amz-Meta-"): v for k, v in headers.items()}
+    found["Authorization"] = _SIGNED
+    if found.pop("X-Goog-If-Generation-Match", None) == "0":
+        found["If-None-Match"] = "*"
+    return found
 
 
 class _Server(ThreadingHTTPServer):
@@ -81,12 +100,19 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
 
         def serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            what = proxy.note(self.command, self.path, dict(self.headers))
+            headers = {name.title(): value for name, value in self.headers.items()}
+            if proxy.scheme == "gs":
+                headers = _like_s3(headers)
+            what = proxy.note(self.command, self.path, headers)
             if what == RESET:
                 self.hang_up()
             elif what == SILENT:
                 proxy.stopped.wait(30)
                 self.hang_up()
+            elif what == PORTAL:
+                kind = {"Content-Type": "text/html", "ETag": '"page"'}
+                kind["Last-Modified"] = "Wed, 25 Nov 2020 06:48:29 GMT"
+                self.answer(200, kind | {"Content-Length": str(len(PAGE))}, PAGE)
             elif what in _ERRORS:
                 status, code = _ERRORS[what]
                 text = f"<Error><Code>{code}</Code><Message>on demand</Message></Error>"
@@ -94,16 +120,22 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             else:
                 if what == SLOW:
                     time.sleep(0.3)
-                self.pass_on(body, cut=what == CUT)
+                self.pass_on(body, headers, cut=what == CUT)
 
-        def pass_on(self, body: bytes, *, cut: bool) -> None:
+        def pass_on(self, body: bytes, headers: dict[str, str], *, cut: bool) -> None:
             upstream = http.client.HTTPConnection("127.0.0.1", proxy.upstream)
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in _KEPT_BACK}
-            upstream.request(self.command, self.path, body, headers)
+            headers = {k: v for k, v in headers.items() if k.lower() not in _KEPT_BACK}
+            path, mark, query = self.path.partition("?")
+            if proxy.scheme == "gs":  # which has every other character encoded
+                path = quote(unquote(path))
+            path += mark + query
+            upstream.request(self.command, path, body, headers)
             found = upstream.getresponse()
             data = found.read()
             upstream.close()
             kept = {k: v for k, v in found.getheaders() if k.lower() not in _KEPT_BACK}
+            if proxy.scheme == "gs":
+                kept = {k.lower().replace("x-amz-", "x-goog-"): v for k, v in kept.items()}
             self.answer(found.status, kept, data, cut=cut)
 
         def answer(

@@ -26,7 +26,7 @@ TAR = "fractal-1-train-000003.tar"
 
 
 def contents(store) -> dict[str, bytes]:
-    return {name: store.read(name) for name, _ in store.sizes()}
+    return {name: store.read(name) for name in store.list()}
 
 
 def files(folder) -> dict[str, bytes]:

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fdsl_gen import store
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.archive.tar import scan_index
-from fdsl_gen.core.errors import UsageError
-from fdsl_gen.store.arrive import part_of
+from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
+from fdsl_gen.storage import local
+from fdsl_gen.storage.download import part_of
 from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import CUT, FORBIDDEN, PASS, SILENT, SLOW
@@ -56,7 +56,7 @@ def test_the_manifest(entries, bucket, small_folder):
 def test_a_shard_is_brought_once_with_its_index(entries, bucket, proxy, tmp_path):
     cache = ShardCache(bucket, entries, tmp_path, BIG)
     path = cache.locate(3)
-    assert store.file_sha256(path) == entries[3].sha256
+    assert local.file_sha256(path) == entries[3].sha256
     index = np.load(path.parent / "__meta__/index" / f"{path.stem}.npy")
     assert np.array_equal(index, scan_index(path, ("png", "cls")))
     assert cache.locate(3) == path
@@ -68,14 +68,14 @@ def test_a_shard_is_brought_once_with_its_index(entries, bucket, proxy, tmp_path
 def test_a_shard_without_an_index_is_brought_alone(entries, bucket, direct, tmp_path):
     direct.delete(f"__meta__/index/{entries[0].file.removesuffix('.tar')}.npy")
     path = ShardCache(bucket, entries, tmp_path, BIG).locate(0)
-    assert store.file_sha256(path) == entries[0].sha256
+    assert local.file_sha256(path) == entries[0].sha256
     assert list((tmp_path / "__meta__/index").iterdir()) == []
 
 
 def test_a_cut_download_goes_on(entries, bucket, proxy, tmp_path):
     proxy.rule = lambda method, path, before: CUT if ".tar" in path and before < 2 else PASS
     cache = ShardCache(bucket, entries, tmp_path, BIG)
-    assert store.file_sha256(cache.locate(0)) == entries[0].sha256
+    assert local.file_sha256(cache.locate(0)) == entries[0].sha256
     assert any(h.get("Range", "").startswith("bytes=") for h in proxy.headers)
 
 
@@ -84,7 +84,7 @@ def test_what_another_process_left_is_continued(entries, bucket, proxy, small_fo
     final = cache._path(2)
     half = (small_folder / entries[2].file).read_bytes()[: entries[2].bytes // 2]
     part_of(final, entries[2].bytes).write_bytes(half)
-    assert store.file_sha256(cache.locate(2)) == entries[2].sha256
+    assert local.file_sha256(cache.locate(2)) == entries[2].sha256
     assert proxy.headers[-1]["Range"] == f"bytes={len(half)}-"
 
 
@@ -93,7 +93,7 @@ def test_the_cache_stays_within_its_bounds(entries, bucket, proxy, tmp_path):
     cache = ShardCache(bucket, entries, tmp_path, room, keep_seconds=0.0)
     for shard in [0, 1, 0, 2, 0, 3, 0, 4, 5, 6, 7]:
         path = cache.locate(shard)
-        assert store.file_sha256(path) == entries[shard].sha256
+        assert local.file_sha256(path) == entries[shard].sha256
         assert held(tmp_path) <= room
         names = {p.stem for p in tmp_path.glob("*.tar")}
         assert {p.stem for p in (tmp_path / "__meta__/index").iterdir()} == names
@@ -160,7 +160,7 @@ def _read_all(cache, order, results):
             results.put((os.getpid(), shard, len(file.read()), held(path.parent)))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_processes_share_it(entries, bucket, proxy, tmp_path, method):
     """Four processes, a cache for half of the set: bounds hold, nothing is read in part."""
     room = sum(entry.bytes for entry in entries) // 2 + max(entry.bytes for entry in entries)
@@ -187,7 +187,7 @@ def test_processes_share_it(entries, bucket, proxy, tmp_path, method):
 def test_the_same_shard_is_fetched_by_one_of_them(entries, bucket, proxy, tmp_path):
     proxy.rule = lambda method, path, before: SLOW
     cache = ShardCache(bucket, entries, tmp_path, BIG)
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
     results = context.Queue()
     processes = [context.Process(target=_read_all, args=(cache, [4], results)) for _ in range(4)]
     for process in processes:
@@ -205,7 +205,7 @@ def test_shards_are_fetched_ahead(entries, bucket, proxy, tmp_path):
     wait_for(lambda: len(list(tmp_path.glob("*.tar"))) == 3)
     before = proxy.count("GET", ".tar")
     for shard in (1, 2, 3):
-        assert store.file_sha256(cache.locate(shard)) == entries[shard].sha256
+        assert local.file_sha256(cache.locate(shard)) == entries[shard].sha256
     assert proxy.count("GET", ".tar") == before == 3
 
 
@@ -240,10 +240,10 @@ def test_a_failure_ahead_is_told_when_the_shard_is_wanted(entries, bucket, direc
 def test_what_cannot_be_had_is_one_sentence(entries, bucket, direct, proxy, tmp_path):
     cache = ShardCache(bucket, entries, tmp_path, BIG)
     direct.write(entries[0].file, b"short")
-    with pytest.raises(UsageError, match=r"has 5 bytes instead of [\d,]+"):
+    with pytest.raises(Mismatch, match=r"has 5 bytes instead of [\d,]+"):
         cache.locate(0)
     direct.write(entries[1].file, bytes(entries[1].bytes))
-    with pytest.raises(UsageError, match="is damaged: its sha256 is not the one expected"):
+    with pytest.raises(Mismatch, match="is damaged: its sha256 is not the one expected"):
         cache.locate(1)
     proxy.rule = lambda method, path, before: FORBIDDEN
     with pytest.raises(UsageError, match="was refused") as refused:
@@ -251,7 +251,7 @@ def test_what_cannot_be_had_is_one_sentence(entries, bucket, direct, proxy, tmp_
     assert SECRET not in str(refused.value)
     hasty = replace(bucket, options=replace(bucket.options, timeout=0.2, retries=0))
     proxy.rule = lambda method, path, before: SILENT
-    with pytest.raises(UsageError, match="does not answer"):
+    with pytest.raises(StorageError, match="does not answer"):
         ShardCache(hasty, entries, tmp_path, BIG).locate(3)
     assert not list(tmp_path.glob("*.tar"))
     with pytest.raises(UsageError, match="cannot hold a shard of"):

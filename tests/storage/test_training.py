@@ -107,7 +107,7 @@ def test_what_cannot_be_read_is_a_sentence(stored, bucket, proxy, tmp_path, monk
         return result.stderr
 
     assert "there is no dataset there" in refused(bucket.url + "/other", *flags)
-    assert "not a place" in refused("gs://bucket/set")
+    assert "not a place" in refused("ftp://bucket/set")
     assert "not a place" in refused("pipe:cat shards")
     proxy.rule = lambda method, path, before: FORBIDDEN
     assert "was refused (AccessDenied); check the credentials" in refused(bucket.url, *flags)

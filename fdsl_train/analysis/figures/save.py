@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fdsl_gen import store
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.storage import local
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,4 +51,4 @@ def save(figure: "Figure", path: Path) -> None:
         "bbox_inches": "tight",
     }
     figure.savefig(buffer, **settings)
-    store.write(path, buffer.getvalue())
+    local.write(path, buffer.getvalue())

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdsl_gen import store
-from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, fetch_manifest
+from fdsl_gen.archive.manifest import META, Manifest, ShardEntry
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.locks import StillLocked, locked
-from fdsl_gen.store.answers import Missing
-from fdsl_gen.store.arrive import arrive, part_of, size_of_part
-from fdsl_gen.store.options import S3Options
-from fdsl_gen.store.s3 import S3Store
+from fdsl_gen.storage import local
+from fdsl_gen.storage.download import download_file, part_of, size_of_part
+from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.options import StorageOptions
 
 KEEP_SECONDS = 10.0  # within which the caller of locate() opens the file
 _WAIT_SECONDS = 0.05  # between two looks for room
@@ -29,14 +30,14 @@ _ROOM_SECONDS = 600.0  # after which nobody waits for room any longer
 _THREADS = 4  # shards that are fetched ahead at a time
 
 
-def read_remote_manifest(url: str, options: S3Options | None = None) -> Manifest:
+def read_remote_manifest(url: str, options: StorageOptions | None = None) -> Manifest:
     """The manifest of a dataset at ``s3://bucket/prefix``.
 
     Raises:
         UsageError: if there is none, or the place cannot be read.
         StorageError: if the storage does not answer.
     """
-    return fetch_manifest(S3Store.at(url, options))
+    return fetch_manifest(ObjectStore.at(url, options))
 
 
 class _Held(NamedTuple):
@@ -64,7 +65,7 @@ class ShardCache:
 
     def __init__(
         self,
-        bucket: S3Store,
+        bucket: ObjectStore,
         shards: Sequence[ShardEntry],
         folder: Path,
         max_bytes: int,
@@ -95,19 +96,19 @@ class ShardCache:
         """The local file of a shard; waits until it is there.
 
         Raises:
-            UsageError: if it cannot be had, whatever the reason: loaders hand on no other error.
+            UsageError: if there is none, the storage refuses it, or the cache cannot be written.
+            Mismatch: if its bytes are not those of the dataset.
+            StorageError: if the storage fails.
         """
         path = self._path(shard)
         try:
             while not self._touch(path):
                 self.bring(shard, wait=True)
-        except Missing:
+        except ObjectMissing:
             raise UsageError(
                 f"shard {self._bucket.url}/{self._shards[shard].file} is missing; run its"
                 " fdsl-gen command again"
             ) from None
-        except FdslError as error:
-            raise UsageError(str(error)) from None
         except OSError as error:
             raise UsageError(
                 f"cannot write into the cache {self._folder}: {error.strerror}"
@@ -137,10 +138,10 @@ class ShardCache:
 
         def bring_index() -> None:
             name = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
-            with contextlib.suppress(Missing):  # readers make it from the shard
-                store.write(self._index(path), self._bucket.read(name))
+            with contextlib.suppress(ObjectMissing):  # readers make it from the shard
+                local.write(self._index(path), self._bucket.read(name))
 
-        arrive(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=bring_index)
+        download_file(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=bring_index)
 
     def _path(self, shard: int) -> Path:
         entry = self._shards[shard]

@@ -7,9 +7,9 @@ from pathlib import Path
 from fdsl_gen.archive.manifest import MANIFEST, META, Manifest
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.user_dirs import temporary_folder
-from fdsl_gen.store.options import S3Options
-from fdsl_gen.store.s3 import S3Store
-from fdsl_gen.store.url import is_remote
+from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.options import StorageOptions
+from fdsl_gen.storage.url import is_remote
 from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
 from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset, split_of, usable
 
@@ -35,7 +35,7 @@ class Place:
     """
 
     data: Path | str
-    storage: S3Options = S3Options()
+    storage: StorageOptions = StorageOptions()
     cache_dir: Path | None = None
     cache_gb: float = 64.0
 
@@ -77,5 +77,5 @@ class Place:
             raise UsageError(f"cannot use the cache {folder}: {error.strerror}") from None
         held = sum(path.stat().st_size for path in folder.glob("*.tar"))
         room = int(min(self.cache_gb * 1e9, 0.9 * (free + held)))
-        shelf = ShardCache(S3Store.at(self.data, self.storage), entry.shards, folder, room)
+        shelf = ShardCache(ObjectStore.at(self.data, self.storage), entry.shards, folder, room)
         return ShardSource(str(self), manifest, name, shelf)

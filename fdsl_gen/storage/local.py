@@ -5,12 +5,18 @@ its final name. The temporary name tells host, process and thread, so that what 
 left can be found: ``.{final name}.{host}.{pid}-{thread}.tmp``.
 """
 
+import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from fdsl_gen.core.errors import Mismatch, ShardsFailed
+from fdsl_gen.storage.base import Stat
+from fdsl_gen.storage.errors import ObjectExists, ObjectMissing
 
 _HOST = socket.gethostname().replace(".", "-")
 
@@ -20,7 +26,8 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_HOST}.{writer}.tmp")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See that the names of new files in a folder are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -75,7 +82,7 @@ def write_new(path: Path, parts: Iterable[bytes]) -> tuple[str, int]:
             os.rename(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return hexdigest, size
 
 
@@ -84,7 +91,7 @@ def write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, _, _ = write_temporary(path, [data])
     os.replace(temporary, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def file_sha256(path: Path) -> str:
@@ -135,3 +142,108 @@ def sweep(folder: Path, names: Iterable[str] | None = None) -> int:
         path.unlink(missing_ok=True)
         removed += 1
     return removed
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A folder of this machine, a ``Store``.
+
+    All methods raise ShardsFailed where the disk fails: the same command goes on later.
+    """
+
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return str(self.folder)
+
+    @contextlib.contextmanager
+    def _asking(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError):
+            raise ObjectMissing(f"{self.folder / name} is missing") from None
+        except OSError as error:
+            raise ShardsFailed(
+                f"{self.folder / name}: {error.strerror or type(error).__name__}"
+            ) from None
+
+    def stat(self, name: str) -> Stat | None:
+        """See ``Store``; a file carries no sha256."""
+        try:
+            with self._asking(name):
+                return Stat((self.folder / name).stat().st_size, None)
+        except ObjectMissing:
+            return None
+
+    def list(self, under: str = "") -> dict[str, int]:
+        """See ``Store``."""
+        with self._asking(under):
+            found = {
+                path.relative_to(self.folder).as_posix(): path.stat().st_size
+                for path in (self.folder / under).rglob("*")
+                if path.is_file() and not path.name.startswith(".")
+            }
+        return dict(sorted(found.items()))
+
+    def read(self, name: str) -> bytes:
+        """See ``Store``."""
+        with self._asking(name):
+            return (self.folder / name).read_bytes()
+
+    def stream(self, name: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """See ``Store``."""
+        with self._asking(name), (self.folder / name).open("rb") as file:
+            held = os.fstat(file.fileno()).st_size
+            if size is not None and held != size:
+                raise Mismatch(f"{self.folder / name} has {held:,} bytes instead of {size:,}")
+            file.seek(start)
+            while block := file.read(1 << 20):
+                yield block
+
+    def write(self, name: str, data: bytes) -> None:
+        """See ``Store``."""
+        with self._asking(name):
+            write(self.folder / name, data)
+
+    def put_new(self, name: str, content: bytes | Path, sha256: str) -> None:
+        """See ``Store``."""
+        path = self.folder / name
+        try:
+            with self._asking(name):
+                write_new(path, _blocks(content))
+        except ShardsFailed:
+            if not path.exists():
+                raise
+            if file_sha256(path) != sha256:
+                raise ObjectExists(f"{path} is there already") from None
+
+    def upload(self, name: str, path: Path, sha256: str) -> None:
+        """See ``Store``."""
+        with self._asking(name):
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary, _, _ = write_temporary(target, _blocks(path))
+            os.replace(temporary, target)
+            sync_folder(target.parent)
+
+    def delete(self, name: str) -> None:
+        """See ``Store``."""
+        with self._asking(name):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def local_copy(self, name: str, folder: Path) -> Iterator[Path]:
+        """See ``Store``; the file itself."""
+        if self.stat(name) is None:
+            raise ObjectMissing(f"{self.folder / name} is missing")
+        yield self.folder / name
+
+
+def _blocks(content: bytes | Path) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block

@@ -1,4 +1,4 @@
-"""Bringing an object to a file: continued after a cut, checked, and then named.
+"""Downloading an object into a file: continued after a cut, checked, and then named.
 
 Bytes arrive in ``.{name}.{size}.part`` beside the file. That file is also the lock: of several
 processes that want the same object one brings it and the others find it there. Nothing but the
@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 
 from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.core.locks import locked
-from fdsl_gen.store.s3 import S3Store
+from fdsl_gen.storage.base import Store
+from fdsl_gen.storage.local import sync_folder
 
 
 def part_of(path: Path, size: int) -> Path:
@@ -51,8 +52,8 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
         return False
 
 
-def arrive(
-    store: S3Store,
+def download_file(
+    store: Store,
     name: str,
     path: Path,
     size: int,
@@ -71,7 +72,7 @@ def arrive(
         begin: called once it is known that bytes must be fetched.
 
     Raises:
-        Missing: if there is no such object.
+        ObjectMissing: if there is no such object.
         Mismatch: if its bytes are not those expected.
         OSError: if they cannot be written.
     """
@@ -97,10 +98,11 @@ def arrive(
                 part.unlink()
             raise
         os.replace(part, path)
+        sync_folder(path.parent)
 
 
 def _fill(
-    file: BinaryIO, store: S3Store, name: str, size: int, sha256: str, *, fresh: bool = False
+    file: BinaryIO, store: Store, name: str, size: int, sha256: str, *, fresh: bool = False
 ) -> bool:
     """Fetch what is missing; whether the whole is what it should be."""
     hashed = new_sha256()

@@ -1,35 +1,22 @@
-"""How to reach object storage. Never holds a secret: those stay where boto3 finds them."""
+"""How to reach object storage: what the usual environment variables cannot say."""
 
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
 from fdsl_gen.core.errors import UsageError
 
-Addressing = Literal["auto", "path", "virtual"]
-Checksums = Literal["auto", "when_supported", "when_required"]
-
 
 @dataclass(frozen=True, kw_only=True)
-class S3Options:
-    """Settings of a client. What is None is left to the AWS environment and configuration files.
+class StorageOptions:
+    """Settings of a client; credentials, region and profile come from the environment.
 
     Attributes:
-        endpoint_url: of a service other than AWS.
-        region: of the bucket.
-        profile: section of the AWS configuration files.
-        addressing_style: where the bucket stands in addresses.
-        checksums: whether requests carry a checksum beyond what they must. ``auto``: with AWS; many
-            other services refuse them.
+        endpoint_url: of a service other than the cloud's own; None: what the environment says.
         retries: further attempts of a request that failed.
         timeout: seconds to wait for an answer, or for more of it.
     """
 
     endpoint_url: str | None = None
-    region: str | None = None
-    profile: str | None = None
-    addressing_style: Addressing = "auto"
-    checksums: Checksums = "auto"
     retries: int = 10
     timeout: float = 60.0
 
@@ -53,8 +40,8 @@ def check_endpoint(url: str) -> None:
         good, secret = False, False
     if secret:
         raise UsageError(
-            "the endpoint URL holds credentials; give them as AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY or in a --profile instead"
+            "the endpoint URL holds credentials; give them in the environment instead"
+            " (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
         )
     if not good:
         raise UsageError("the endpoint URL must be like https://storage.example.org:9000")

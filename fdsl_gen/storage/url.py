@@ -1,4 +1,4 @@
-"""Names of places: a folder, ``s3://bucket/prefix`` or ``hf://datasets/OWNER/NAME``."""
+"""Names of places: a folder, ``s3://bucket/prefix`` (gs, az), ``hf://datasets/OWNER/NAME``."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,15 @@ from typing import NamedTuple
 
 from fdsl_gen.core.errors import UsageError
 
+SCHEMES = ("s3", "gs", "az")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a drive
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
 
-class S3Url(NamedTuple):
+class ObjectUrl(NamedTuple):
     """A place in object storage; ``prefix`` has no slash at its ends and may be empty."""
 
+    scheme: str
     bucket: str
     prefix: str
 
@@ -31,33 +33,38 @@ def is_remote(place: str | Path) -> bool:
     """
     if isinstance(place, Path) or scheme_of(place) is None:
         return False
-    parse_s3(place)
+    parse_url(place)
     return True
 
 
-def parse_s3(text: str) -> S3Url:
-    """The parts of ``s3://bucket/prefix``.
+def parse_url(text: str) -> ObjectUrl:
+    """The parts of ``s3://bucket/prefix``, ``gs://bucket/prefix`` or ``az://container/prefix``.
 
     Raises:
         UsageError: if it is something else.
     """
     scheme = scheme_of(text)
-    if scheme != "s3" or not text[2:].startswith("://"):
+    if scheme not in SCHEMES or not text[2:].startswith("://"):
         what = f"{scheme}:" if scheme else text
         raise UsageError(
-            f"{what} is not a place fdsl-gen knows here; give a folder or s3://BUCKET/PREFIX"
-            " (other services speak S3 too: --endpoint-url)"
+            f"{what} is not a place fdsl-gen knows here; give a folder, s3://BUCKET/PREFIX,"
+            " gs://BUCKET/PREFIX or az://CONTAINER/PREFIX (other services speak S3 too:"
+            " --endpoint-url)"
         )
     bucket, _, prefix = text[5:].partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(
-            f"'{bucket}' is not the name of a bucket (3 to 63 of a-z, 0-9, '.' and '-');"
-            " give s3://BUCKET/PREFIX"
+            f"'{bucket}' is not the name of a bucket (3 to 63 of a-z, 0-9, '.', '-' and '_');"
+            f" give {scheme}://BUCKET/PREFIX"
         )
     parts = [part for part in prefix.split("/") if part]
     if {".", ".."} & set(parts):
-        raise UsageError(f"s3://{bucket}/{prefix}: '.' and '..' mean nothing in object storage")
-    return S3Url(bucket, "/".join(parts))
+        raise UsageError(
+            f"{scheme}://{bucket}/{prefix}: '.' and '..' mean nothing in object storage"
+        )
+    if not prefix.isprintable():
+        raise UsageError(f"{scheme}://{bucket}: the prefix holds characters that cannot be printed")
+    return ObjectUrl(scheme, bucket, "/".join(parts))
 
 
 def parse_hub(text: str) -> str:

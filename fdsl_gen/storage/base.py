@@ -1,0 +1,101 @@
+"""What a folder and a bucket have in common."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Stat(NamedTuple):
+    """A stored file: its size in bytes and the sha256 that it carries, if it carries one."""
+
+    size: int
+    sha256: str | None
+
+
+class Store(Protocol):
+    """Files by name, under one folder or one prefix of a bucket. Picklable; holds no credentials.
+
+    Names are relative, with ``/`` between their parts. A file is whole or not there. What can go
+    wrong is an FdslError (``errors.py``), never a built-in OSError:
+
+    - ObjectMissing, ObjectExists: what was asked for is not there, or is;
+    - UsageError: the place, its settings or the credentials cannot be right;
+    - StorageError: the service, or the disk, failed; the same command may work later.
+    """
+
+    @property
+    def url(self) -> str:
+        """How messages call the place."""
+        ...
+
+    def stat(self, name: str) -> Stat | None:
+        """Size and sha256 of a file; None if there is none."""
+        ...
+
+    def list(self, under: str = "") -> dict[str, int]:
+        """Bytes of every file in ``under``, a folder such as ``"__meta__"``, and below it.
+
+        Names are sorted, and relative to the store. Files on their way are left out.
+        """
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The content of a small file, compared with the sha256 that it carries.
+
+        Raises:
+            ObjectMissing: if there is none.
+            Mismatch: if it is not what was written.
+        """
+        ...
+
+    def stream(self, name: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+        """The content of a file from byte ``start`` on, in pieces.
+
+        Args:
+            name: of the file.
+            start: less than its size, or 0.
+            size: what it must have, in bytes.
+
+        Raises:
+            ObjectMissing: if there is none.
+            Mismatch: if it has another size, or another file took its place on the way.
+        """
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file, replacing what stands there in one step."""
+        ...
+
+    def put_new(self, name: str, content: bytes | Path, sha256: str) -> None:
+        """Write a file that must not exist yet. The same content counts as written.
+
+        Args:
+            name: of the file.
+            content: bytes, or the path of a local file.
+            sha256: of the content, hexadecimal.
+
+        Raises:
+            ObjectExists: if there is another file of this name; it was not replaced.
+        """
+        ...
+
+    def upload(self, name: str, path: Path, sha256: str) -> None:
+        """Write a file from a local one, replacing what stands there in one step."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        ...
+
+    def local_copy(self, name: str, folder: Path) -> AbstractContextManager[Path]:
+        """A local file with the content, for as long as the context lasts.
+
+        Args:
+            name: of the file.
+            folder: where a copy may be put, if there must be one.
+
+        Raises:
+            ObjectMissing: if there is none.
+        """
+        ...

@@ -4,12 +4,16 @@ It says nothing of time, host or run, so that two runs of a recipe give the same
 """
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from fdsl_gen.archive import content_digest
+from fdsl_gen.archive.names import MEMBERS, SPLITS, shard_name
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.core.settings import setting
 
 FORMAT = 1
@@ -41,8 +45,8 @@ class SplitEntry:
 class ImageEntry:
     """What all images have in common."""
 
-    height: int = setting(doc="pixels", low=1)
-    width: int = setting(doc="pixels", low=1)
+    height: int = setting(doc="pixels", low=1, high=65535)
+    width: int = setting(doc="pixels", low=1, high=65535)
     channels: int = setting(doc="1 (grey) or 3 (RGB)", low=1, high=3)
     levels: tuple[int, ...] | None = setting(doc="the grey levels that occur; null: any")
 
@@ -93,11 +97,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        return parse_manifest(path.read_bytes(), str(path))
+        return parse_manifest(read_bounded(path), str(path))
     except FileNotFoundError:
         raise UsageError(_why_missing(folder)) from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
 
 
 def parse_manifest(content: bytes, path: str) -> Manifest:
@@ -110,10 +112,7 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
     Raises:
         UsageError: if it is not one.
     """
-    try:
-        data = json.loads(content)
-    except ValueError as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
+    data = parse_json(content, path)
     names = list(Manifest.__dataclass_fields__)
     settings.check_keys(data, names, MANIFEST)
     missing = [name for name in names if name not in data and name != "pick_one_of"]
@@ -121,13 +120,83 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
         raise UsageError(f"{path}: '{missing[0]}' is missing")
     if data["format"] != FORMAT:
         raise UsageError(f"{path}: format {data['format']!r} is not one this version reads")
+    settings.check_keys(data["splits"], SPLITS, f"{MANIFEST}.splits")
     splits = {
         name: settings.from_dict(SplitEntry, entry, f"{MANIFEST}.splits.{name}")
         for name, entry in data["splits"].items()
     }
     image = settings.from_dict(ImageEntry, data["image"], f"{MANIFEST}.image")
+    for name, kind in _TYPES.items():
+        settings.convert(data.get(name, 1), kind, f"{MANIFEST}.{name}", settings.Bounds(low=1))
+    settings.check_keys(data["recipe"], data["recipe"], f"{MANIFEST}.recipe")
     known = {"splits": splits, "image": image, "members": tuple(data["members"])}
-    return Manifest(**(data | known))
+    manifest = Manifest(**(data | known))
+    _check(manifest, path)
+    return manifest
+
+
+_TYPES: dict[str, Any] = {
+    "identity": str,
+    "recipe_digest": str,
+    "content_digest": str,
+    "task": Literal["single", "multi", "segmentation"],
+    "num_classes": int,
+    "members": tuple[str, ...],
+    "pick_one_of": int,
+}
+_HEX = {"sha256": re.compile("[0-9a-f]{64}"), "content_digest": re.compile("[0-9a-f]{32}")}
+_LABEL = {"single": "cls", "multi": "json", "segmentation": "mask.png"}
+_MOST_CLASSES = 1_000_000  # of sets of several labels, where no number of samples bounds it
+
+
+def check_entry(entry: ShardEntry, split: str, where: str) -> None:
+    """Refuse what a shard cannot be.
+
+    Raises:
+        UsageError: for a name that is none, or a digest that is none; begins with ``where``.
+    """
+    shard_name(entry.file, split, where)
+    for name, pattern in _HEX.items():
+        if not pattern.fullmatch(getattr(entry, name)):
+            raise UsageError(f"{where}: the {name} of {entry.file} is not one")
+
+
+def _check(manifest: Manifest, path: str) -> None:
+    """Refuse what cannot be true, whatever the shards hold.
+
+    Raises:
+        UsageError: names the file.
+    """
+    members = manifest.members
+    known = set(members) <= set(MEMBERS) and len(set(members)) == len(members)
+    if not known or not {"png", _LABEL[manifest.task]} <= set(members):
+        raise UsageError(f"{path}: members {list(members)} do not fit a {manifest.task} dataset")
+    if "train" not in manifest.splits:
+        raise UsageError(f"{path}: it has no train split")
+    total = samples = 0
+    for split, entry in manifest.splits.items():
+        files = set()
+        for shard in entry.shards:
+            check_entry(shard, split, path)
+            files.add(shard.file)
+            total += int(shard.content_digest, 16)
+            if shard.samples * len(members) * 1024 > shard.bytes:  # a header, and some content
+                raise UsageError(
+                    f"{path}: {shard.file} cannot hold {shard.samples:,} samples in"
+                    f" {shard.bytes:,} bytes"
+                )
+        if len(files) != len(entry.shards):
+            raise UsageError(f"{path}: a shard of the split {split} stands twice")
+        if entry.num_samples != sum(shard.samples for shard in entry.shards):
+            raise UsageError(f"{path}: num_samples of {split} is not the sum of its shards")
+        samples += entry.num_samples
+    if content_digest.as_text(total) != manifest.content_digest:
+        raise UsageError(f"{path}: content_digest is not the sum of its shards")
+    most = samples if manifest.task == "single" else _MOST_CLASSES
+    if manifest.num_classes > most:
+        raise UsageError(
+            f"{path}: num_classes {manifest.num_classes:,} cannot be: at most {most:,}"
+        )
 
 
 def _why_missing(folder: Path) -> str:

@@ -6,13 +6,16 @@ reader take one sample with one read.
 """
 
 import io
-import tarfile
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fdsl_gen.archive.names import KEY_BYTES, member_name
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK  # tar files end on a whole record (POSIX.1-1988, section 10.1.1)
@@ -55,7 +58,7 @@ def tar_parts(samples: Iterable[Encoded]) -> Iterator[bytes]:
 def index_dtype(members: Iterable[str]) -> np.dtype[np.void]:
     """One row a sample: ``key``, then ``{member}_offset`` and ``{member}_size`` in bytes."""
     columns = [(f"{member}_{what}", "<i8") for member in members for what in ("offset", "size")]
-    return np.dtype([("key", "S24"), *columns])
+    return np.dtype([("key", f"S{KEY_BYTES}"), *columns])
 
 
 def index_of(samples: Iterable[Encoded], members: Iterable[str]) -> NDArray[np.void]:
@@ -79,42 +82,116 @@ def index_bytes(index: NDArray[np.void]) -> bytes:
     return buffer.getvalue()
 
 
-def _entries(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The members of a tar file; ValueError if it is damaged or cut anywhere."""
-    end = 0
+def index_limit(members: Iterable[str], count: int) -> int:
+    """The most bytes that the file of an index may have."""
+    return 4096 + count * index_dtype(members).itemsize
+
+
+def index_from(
+    content: bytes, members: Iterable[str], count: int, tar_bytes: int
+) -> NDArray[np.void]:
+    """An index from the content of its file; nothing it says of sizes is believed.
+
+    Args:
+        content: of the ``.npy`` file.
+        members: endings of the members of every sample.
+        count: samples of the shard.
+        tar_bytes: size of the shard.
+
+    Raises:
+        ValueError: if it is not the index of such a shard.
+    """
+    dtype = index_dtype(members)
+    buffer = io.BytesIO(content)
     try:
-        with tarfile.open(path, "r:") as tar:
-            for info in tar:
-                end = info.offset_data + info.size + -info.size % _BLOCK
-                yield tar, info
-    except (tarfile.TarError, OSError) as error:
-        raise ValueError(f"{path.name} is not a readable tar file: {error}") from None
-    if path.stat().st_size < end + 2 * _BLOCK:  # an archive ends with two empty blocks
+        if np.lib.format.read_magic(buffer) != (1, 0):
+            raise ValueError
+        shape, fortran, found = np.lib.format.read_array_header_1_0(buffer)
+    except Exception:  # numpy's reader of headers raises what its parsers raise
+        raise ValueError("it is not a .npy file of fdsl-gen") from None
+    start = buffer.tell()
+    if shape != (count,) or found != dtype or len(content) != start + count * dtype.itemsize:
+        raise ValueError("it does not fit the manifest")
+    index = np.frombuffer(content, dtype, count, start)
+    names = list(dtype.names or ())[1:]
+    end = np.zeros(count, np.int64)
+    for offset_name, size_name in zip(names[::2], names[1::2], strict=True):
+        offset, size = index[offset_name], index[size_name]
+        low = (offset < end + _BLOCK) | (offset > tar_bytes)
+        if np.any(low | (size < 0) | (size > tar_bytes - offset)):
+            raise ValueError("it points outside the shard")
+        end = offset + size
+    return index
+
+
+def _entries(path: Path) -> Iterator[tuple[BinaryIO, str, str, int, int]]:
+    """File, key, ending, offset and size of each member of a shard.
+
+    A header must be the one that :func:`tar_parts` writes for its name and size, to the byte: links,
+    devices and the extensions of other tools have no place in a shard.
+
+    Raises:
+        ValueError: if the tar is damaged, cut anywhere, or holds something else.
+    """
+    seen: set[str] = set()
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path.name} is not a regular file")
+        with path.open("rb") as file:
+            length = os.fstat(file.fileno()).st_size
+            at = 0
+            while (block := file.read(_BLOCK)) != bytes(_BLOCK):
+                if len(block) < _BLOCK:
+                    raise ValueError(f"{path.name} is cut short")
+                name, size = _header_of(block, path.name)
+                if name in seen:
+                    raise ValueError(f"{path.name} holds {name} twice")
+                seen.add(name)
+                key, ending = member_name(name)
+                at += _BLOCK
+                if size > length - at:
+                    raise ValueError(f"{path.name} is cut short in {name}")
+                yield file, key, ending, at, size
+                at += size + -size % _BLOCK
+                file.seek(at)
+            file.seek(at)
+            rest = file.read(2 * _RECORD)
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
+    if len(rest) < 2 * _BLOCK:  # an archive ends with two empty blocks
         raise ValueError(f"{path.name} is cut short")
+    if rest.strip(b"\0") or at + len(rest) != length:
+        raise ValueError(f"{path.name} goes on after its end")
+
+
+def _header_of(block: bytes, shard: str) -> tuple[str, int]:
+    """Name and size of a member; ValueError if its header is not one of ours."""
+    try:
+        name = block[:100].rstrip(b"\0").decode("ascii")
+        size = int(block[124:135], 8)
+        if _header(name, size) == block:
+            return name, size
+    except ValueError:
+        pass
+    raise ValueError(f"{shard} is not a readable tar file of fdsl-gen")
 
 
 def read_samples(path: Path) -> Iterator[Encoded]:
     """The samples of a tar file, in order.
 
     Raises:
-        ValueError: if the tar is damaged or cut short.
+        ValueError: if the tar is damaged, cut short, or holds something else.
     """
-    key = ""
+    current = ""
     members: list[tuple[str, bytes]] = []
-    for tar, info in _entries(path):
-        name, _, ending = info.name.partition(".")
-        try:
-            file = tar.extractfile(info)
-            content = file.read() if file else b""
-        except tarfile.TarError:
-            raise ValueError(f"{path.name} is cut short in {info.name}") from None
-        if members and name != key:
-            yield Encoded(key, tuple(members))
+    for file, key, ending, _, size in _entries(path):
+        if members and key != current:
+            yield Encoded(current, tuple(members))
             members = []
-        key = name
-        members.append((ending, content))
+        current = key
+        members.append((ending, file.read(size)))
     if members:
-        yield Encoded(key, tuple(members))
+        yield Encoded(current, tuple(members))
 
 
 def scan_index(path: Path, members: Iterable[str]) -> NDArray[np.void]:
@@ -125,9 +202,8 @@ def scan_index(path: Path, members: Iterable[str]) -> NDArray[np.void]:
     """
     wanted = list(members)
     flat: list[tuple[str, str, int, int]] = []
-    for _, info in _entries(path):
-        key, _, ending = info.name.partition(".")
-        flat.append((key, ending, info.offset_data, info.size))
+    for _, key, ending, offset, size in _entries(path):
+        flat.append((key, ending, offset, size))
     rows = []
     for first in range(0, len(flat), len(wanted)):
         group = flat[first : first + len(wanted)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.dataset.reader import check_shard_file, decode_label
 from fdsl_gen.storage import local
 
 
@@ -23,23 +24,28 @@ def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> in
         Number of images in the tree.
     """
     manifest = read_manifest(path)
+    if manifest.task != "single":
+        raise UsageError(f"{path} is a {manifest.task} dataset: it has no folder for each label")
     note = out / ".fdsl-export"
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a folder")
     if (
         out.exists()
         and any(out.iterdir())
-        and (not note.exists() or note.read_text() != manifest.recipe_digest)
+        and (not note.exists() or note.read_bytes() != manifest.recipe_digest.encode())
     ):
         raise UsageError(f"{out} is not empty; give another folder")
     local.write(note, manifest.recipe_digest.encode())
     count = 0
     for split, entry in manifest.splits.items():
         for shard in entry.shards:
+            check_shard_file(path, shard)
             try:
                 for sample in tar.read_samples(path / shard.file):
                     members = dict(sample.members)
-                    target = out / split / f"{int(members['cls']):05d}" / f"{sample.key}.png"
+                    target = (
+                        out / split / f"{decode_label(members['cls']):05d}" / f"{sample.key}.png"
+                    )
                     if not target.exists():
                         target.parent.mkdir(parents=True, exist_ok=True)
                         partial = target.with_suffix(".part")

@@ -27,6 +27,7 @@ import fdsl_gen
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import ShardsFailed, UsageError
+from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
 from fdsl_gen.recipe.categories import SHARED
@@ -151,11 +152,13 @@ class Folder:
         """What the marker of a shard says; None if there is none or its file is gone or cut."""
         path = self.marker(shard)
         try:
-            entry = read_marker(path.read_bytes(), str(path))
-        except FileNotFoundError:
+            entry = read_marker(read_bounded(path), str(path))
+        except (FileNotFoundError, UsageError):
             return None
         tar = self.tar(shard)
-        return entry if tar.exists() and tar.stat().st_size == entry.bytes else None
+        if entry is None or entry.file != tar.name or entry.samples != shard.num_samples:
+            return None  # it says nothing of this shard
+        return entry if tar.is_file() and tar.stat().st_size == entry.bytes else None
 
     def entries(self) -> dict[Shard, ShardEntry | None]:
         """What the marker of every shard says, in order; see :meth:`entry`."""
@@ -175,16 +178,12 @@ class Folder:
         return sum(local.sweep(folder, names) for folder in places)
 
 
-def read_marker(data: bytes, where: str) -> ShardEntry:
-    """The content of a marker.
-
-    Raises:
-        UsageError: if it is damaged.
-    """
+def read_marker(data: bytes, where: str) -> ShardEntry | None:
+    """The content of a marker; None if it is damaged, and so says nothing of its shard."""
     try:
-        return settings.from_dict(ShardEntry, json.loads(data)["shard"], where)
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{where} is damaged; delete it, and the shard is checked anew") from None
+        return settings.from_dict(ShardEntry, parse_json(data, where)["shard"], where)
+    except (UsageError, KeyError, TypeError):
+        return None
 
 
 def _owner_path(path: Path) -> Path:
@@ -193,7 +192,7 @@ def _owner_path(path: Path) -> Path:
 
 def _owner_data(path: Path) -> dict[str, Any] | None:
     try:
-        return read_owner(_owner_path(path).read_bytes(), str(_owner_path(path)))
+        return read_owner(read_bounded(_owner_path(path)), str(_owner_path(path)))
     except FileNotFoundError:
         return None
 

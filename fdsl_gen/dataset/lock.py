@@ -6,6 +6,7 @@ from typing import Any
 
 from fdsl_gen.archive.manifest import META, Manifest
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.recipe.recipe import Recipe
 
 OWNER = "recipe.json"  # in __meta__
@@ -33,12 +34,17 @@ def read_owner(data: bytes, where: str) -> dict[str, Any]:
         UsageError: if it is damaged.
     """
     try:
-        owner: dict[str, Any] = json.loads(data)
-        if isinstance(owner["recipe"], dict) and isinstance(owner["recipe_digest"], str):
-            return owner
-    except (ValueError, KeyError, TypeError):
+        owner: Any = parse_json(data, where)
+        texts = [owner["identity"], owner["recipe_digest"]]
+        if isinstance(owner["recipe"], dict) and all(isinstance(text, str) for text in texts):
+            found: dict[str, Any] = owner
+            return found
+    except (UsageError, KeyError, TypeError):
         pass
-    raise UsageError(f"{where} is damaged")
+    raise UsageError(
+        f"{where} is damaged; if the dataset is complete, fdsl-gen finalize --repair restores it"
+        " from manifest.json"
+    )
 
 
 def refuse_foreign(where: str, names: Iterable[str]) -> None:

@@ -1,6 +1,5 @@
 """Reading a finished dataset: any sample by its key."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen import store
 from fdsl_gen.archive import png, tar
 from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.core.json_text import parse_json, read_bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,43 @@ def decode_sample(key: str, members: Mapping[str, bytes], channels: int) -> Samp
     if "mask.png" in members:
         return Sample(key, image, (), png.decode(members["mask.png"]))
     if "cls" in members:
-        return Sample(key, image, (int(members["cls"]),))
-    labels = json.loads(members.get("json", b"{}")).get("labels", ())
-    return Sample(key, image, tuple(labels))
+        return Sample(key, image, (decode_label(members["cls"]),))
+    return Sample(key, image, labels_from(members.get("json", b"")))
+
+
+def decode_label(content: bytes) -> int:
+    """The label in the ``.cls`` of a sample; ValueError if it is not one."""
+    if not content.isdigit() or len(content) > 18:
+        raise ValueError(f"the label {content[:40]!r} is not an integer from 0 on")
+    return int(content)
+
+
+def labels_from(content: bytes) -> tuple[int, ...]:
+    """The labels in the ``.json`` of a sample with several.
+
+    Raises:
+        ValueError: if it has no list of labels.
+    """
+    found = parse_json(content, "its .json", max_bytes=1 << 20)
+    labels = found.get("labels") if isinstance(found, dict) else None
+    if not isinstance(labels, list) or not labels:
+        raise ValueError("its .json has no list of labels")
+    if not all(type(label) is int and 0 <= label < 1 << 63 for label in labels):
+        raise ValueError("its .json has no list of labels")
+    return tuple(labels)
+
+
+def check_shard_file(folder: Path, shard: ShardEntry) -> None:
+    """Compare a shard with the manifest.
+
+    Raises:
+        Mismatch: if it is missing, or its size or sha256 differ.
+    """
+    path = folder / shard.file
+    if not path.is_file():
+        raise Mismatch(f"{shard.file} is missing")
+    if path.stat().st_size != shard.bytes or store.file_sha256(path) != shard.sha256:
+        raise Mismatch(f"{path} is damaged: its size or sha256 is not that of the manifest")
 
 
 def load_index(folder: Path, shard: ShardEntry, members: tuple[str, ...]) -> NDArray[np.void]:
@@ -71,18 +106,27 @@ def load_index(folder: Path, shard: ShardEntry, members: tuple[str, ...]) -> NDA
         Mismatch: if the shard is missing, has another size than the manifest says, or is damaged.
     """
     tar_path = folder / shard.file
-    if not tar_path.exists():
+    if not tar_path.is_file():
         raise Mismatch(f"{shard.file} is missing")
     size = tar_path.stat().st_size
     if size != shard.bytes:
         raise Mismatch(f"{shard.file} has {size:,} bytes instead of {shard.bytes:,}")
+    path = folder / META / "index" / f"{tar_path.stem}.npy"
     try:
-        path = folder / META / "index" / f"{tar_path.stem}.npy"
-        index = np.load(path) if path.exists() else tar.scan_index(tar_path, members)
+        content = read_bounded(path, tar.index_limit(members, shard.samples))
+        return tar.index_from(content, members, shard.samples, size)
+    except FileNotFoundError:
+        pass
     except (OSError, ValueError) as error:
-        raise Mismatch(f"the index of {shard.file} cannot be read: {error}") from None
-    if len(index) != shard.samples or index.dtype != tar.index_dtype(members):
-        raise Mismatch(f"the index of {shard.file} does not fit the manifest")
+        raise Mismatch(
+            f"the index of {shard.file} is damaged ({error}); delete it, it is optional: {path}"
+        ) from None
+    try:
+        index = tar.scan_index(tar_path, members)
+    except ValueError as error:
+        raise Mismatch(str(error)) from None
+    if len(index) != shard.samples:
+        raise Mismatch(f"{shard.file} holds {len(index)} samples instead of {shard.samples}")
     return index
 
 

@@ -119,7 +119,7 @@ class RemoteFolder(Folder):
             entry = read_marker(self.bucket.read(name), f"{self.where}/{name}")
         except ObjectMissing:
             return None
-        return entry if entry.bytes == size else None
+        return entry if entry is not None and entry.bytes == size else None
 
     def entries(self) -> dict[Shard, ShardEntry | None]:
         shards = shards_of(self.recipe)

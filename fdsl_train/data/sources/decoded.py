@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive import content_digest
 from fdsl_gen.archive.manifest import ImageEntry
+from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.core.user_dirs import NotPrivate, temporary_folder
 from fdsl_train.data.sources.base import Sample, Source
@@ -23,9 +25,19 @@ _AHEAD = 8  # shards to fetch ahead, where they are in object storage
 
 
 class Decodable(Source, Protocol):
-    """A source whose images all have one shape."""
+    """A source whose images all have one shape.
+
+    Attributes:
+        image: that shape.
+        content_digests: what each shard must hold (``fdsl_gen.archive.content_digest``).
+    """
 
     image: ImageEntry
+    content_digests: tuple[str, ...]
+
+    def key(self, shard: int, row: int) -> str:
+        """The name of a sample."""
+        ...
 
 
 class Decoded:
@@ -73,9 +85,10 @@ def decode_once(source: Decodable) -> Decoded | None:
 
     Raises:
         UsageError: if a sample cannot be used.
+        Mismatch: if a shard holds other images or labels than the manifest says.
     """
     try:
-        base = temporary_folder("decoded")
+        base = temporary_folder("decoded-checked")
         final = base / source.digest
         with locked(base / f"{source.digest}.lock"):
             if not final.is_dir():
@@ -99,11 +112,20 @@ def _decode(source: Decodable, final: Path) -> None:
         number = 0
         for shard, size in enumerate(source.shard_sizes):
             source.prefetch(range(shard + 1, min(shard + _AHEAD, len(source.shard_sizes))))
+            total = 0
             for row in range(size):
                 sample = source.take(shard, row)
+                own = sample.label if isinstance(sample.label, tuple) else (sample.label,)
                 pixels[number] = sample.image
-                labels.append(sample.label if isinstance(sample.label, tuple) else (sample.label,))
+                total += content_digest.sample_digest(source.key(shard, row), own, pixels[number])
+                labels.append(own)
                 number += 1
+            # The copy is named by what it must hold, and other runs will trust the name.
+            if content_digest.as_text(total) != source.content_digests[shard]:
+                raise Mismatch(
+                    f"{source.name}: shard {shard} of its split does not hold the images and labels"
+                    " that its manifest says; fdsl-gen verify tells more"
+                )
         pixels.flush()
         table = np.full((count, max(map(len, labels))), -1, np.int32)
         for number, own in enumerate(labels):

@@ -4,7 +4,6 @@ Everything that can be checked without reading the shards is checked when a spli
 can only be seen inside them (a damaged image, an impossible label) is an error of the sample.
 """
 
-import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,9 +16,11 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
 from fdsl_gen.archive.manifest import META, Manifest, SplitEntry, read_manifest
-from fdsl_gen.archive.tar import index_dtype, scan_index
+from fdsl_gen.archive.tar import index_from, index_limit, scan_index
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.json_text import read_bounded
+from fdsl_gen.dataset.reader import labels_from
 from fdsl_train.data.locate.folder import FolderShelf, Shelf
 from fdsl_train.data.sources.base import Label, Sample
 from fdsl_train.data.sources.decoded import Decoded
@@ -70,20 +71,24 @@ class _OpenShard:
         stored = path.parent / META / "index" / f"{path.stem}.npy"
         try:
             if stored.exists():
-                self.index = np.load(stored, allow_pickle=False)
+                content = read_bounded(stored, index_limit(members, num_samples))
+                self.index = index_from(content, members, num_samples, path.stat().st_size)
             else:
                 self.index = scan_index(path, members)
             self._file = os.open(path, os.O_RDONLY)
         except (OSError, ValueError) as error:
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"cannot read {path} or its index {stored}: {error}") from None
-        if self.index.dtype != index_dtype(members) or len(self.index) != num_samples:
+            if stored.exists():
+                raise UsageError(
+                    f"the index {stored} does not fit the manifest; delete it, it is optional:"
+                    f" {error}"
+                ) from None
+            raise UsageError(f"cannot read {path}: {error}") from None
+        if len(self.index) != num_samples:
             os.close(self._file)
             raise UsageError(
-                f"the index {stored} does not fit the manifest; delete it, it is optional"
-                if stored.exists()
-                else f"{path} holds {len(self.index)} samples, the manifest says {num_samples}"
+                f"{path} holds {len(self.index)} samples, the manifest says {num_samples}"
             )
 
     def read(self, row: int, member: str) -> bytes:
@@ -134,6 +139,7 @@ class ShardSource:
             }
         )
         self.image = manifest.image
+        self.content_digests = tuple(shard.content_digest for shard in entry.shards)
         self._shelf = shelf
         self._members = manifest.members
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
@@ -167,6 +173,10 @@ class ShardSource:
             pixels = pixels[:, :, 0]
         return Sample(pixels, label)
 
+    def key(self, shard: int, row: int) -> str:
+        """The name of sample ``row`` of shard ``shard``."""
+        return self._shard(shard).key(row)
+
     def prefetch(self, shards: Sequence[int]) -> None:
         """See ``Source``."""
         if self._decoded is None:
@@ -194,18 +204,16 @@ class ShardSource:
         if self.labels == "multi":
             return self._labels(opened.read(row, "json"), where)
         text = opened.read(row, "cls")
-        if not text.isdigit():
+        if not text.isdigit() or len(text) > 18:
             raise UsageError(f"{where}: the label {text!r} is not an integer from 0 on")
         self._check_label(int(text), where)
         return int(text)
 
     def _labels(self, text: bytes, where: str) -> tuple[int, ...]:
         try:
-            labels = tuple(json.loads(text)["labels"])
-        except (ValueError, LookupError, TypeError):
-            labels = ()
-        if not labels or not all(type(label) is int for label in labels):
-            raise UsageError(f"{where}: its .json has no list of labels")
+            labels = labels_from(text)
+        except ValueError as error:
+            raise UsageError(f"{where}: {error}") from None
         for label in labels:
             self._check_label(label, where)
         return labels

@@ -57,7 +57,7 @@ def test_a_manifest_is_not_believed(folder, name):
     data = json.loads(path.read_bytes())
     MANIFESTS[name](data)
     path.write_text(json.dumps(data))
-    with pytest.raises(UsageError, match="manifest.json"):
+    with pytest.raises(UsageError, match=r"manifest\.json"):
         read_manifest(folder)
 
 
@@ -149,9 +149,9 @@ TARS = {
 def test_a_tar_is_not_believed(tmp_path, name):
     path = tmp_path / "x-train-000000.tar"
     path.write_bytes(written(TARS[name]))
-    with pytest.raises(ValueError, match="member of a shard|tar file of fdsl|twice"):
+    with pytest.raises(ValueError, match=r"member of a shard|tar file of fdsl|twice"):
         list(tar.read_samples(path))
-    with pytest.raises(ValueError, match="member of a shard|tar file of fdsl|twice"):
+    with pytest.raises(ValueError, match=r"member of a shard|tar file of fdsl|twice"):
         tar.scan_index(path, ["png"])
 
 

@@ -106,7 +106,7 @@ def index_from(
     try:
         if np.lib.format.read_magic(buffer) != (1, 0):
             raise ValueError
-        shape, fortran, found = np.lib.format.read_array_header_1_0(buffer)
+        shape, _, found = np.lib.format.read_array_header_1_0(buffer)
     except Exception:  # numpy's reader of headers raises what its parsers raise
         raise ValueError("it is not a .npy file of fdsl-gen") from None
     start = buffer.tell()
@@ -127,8 +127,8 @@ def index_from(
 def _entries(path: Path) -> Iterator[tuple[BinaryIO, str, str, int, int]]:
     """File, key, ending, offset and size of each member of a shard.
 
-    A header must be the one that :func:`tar_parts` writes for its name and size, to the byte: links,
-    devices and the extensions of other tools have no place in a shard.
+    A header must be the one that :func:`tar_parts` writes for its name and size, to the byte:
+    links, devices and the extensions of other tools have no place in a shard.
 
     Raises:
         ValueError: if the tar is damaged, cut anywhere, or holds something else.

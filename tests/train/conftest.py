@@ -98,6 +98,12 @@ def encoded(label: int, instance: int) -> tar.Encoded:
     return tar.Encoded(f"{label:05d}_{instance:05d}", members)
 
 
+def _labels(sample: tar.Encoded) -> tuple[int, ...]:
+    """The labels of a sample, none where a test has spoiled them."""
+    text = dict(sample.members).get("cls", b"")
+    return (int(text),) if text.isdigit() else ()
+
+
 def build_dataset(
     folder: Path,
     *,
@@ -128,7 +134,7 @@ def build_dataset(
             write(folder / META / "index" / f"{stem}.npy", tar.index_bytes(index))
             digest = sum(
                 content_digest.sample_digest(
-                    x.key, x.members[1][1], pattern(*map(int, x.key.split("_")))
+                    x.key, _labels(x), pattern(*map(int, x.key.split("_")))
                 )
                 for x in samples
             )
@@ -147,7 +153,9 @@ def build_dataset(
         recipe={"name": "patterns"} | ({"train_recipe": train_recipe} if train_recipe else {}),
         identity="0" * 64,
         recipe_digest="0" * 64,
-        content_digest="0" * 32,
+        content_digest=content_digest.as_text(
+            sum(int(e.content_digest, 16) for split in splits.values() for e in split.shards)
+        ),
         task="single",
         num_classes=num_classes,
         image=ImageEntry(height=SIDE, width=SIDE, channels=1, levels=None),

@@ -61,7 +61,7 @@ def test_samples_are_those_of_the_shards(dataset: Path, own: Path) -> None:
             ours, stored = source.take(shard, row), plain.take(shard, row)
             assert np.array_equal(ours.image, stored.image)
             assert ours.label == stored.label
-    names = [path.name for path in (own / f"fdsl-{os.getuid()}" / "decoded").iterdir()]
+    names = [path.name for path in (own / f"fdsl-{os.getuid()}" / "decoded-checked").iterdir()]
     assert sorted(names) == sorted([source.digest, f"{source.digest}.lock"])
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fdsl_gen import store
 from fdsl_gen.archive import png, tar
+from fdsl_gen.archive.labels import decode_label, labels_from
 from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.core.json_text import parse_json, read_bounded
+from fdsl_gen.core.json_text import read_bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +61,6 @@ def decode_sample(key: str, members: Mapping[str, bytes], channels: int) -> Samp
     if "cls" in members:
         return Sample(key, image, (decode_label(members["cls"]),))
     return Sample(key, image, labels_from(members.get("json", b"")))
-
-
-def decode_label(content: bytes) -> int:
-    """The label in the ``.cls`` of a sample; ValueError if it is not one."""
-    if not content.isdigit() or len(content) > 18:
-        raise ValueError(f"the label {content[:40]!r} is not an integer from 0 on")
-    return int(content)
-
-
-def labels_from(content: bytes) -> tuple[int, ...]:
-    """The labels in the ``.json`` of a sample with several.
-
-    Raises:
-        ValueError: if it has no list of labels.
-    """
-    found = parse_json(content, "its .json", max_bytes=1 << 20)
-    labels = found.get("labels") if isinstance(found, dict) else None
-    if not isinstance(labels, list) or not labels:
-        raise ValueError("its .json has no list of labels")
-    if not all(type(label) is int and 0 <= label < 1 << 63 for label in labels):
-        raise ValueError("its .json has no list of labels")
-    return tuple(labels)
 
 
 def check_shard_file(folder: Path, shard: ShardEntry) -> None:

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
+from fdsl_gen.archive.labels import labels_from
 from fdsl_gen.archive.manifest import META, Manifest, SplitEntry, read_manifest
 from fdsl_gen.archive.tar import index_from, index_limit, scan_index
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import read_bounded
-from fdsl_gen.dataset.reader import labels_from
 from fdsl_train.data.locate.folder import FolderShelf, Shelf
 from fdsl_train.data.sources.base import Label, Sample
 from fdsl_train.data.sources.decoded import Decoded

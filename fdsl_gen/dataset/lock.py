@@ -41,10 +41,7 @@ def read_owner(data: bytes, where: str) -> dict[str, Any]:
             return found
     except (UsageError, KeyError, TypeError):
         pass
-    raise UsageError(
-        f"{where} is damaged; if the dataset is complete, fdsl-gen finalize --repair restores it"
-        " from manifest.json"
-    )
+    raise UsageError(f"{where} is damaged")
 
 
 def refuse_foreign(where: str, names: Iterable[str]) -> None:

@@ -179,7 +179,8 @@ def test_a_recipe_for_a_gpu_names_the_one_for_the_cpu(dataset: Path, tmp_path: P
 
 def test_other_kinds_of_labels(folder: Path, tmp_path: Path) -> None:
     manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"single"', '"segmentation"'))
+    text = manifest.read_text().replace('"single"', '"segmentation"')
+    manifest.write_text(text.replace('"cls"', '"mask.png"'))
     result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
     assert_refused(result, "is a segmentation dataset; training reads sets whose images")
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.archive import png, tar
+from fdsl_gen.archive import content_digest, png, tar
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.folder import open_folder
@@ -337,6 +337,9 @@ def test_verify_finds_a_wrong_index_and_a_shard_that_the_manifest_leaves_out(
     manifest = json.loads((lacking / "manifest.json").read_text())
     gone = manifest["splits"]["train"]["shards"].pop(3)
     manifest["splits"]["train"]["num_samples"] -= gone["samples"]
+    left = int(manifest["content_digest"], 16) - int(gone["content_digest"], 16)
+    manifest["content_digest"] = content_digest.as_text(left)
+    manifest["num_classes"] = manifest["splits"]["train"]["num_samples"]
     (lacking / "manifest.json").write_text(json.dumps(manifest))
     problems = verify.check_files(lacking, lambda entry: None)
     assert problems == ["fractal-1-train-000003.tar is not in the manifest"]
@@ -367,8 +370,8 @@ BAD_COMMANDS = [
     (["fractl-1", "--out=x"], "no command or recipe named 'fractl-1'; did you mean 'fractal-1'?"),
     (["fractal-1", "--out=x", "--dleta=1"], "--delta"),
     (["fractal-1", "--out=x", "--delta=-1"], "fractal-1.variant.delta: must be at least 0, not -1"),
-    (["fractal-1", "--out=x", "--delta=nan"], "must be a number, not 'nan'"),
-    (["fractal-1", "--out=x", "--delta=.nan"], "delta: must be finite, not nan"),
+    (["fractal-1", "--out=x", "--delta=nan"], "delta: must be finite, not nan"),
+    (["fractal-1", "--out=x", "--delta=.nan"], "delta: must be a number, not '.nan'"),
     (["fractal-1", "--out=x", "--num-categories=0"], "must be at least 1, not 0"),
     (["fractal-1", "--out=x", "--num-categories=1e30"], "must be at most"),
     (["fractal-1", "--out=x", "--num-categories=many"], "must be an integer, not 'many'"),
@@ -380,7 +383,7 @@ BAD_COMMANDS = [
     (["fractal-1", "--out=x", "--sigma-factor=6.5"], "between 0 and 6"),
     (["fractal-1", "--out=FILE"], "is a file, not a folder"),
     (["fractal-1", "--out=/proc/nowhere"], "cannot write into /proc/nowhere"),
-    (["fractal-1", "--out=x", "--num-points=10", "--image-size=64"], "none of 1,000 bases"),
+    (["fractal-1", "--out=x", "--num-points=10", "--image-size=64"], "at most 90 of 4,096"),
     (["run", "nowhere.yaml", "--out=x"], "cannot read nowhere.yaml: No such file or directory"),
     (["run"], "Missing argument 'RECIPE'"),
     (["show", "nothing"], "no recipe named 'nothing'"),

@@ -53,7 +53,7 @@ def write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]
             os.fsync(file.fileno())
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)  # a full disk is told without any name
         raise
     return temporary, hashed.hexdigest(), size

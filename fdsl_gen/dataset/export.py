@@ -8,7 +8,6 @@ from fdsl_gen.archive.labels import decode_label
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.reader import check_shard_file
-from fdsl_gen.dataset.reader import check_shard_file, decode_label
 from fdsl_gen.storage import local
 
 

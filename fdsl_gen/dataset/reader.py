@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen import store
 from fdsl_gen.archive import png, tar
 from fdsl_gen.archive.labels import decode_label, labels_from
 from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import read_bounded
+from fdsl_gen.storage import local
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def check_shard_file(folder: Path, shard: ShardEntry) -> None:
     path = folder / shard.file
     if not path.is_file():
         raise Mismatch(f"{shard.file} is missing")
-    if path.stat().st_size != shard.bytes or store.file_sha256(path) != shard.sha256:
+    if path.stat().st_size != shard.bytes or local.file_sha256(path) != shard.sha256:
         raise Mismatch(f"{path} is damaged: its size or sha256 is not that of the manifest")
 
 

@@ -78,8 +78,8 @@ def rescale(values: list[float], side: int) -> list[int]:
     return pixels
 
 
-def hue_colour(t: int) -> tuple[int, int, int]:
-    """Stored colour of point t in FractalDB's colour mode, red and blue exchanged as released."""
+def hue_color(t: int) -> tuple[int, int, int]:
+    """Stored color of point t in FractalDB's color mode, red and blue exchanged as released."""
     h = (t % 128) / 128
     k = math.floor(6 * h)
     f = 6 * h - k
@@ -97,7 +97,7 @@ def draw_fractal(maps, probabilities, uniforms, side, mode, masks=None, color=Fa
         columns = rescale([x for x, _ in points], side)
         rows = rescale([y for _, y in points], side)
         for t, (column, row) in enumerate(zip(columns, rows, strict=True)):
-            value = hue_colour(t) if color else (127, 127, 127)
+            value = hue_color(t) if color else (127, 127, 127)
             if mode == "point":
                 image[row, column] = value
                 continue

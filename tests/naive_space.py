@@ -37,7 +37,7 @@ def model(maps, chances, key: Key, count: int) -> list[list[float]]:
     return points
 
 
-def normalised(points) -> list[list[float]]:
+def normalized(points) -> list[list[float]]:
     values = [v for point in points for v in point]
     low, high = min(values), max(values)
     scaled = [[(v - low) / (high - low) * 2.0 - 1.0 for v in point] for point in points]

@@ -62,7 +62,7 @@ def test_images_equal_the_twin(name):
                 row["abcdefghijkl".index(letter)] *= factor
             chances = naive.probabilities(found.affine.tolist())
             key = Key(recipe.seed, "trajectory", (c, i % used))
-            points = naive.normalised(naive.model(maps, chances, key, POINTS))
+            points = naive.normalized(naive.model(maps, chances, key, POINTS))
             position = [drawn.parameters[f"camera_{axis}"] for axis in "xyz"]
             image, near = naive.picture(points, position, SIDE)
             ties += near
@@ -87,7 +87,7 @@ def test_categories_are_the_first_that_qualify():
             key = Key(0, "candidate sequence", (c, number))
             with np.errstate(all="ignore"):
                 points = naive.model(maps, naive.probabilities(maps), key, 2000)
-                spread = np.var(naive.normalised(points), axis=0)
+                spread = np.var(naive.normalized(points), axis=0)
             last = number == found.num_candidates - 1
             if last:
                 assert np.array_equal(found.affine, maps)

@@ -324,7 +324,7 @@ def test_probabilities_of_a_file_belong_to_the_identity(tmp_path):
 
 
 def test_a_shard_draws_every_redraw_once(tmp_path, monkeypatch):
-    """Neighbours in a shard are shuffled; they must be drawn in an order that shares the work."""
+    """Neighbors in a shard are shuffled; they must be drawn in an order that shares the work."""
     from fdsl_gen import generate
     from fdsl_gen.variants.fractaldb import FractalDb
 

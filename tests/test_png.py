@@ -15,8 +15,8 @@ from PIL import Image
 
 from fdsl_gen.archive import png
 
-grey = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
-colour = arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)))
+gray = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
+color = arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)))
 
 
 def by_pillow(data: bytes, mode: str) -> np.ndarray:
@@ -25,14 +25,14 @@ def by_pillow(data: bytes, mode: str) -> np.ndarray:
         return np.asarray(image.convert(mode))
 
 
-@given(grey)
+@given(gray)
 def test_gray8(image):
     data = png.encode(image, "gray8")
     assert np.array_equal(by_pillow(data, "L"), image)
     assert np.array_equal(png.decode(data), image)
 
 
-@given(colour)
+@given(color)
 def test_rgb8(image):
     data = png.encode(image, "rgb8")
     assert np.array_equal(by_pillow(data, "RGB"), image)
@@ -65,13 +65,13 @@ def test_the_bytes_of_a_file():
     assert png.encode(two, "compact", 127) == by_hand(size + b"\1\3\0\0\0", bits, levels)
 
 
-@given(grey)
-def test_rgb8_of_a_grey_image(image):
+@given(gray)
+def test_rgb8_of_a_gray_image(image):
     data = png.encode(image, "rgb8")
     assert np.array_equal(by_pillow(data, "RGB"), np.repeat(image[:, :, None], 3, axis=2))
 
 
-@given(grey, st.integers(1, 255))
+@given(gray, st.integers(1, 255))
 def test_compact(image, white):
     two = (image > 100) * np.uint8(white)
     data = png.encode(two, "compact", white)
@@ -80,7 +80,7 @@ def test_compact(image, white):
     assert np.array_equal(png.decode(data), two)
 
 
-@given(grey)
+@given(gray)
 def test_files_of_others_are_decoded_too(image):
     for mode, options in (("L", {}), ("L", {"compress_level": 9}), ("1", {})):
         buffer = io.BytesIO()
@@ -93,7 +93,7 @@ def test_what_an_encoding_cannot_hold_is_refused():
     with pytest.raises(ValueError, match="levels 0 and 127"):
         png.encode(np.arange(9, dtype=np.uint8).reshape(3, 3), "compact", 127)
     for encoding in ("gray8", "compact"):
-        with pytest.raises(ValueError, match="grey images"):
+        with pytest.raises(ValueError, match="gray images"):
             png.encode(np.zeros((3, 3, 3), np.uint8), encoding)
 
 
@@ -118,8 +118,8 @@ def file_of(*chunks: tuple[bytes, bytes]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(png._chunk(*chunk) for chunk in chunks) + png._IEND
 
 
-def header(width: int, height: int, depth: int = 8, colour_type: int = 0) -> tuple[bytes, bytes]:
-    return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+def header(width: int, height: int, depth: int = 8, color_type: int = 0) -> tuple[bytes, bytes]:
+    return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
 
 
 def zeros(count: int) -> tuple[bytes, bytes]:

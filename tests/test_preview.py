@@ -113,7 +113,7 @@ def test_blank_is_what_has_one_value():
 
 LINES = {"num_categories": 4, "num_instances": 2, "image_size": 32}
 DOTS = {"num_categories": 4, "num_instances": 3, "image_size": 32, "num_vertices_max": 9}
-FAR = {"centre_spread": 0, "radius_min": 9000, "radius_max": 9000, "num_contours_max": 2}
+FAR = {"center_spread": 0, "radius_min": 9000, "radius_max": 9000, "num_contours_max": 2}
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,8 @@ def test_images_are_as_announced_and_do_not_depend_on_their_order(recipes):
             continue
         spec = made.variant.image
         for one in drawn:
-            colours = (3,) if spec.channels == 3 else ()
-            assert one.image.shape == (spec.height, spec.width, *colours)
+            colors = (3,) if spec.channels == 3 else ()
+            assert one.image.shape == (spec.height, spec.width, *colors)
             assert one.image.dtype == np.uint8
             assert one.image.flags.c_contiguous
             assert spec.levels is None or set(np.unique(one.image)) <= set(spec.levels)

@@ -1,4 +1,4 @@
-"""Other people's readers open the folder unchanged and see every label and the true grey values."""
+"""Other people's readers open the folder unchanged and see every label and the true gray values."""
 
 import io
 import tarfile

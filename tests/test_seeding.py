@@ -100,6 +100,6 @@ def test_words_have_even_bits_and_no_serial_correlation():
     assert abs(np.corrcoef(unit[:-1], unit[1:])[0, 1]) < 5 / np.sqrt(200_000)
 
 
-def test_streams_of_neighbouring_keys_do_not_overlap():
+def test_streams_of_neighboring_keys_do_not_overlap():
     seen = np.concatenate([words(Key(0, "k", (k,)).words, 5000) for k in range(100)])
     assert len(np.unique(seen)) == len(seen)

@@ -47,8 +47,8 @@ class ImageEntry:
 
     height: int = setting(doc="pixels", low=1, high=65535)
     width: int = setting(doc="pixels", low=1, high=65535)
-    channels: int = setting(doc="1 (grey) or 3 (RGB)", low=1, high=3)
-    levels: tuple[int, ...] | None = setting(doc="the grey levels that occur; null: any")
+    channels: int = setting(doc="1 (gray) or 3 (RGB)", low=1, high=3)
+    levels: tuple[int, ...] | None = setting(doc="the gray levels that occur; null: any")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Array -> PNG bytes by ISA-L deflate, and the fast way back for files written here.
 
-Three encodings, named in recipes: ``gray8`` (8-bit grey), ``rgb8`` (8-bit RGB) and ``compact``
+Three encodings, named in recipes: ``gray8`` (8-bit gray), ``rgb8`` (8-bit RGB) and ``compact``
 (1-bit palette, for images of two levels). All rows use filter 0. The files are ordinary PNG
 (W3C Portable Network Graphics Specification, second edition); Pillow, OpenCV and libpng read them.
 """
@@ -19,7 +19,7 @@ from fdsl_gen.core.image_files import MAX_PIXELS, decode_image
 Encoding = Literal["gray8", "rgb8", "compact"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _RGB, _PALETTE = 0, 2, 3  # colour types of the specification, section 11.2.2
+_GRAY, _RGB, _PALETTE = 0, 2, 3  # color types of the specification, section 11.2.2
 _LEVEL = 1  # ISA-L level 2 gives the same bytes, level 3 takes twice the time
 # isal declares it as an instance of Exception; it is a class
 _INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
@@ -32,12 +32,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _assemble(
-    width: int, height: int, depth: int, colour_type: int, rows: NDArray[np.uint8], *extra: bytes
+    width: int, height: int, depth: int, color_type: int, rows: NDArray[np.uint8], *extra: bytes
 ) -> bytes:
     """A file from packed rows, uint8 (height, bytes per row)."""
     filtered = np.zeros((height, rows.shape[1] + 1), np.uint8)  # column 0: filter type 0
     filtered[:, 1:] = rows
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     data = isal_zlib.compress(filtered, _LEVEL)
     return b"".join((_SIGNATURE, _chunk(b"IHDR", header), *extra, _chunk(b"IDAT", data), _IEND))
 
@@ -46,8 +46,8 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, white: int = 255) -> by
     """PNG bytes of an image.
 
     Args:
-        image: uint8 (H, W) grey or (H, W, 3) RGB.
-        encoding: ``gray8`` and ``compact`` take grey only; ``rgb8`` takes both.
+        image: uint8 (H, W) gray or (H, W, 3) RGB.
+        encoding: ``gray8`` and ``compact`` take gray only; ``rgb8`` takes both.
         white: the level other than 0, for ``compact``.
 
     Raises:
@@ -55,12 +55,12 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, white: int = 255) -> by
     """
     height, width = image.shape[:2]
     if encoding == "rgb8":
-        colour = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-        return _assemble(width, height, 8, _RGB, colour.reshape(height, 3 * width))
+        color = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+        return _assemble(width, height, 8, _RGB, color.reshape(height, 3 * width))
     if image.ndim != 2:
-        raise ValueError(f"{encoding} holds grey images, not one of shape {image.shape}")
+        raise ValueError(f"{encoding} holds gray images, not one of shape {image.shape}")
     if encoding == "gray8":
-        return _assemble(width, height, 8, _GREY, image)
+        return _assemble(width, height, 8, _GRAY, image)
     lit = image == white
     if not np.array_equal(lit, image != 0):
         raise ValueError(f"compact holds images of the levels 0 and {white} only")
@@ -105,7 +105,7 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """Pixels of a PNG: uint8 (H, W) where the file is grey or has a grey palette, else (H, W, 3).
+    """Pixels of a PNG: uint8 (H, W) where the file is gray or has a gray palette, else (H, W, 3).
 
     Files of :func:`encode` take the short way (inflate, drop the filter bytes); any other PNG goes
     through Pillow. No more memory is taken than the header says, whatever the data inflate to.
@@ -115,22 +115,22 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """
     chunks = _chunks(data)
     try:
-        width, height, depth, colour_type, *_, interlaced = struct.unpack(
+        width, height, depth, color_type, *_, interlaced = struct.unpack(
             ">IIBBBBB", chunks[b"IHDR"]
         )
     except struct.error:
         raise ValueError("the PNG file has a wrong header") from None
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"the PNG file says that it is {width}x{height} pixels")
-    ours = not interlaced and (depth, colour_type) in ((8, _GREY), (8, _RGB), (1, _PALETTE))
+    ours = not interlaced and (depth, color_type) in ((8, _GRAY), (8, _RGB), (1, _PALETTE))
     if ours:
-        stride = {_GREY: width, _RGB: 3 * width, _PALETTE: (width + 7) // 8}[colour_type]
+        stride = {_GRAY: width, _RGB: 3 * width, _PALETTE: (width + 7) // 8}[color_type]
         flat = _inflate(chunks[b"IDAT"], height * (stride + 1))
         rows = np.frombuffer(flat, np.uint8).reshape(height, stride + 1)
         if not rows[:, 0].any():
-            return _unpack(rows[:, 1:], width, colour_type, chunks.get(b"PLTE", b""))
+            return _unpack(rows[:, 1:], width, color_type, chunks.get(b"PLTE", b""))
     pixels = np.asarray(_without_alpha(decode_image(io.BytesIO(data))))
-    if colour_type == _PALETTE and (pixels == pixels[:, :, :1]).all():
+    if color_type == _PALETTE and (pixels == pixels[:, :, :1]).all():
         return np.ascontiguousarray(pixels[:, :, 0])
     return pixels
 
@@ -149,19 +149,19 @@ def _inflate(data: bytes, size: int) -> bytes:
 
 
 def _unpack(
-    rows: NDArray[np.uint8], width: int, colour_type: int, palette: bytes
+    rows: NDArray[np.uint8], width: int, color_type: int, palette: bytes
 ) -> NDArray[np.uint8]:
-    if colour_type == _GREY:
+    if color_type == _GRAY:
         return np.ascontiguousarray(rows)
-    if colour_type == _RGB:
+    if color_type == _RGB:
         return np.ascontiguousarray(rows).reshape(len(rows), width, 3)
-    colours = np.frombuffer(palette, np.uint8).reshape(-1, 3)
-    if len(colours) < 2:
+    colors = np.frombuffer(palette, np.uint8).reshape(-1, 3)
+    if len(colors) < 2:
         raise ValueError("the PNG file has no palette of two colors")
-    pixels: NDArray[np.uint8] = colours[np.unpackbits(rows, axis=1, count=width)]
-    return pixels[:, :, 0] if (colours == colours[:, :1]).all() else pixels
+    pixels: NDArray[np.uint8] = colors[np.unpackbits(rows, axis=1, count=width)]
+    return pixels[:, :, 0] if (colors == colors[:, :1]).all() else pixels
 
 
 def _without_alpha(image: Image.Image) -> Image.Image:
-    """As ``L`` where the file has grey levels alone, else as ``RGB``."""
+    """As ``L`` where the file has gray levels alone, else as ``RGB``."""
     return image if image.mode in ("L", "RGB") else image.convert("RGB")

@@ -212,7 +212,7 @@ def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
-    """Draw a labelled contact sheet without writing a dataset."""
+    """Draw a labeled contact sheet without writing a dataset."""
     from fdsl_gen.cli.recipe_options import load_with, recipe_options
 
     def callback(out: Path, categories: int | None, columns: int, **values: Any) -> None:

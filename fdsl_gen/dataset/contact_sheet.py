@@ -50,8 +50,8 @@ def contact_sheet(
     return sheet
 
 
-def coloured(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A mask in one colour for each category, the background black, uint8 (H, W, 3)."""
+def colored(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask in one color for each category, the background black, uint8 (H, W, 3)."""
     bright = words(Key(0, "mask colours").words, 3 * 256) % np.uint64(192) + np.uint64(64)
     palette = bright.astype(np.uint8).reshape(256, 3)
     palette[0] = 0
@@ -127,7 +127,7 @@ def draw_preview(
 def preview_png(recipe: Recipe, preview: Preview) -> bytes:
     """A contact sheet as PNG bytes.
 
-    Masks stand in colours beside their images, and the picture that a dataset is made from stands
+    Masks stand in colors beside their images, and the picture that a dataset is made from stands
     first.
     """
     images: list[NDArray[np.uint8]] = []
@@ -139,7 +139,7 @@ def preview_png(recipe: Recipe, preview: Preview) -> bytes:
         images.append(drawn.image)
         captions.append(sample.key.replace("_", " / "))
         if drawn.mask is not None:
-            images.append(coloured(drawn.mask))
+            images.append(colored(drawn.mask))
             captions.append("mask")
     width = preview.columns
     if recipe.variant.TASK == "segmentation":

@@ -23,7 +23,7 @@ class Sample:
 
     Attributes:
         key: its name, ``{category:05d}_{instance:05d}`` or, in scene sets, ``{image:08d}``.
-        image: uint8 (H, W) for grey sets, whatever their encoding, else (H, W, 3).
+        image: uint8 (H, W) for gray sets, whatever their encoding, else (H, W, 3).
         labels: one, or several in multi-label sets, or none where there is a mask.
         mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
     """
@@ -46,7 +46,7 @@ def decode_sample(key: str, members: Mapping[str, bytes], channels: int) -> Samp
     Args:
         key: its name.
         members: by ending: ``png``, and ``cls``, ``json`` or ``mask.png``.
-        channels: of the set; a grey set stored as RGB comes back grey.
+        channels: of the set; a gray set stored as RGB comes back gray.
 
     Raises:
         ValueError: if a member is missing or damaged.

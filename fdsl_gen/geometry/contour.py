@@ -88,7 +88,7 @@ def grown(
     scale: float,
     key: Key,
     point_2Q: NDArray[np.float64],
-    centre: tuple[float, float],
+    center: tuple[float, float],
     num_contours: int,
 ) -> Iterator[NDArray[np.int32]]:
     """Pixels of the contours of a figure, in blocks, int32 (B, 2, Q).
@@ -98,14 +98,14 @@ def grown(
         scale: pixels of the image for a pixel of the settings.
         key: of the figure.
         point_2Q: vertices it begins with, moved; they are not the first contour.
-        centre: added to vertices at the moment of drawing, pixels.
+        center: added to vertices at the moment of drawing, pixels.
         num_contours: K.
     """
     ring_4Q = ring(shape, scale)
     motion = np.array(
         [shape.noise_coefficient * scale, shape.noise_gain, shape.ring_offset * scale]
     )
-    middle = np.array(centre)
+    middle = np.array(center)
     words = key.words
     for first in range(0, num_contours, _BLOCK):
         count = min(_BLOCK, num_contours - first)
@@ -114,8 +114,8 @@ def grown(
         yield pixel_B2Q
 
 
-def greys(key: Key, count: int, greatest: int) -> NDArray[np.int64]:
-    """Greys U{0..greatest} of the contours of a figure, int64 (count,)."""
-    grey_K = np.empty(count, np.int64)
-    scatter.draw_integers(key.words, contour.GREYS, greatest, grey_K)
-    return grey_K
+def grays(key: Key, count: int, greatest: int) -> NDArray[np.int64]:
+    """Grays U{0..greatest} of the contours of a figure, int64 (count,)."""
+    gray_K = np.empty(count, np.int64)
+    scatter.draw_integers(key.words, contour.GRAYS, greatest, gray_K)
+    return gray_K

@@ -66,8 +66,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_grey(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Luma of ITU-R BT.601 in integers, uint8 (S, S); grey pictures keep their levels."""
+def to_gray(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma of ITU-R BT.601 in integers, uint8 (S, S); gray pictures keep their levels."""
     red, green, blue = np.moveaxis(picture.astype(np.int64), 2, 0)
     luma: NDArray[np.int64] = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16
     return luma.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Edges of a grey picture after Canny, "A Computational Approach to Edge Detection", PAMI 1986.
+"""Edges of a gray picture after Canny, "A Computational Approach to Edge Detection", PAMI 1986.
 
 Integers only: binomial smoothing 1 4 6 4 1 both ways, Sobel gradients, thinning along the nearest
 of four directions, two thresholds. Pixels beyond the border repeat it.
@@ -10,7 +10,7 @@ import numpy as np
 
 from fdsl_gen.core.jit import kernel
 
-SMOOTHED = 256  # sum of the smoothing weights: gradients are this many times those of grey levels
+SMOOTHED = 256  # sum of the smoothing weights: gradients are this many times those of gray levels
 _BINOMIAL = (1, 4, 6, 4, 1)
 _NO_EDGE, _WEAK, _EDGE = 0, 1, 255
 
@@ -22,7 +22,7 @@ def _clamp(k, size):
 
 @kernel
 def _smooth(picture_HW, out_HW):
-    """256 times the smoothed grey levels."""
+    """256 times the smoothed gray levels."""
     height, width = picture_HW.shape
     for row in range(height):
         for column in range(width):
@@ -50,7 +50,7 @@ def _gradient(smooth_HW, row, column):
 
 @kernel
 def _is_ridge(size_HW, gx, gy, row, column):
-    """Whether no neighbour along the gradient is larger; of two equal ones the later is kept.
+    """Whether no neighbor along the gradient is larger; of two equal ones the later is kept.
 
     A direction is nearer to an axis than to a diagonal where |gx| + |gy| < sqrt(2) max(|gx|, |gy|).
     """
@@ -71,8 +71,8 @@ def find_edges(picture_HW, thresholds_2, out_HW):
     """Edges as 255 on 0.
 
     Args:
-        picture_HW: grey levels, uint8.
-        thresholds_2: |gx| + |gy| of edges that continue others, and of edges that begin, in grey
+        picture_HW: gray levels, uint8.
+        thresholds_2: |gx| + |gy| of edges that continue others, and of edges that begin, in gray
             levels, float64.
         out_HW: output, uint8.
     """

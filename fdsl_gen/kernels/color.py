@@ -1,6 +1,6 @@
 """Hues to RGB: fractals over a picture, and clouds.
 
-A colour is given by hue, saturation and value, each 0 .. 255. A channel is
+A color is given by hue, saturation and value, each 0 .. 255. A channel is
 ``value (1 - saturation / 255 * w)`` rounded to nearest. In sixths of the circle from red, red is
 n = 5, green 3 and blue 1 further on; at k of 6 its w is min(k, 4 - k), not below 0 and not above 1
 (A. R. Smith: "Color gamut transform pairs", SIGGRAPH 1978, in one formula). k is kept as a whole
@@ -40,7 +40,7 @@ def _channel(hue, saturation, value, ahead, step, sixth):
 
 @kernel
 def mix_palette(saturation, value, circle_2, palette_257x3):
-    """Colours of all hues at a saturation and a value.
+    """Colors of all hues at a saturation and a value.
 
     Args:
         saturation, value: int32.
@@ -66,7 +66,7 @@ def _level(x, scale, shift):
 
 @kernel
 def paint_clouds(grid_SS, look_32, circle_2, image_HW3):
-    """Colour the upper left part of a grid of heights.
+    """Color the upper left part of a grid of heights.
 
     Args:
         grid_SS: heights.
@@ -107,7 +107,7 @@ def paint_clouds(grid_SS, look_32, circle_2, image_HW3):
 
 @kernel
 def paint_hits(hits_HW, greatest, shift, palette_257x3, image_HW3):
-    """Paint a fractal over a picture, where its colour is not black.
+    """Paint a fractal over a picture, where its color is not black.
 
     The hue is trunc(255 hits / greatest + shift) mod 256 where there is a hit. Loops without a
     branch: 0.05 ms for 224 x 224 pixels, a third of them hit, against 0.13 ms with one.
@@ -116,7 +116,7 @@ def paint_hits(hits_HW, greatest, shift, palette_257x3, image_HW3):
         hits_HW: int32.
         greatest: of the hits, float64.
         shift: of the hue, 0 or more.
-        palette_257x3: colour of every hue, then black for no hit, uint8.
+        palette_257x3: color of every hue, then black for no hit, uint8.
         image_HW3: changed, uint8.
     """
     height, width = hits_HW.shape

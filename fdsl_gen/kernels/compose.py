@@ -12,10 +12,10 @@ _HALF, _16 = np.int32(2**15), np.int32(16)  # a blur's sums are in units of 2**-
 
 @kernel
 def _taps(first, count, size, side, tap_T3):
-    """Where pixels of a resized tile lie in the tile: two neighbours, and the weight of the second.
+    """Where pixels of a resized tile lie in the tile: two neighbors, and the weight of the second.
 
-    Pixel i of ``size`` has its centre at (i + 1/2) side / size - 1/2, which is a whole number of
-    1 / (2 size); beyond the outermost centres the tile goes on as it ends.
+    Pixel i of ``size`` has its center at (i + 1/2) side / size - 1/2, which is a whole number of
+    1 / (2 size); beyond the outermost centers the tile goes on as it ends.
 
     Args:
         first: i of the first pixel.
@@ -36,7 +36,7 @@ def _taps(first, count, size, side, tap_T3):
 def paste_resized(tile_MM3, size, left, top, image_HW3):
     """Resize a tile to size x size pixels and paste it where it is not black.
 
-    Bilinear with half-pixel centres. Ours: both directions at once, rounded once, halves up.
+    Bilinear with half-pixel centers. Ours: both directions at once, rounded once, halves up.
 
     Args:
         tile_MM3: uint8.
@@ -59,7 +59,7 @@ def paste_resized(tile_MM3, size, left, top, image_HW3):
     unit = 2 * size
     inverse = 1.0 / (unit * unit)  # the product is exact enough, as in kernels/color.py
     mixed_X = np.empty(3 * side, np.int64)  # a row of the tile's height at the place of row r
-    colour_3 = np.empty(3, np.uint8)
+    color_3 = np.empty(3, np.uint8)
     for r in range(rows):
         above_X = tile_MM3[row_T3[r, 0]].reshape(-1)
         below_X = tile_MM3[row_T3[r, 1]].reshape(-1)
@@ -77,18 +77,18 @@ def paste_resized(tile_MM3, size, left, top, image_HW3):
             for channel in range(3):
                 total = back * mixed_X[before + channel] + right * mixed_X[after + channel]
                 total += unit * unit // 2
-                colour_3[channel] = np.uint8((total + 0.5) * inverse)
-                lit |= colour_3[channel]
+                color_3[channel] = np.uint8((total + 0.5) * inverse)
+                lit |= color_3[channel]
             if lit:
                 for channel in range(3):
-                    out_W3[left + first_column + c, channel] = colour_3[channel]
+                    out_W3[left + first_column + c, channel] = color_3[channel]
 
 
 @kernel
 def _blur_row(row_X, middle, weight, out_X):
-    """Weighted sums of pixels and their left and right neighbours, which are mirrored at the ends.
+    """Weighted sums of pixels and their left and right neighbors, which are mirrored at the ends.
 
-    Rows are flat: X = 3 W channels, of which neighbours are 3 apart.
+    Rows are flat: X = 3 W channels, of which neighbors are 3 apart.
     """
     last = row_X.shape[0] - 3
     for k in range(3):

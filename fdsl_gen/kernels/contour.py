@@ -4,8 +4,8 @@ Shapes: K contours one after another, Q vertices of each. Contour k + 1 is conto
 vertex moved, each coordinate with noise of its own.
 
 One key gives all draws of a figure: word ``2 Q k + q`` of its stream is the abscissa of the noise
-that moves x of vertex q into contour k, word ``2 Q k + Q + q`` that for y; greys take the words
-from ``GREYS`` on.
+that moves x of vertex q into contour k, word ``2 Q k + Q + q`` that for y; grays take the words
+from ``GRAYS`` on.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.elementary import cos, sin
 from fdsl_gen.kernels.perlin import draw_perlin
 
-GREYS = 2**40
+GRAYS = 2**40
 
 
 @kernel
@@ -33,7 +33,7 @@ def wave(step, frequency, amplitude, wave_Q):
 
 
 @kernel
-def grow(ring_4Q, motion_3, key_2, first, centre_2, point_2Q, pixel_K2Q):
+def grow(ring_4Q, motion_3, key_2, first, center_2, point_2Q, pixel_K2Q):
     """Move the vertices outwards K times and note the pixels where they come to lie.
 
     Every time x -= cos(theta) (N - l) and y -= sin(theta) (N - l), where
@@ -45,7 +45,7 @@ def grow(ring_4Q, motion_3, key_2, first, centre_2, point_2Q, pixel_K2Q):
         motion_3: noise coefficient lambda, gain of the noise, ring offset l.
         key_2: key of the figure.
         first: number of the first of these contours in the figure.
-        centre_2: added when a vertex is noted, not to the vertex.
+        center_2: added when a vertex is noted, not to the vertex.
         point_2Q: vertices, moved.
         pixel_K2Q: output, truncated toward zero, int32.
     """
@@ -61,4 +61,4 @@ def grow(ring_4Q, motion_3, key_2, first, centre_2, point_2Q, pixel_K2Q):
                 noise = np.float64(noise_Q[q]) * noise_coefficient * gain
                 reach = noise - noise_coefficient - ring_4Q[2, q] - ring_4Q[3, q]
                 point_Q[q] -= ring_4Q[axis, q] * (reach - ring_offset)
-                pixel_Q[q] = np.int32(point_Q[q] + centre_2[axis])
+                pixel_Q[q] = np.int32(point_Q[q] + center_2[axis])

@@ -1,5 +1,5 @@
 """Clouds by the diamond-square method (Fournier, Fussell, Carpenter: "Computer rendering of
-stochastic models", CACM 1982) with neighbours that wrap around.
+stochastic models", CACM 1982) with neighbors that wrap around.
 
 Shapes: S x S points of the grid, S = 2**n + 1.
 """
@@ -19,7 +19,7 @@ def _moved(mean, amplitude, uniform):
 
 @kernel
 def _diamonds(step, amplitude, grid_SS):
-    """Centres of cells: the mean of the four corners, moved."""
+    """Centers of cells: the mean of the four corners, moved."""
     last = grid_SS.shape[0] - 1
     for row in range(step, last, 2 * step):
         above = grid_SS[row - step]
@@ -34,7 +34,7 @@ def _diamonds(step, amplitude, grid_SS):
 
 @kernel
 def _squares(step, amplitude, grid_SS):
-    """The other points: the mean of the four neighbours on the axes, moved."""
+    """The other points: the mean of the four neighbors on the axes, moved."""
     last = grid_SS.shape[0] - 1
     for row in range(0, last + 1, step):
         above = grid_SS[row - step if row > 0 else last - step]
@@ -54,8 +54,8 @@ def grow_clouds(key_2, decay, grid_SS):
     Corners are U(0, 1). Level k = 1 .. n has the step 2**n / 2**k and the amplitude
     0.5 exp(decay (1 - k)).
 
-    Ours: point (row, column) takes word ``row S + column`` of the stream; the four neighbours are
-    added from top to bottom and from left to right. A neighbour beyond an edge is the one as far
+    Ours: point (row, column) takes word ``row S + column`` of the stream; the four neighbors are
+    added from top to bottom and from left to right. A neighbor beyond an edge is the one as far
     inside from the opposite edge.
 
     Args:

@@ -44,7 +44,7 @@ def wander(maps_P, affine_NK, point_3P):
 
 
 @kernel
-def normalise(point_3P, variance_3):
+def normalize(point_3P, variance_3):
     """Scale the joint range of the three axes to [-1, 1], then take sum / (P + 1) off each axis.
 
     The divisor counts the start, which is not among the points, as the released code does.

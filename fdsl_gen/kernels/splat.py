@@ -150,7 +150,7 @@ def count_points(x_P, y_P, window_4, cell_P, count_RC):
 
 @kernel
 def spread_patch(count_RC, patch_33, hits_HW):
-    """Hits of a patch put at every point, centred; returns the greatest.
+    """Hits of a patch put at every point, centered; returns the greatest.
 
     Patch cell (i, j) of a point in pixel (row, column) hits (row + i - 1, column + j - 1). Counting
     points first leaves nine additions a pixel instead of nine a point.

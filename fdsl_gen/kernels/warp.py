@@ -1,6 +1,6 @@
 """Geometric transforms of a picture: every output pixel looks up where it comes from.
 
-Coordinates are in half-widths about the centre, so that pixels of a picture of side S lie at
+Coordinates are in half-widths about the center, so that pixels of a picture of side S lie at
 ``(column + .5 - S/2) / (S/2)``. Samples are bilinear; beyond the picture everything is black.
 
 Shapes: S side, C channels, G nodes of a displacement lattice along each axis.

@@ -52,12 +52,12 @@ class Recipe:
         0, doc="how many instances (or images), the last ones, form a validation split", low=0
     )
     pick_one_of: int = setting(
-        1, doc="training takes one of so many neighbouring instances at each visit", low=1
+        1, doc="training takes one of so many neighboring instances at each visit", low=1
     )
     encoding: Encoding = setting("gray8", doc="PNG encoding")
     metadata: bool = setting(False, doc="write a .json with the parameters of every image")
     train_recipe: str | None = setting(None, doc="training recipe that fits the dataset")
-    license: str = setting("mit", doc="licence of the images, for the dataset card")
+    license: str = setting("mit", doc="license of the images, for the dataset card")
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
@@ -96,7 +96,7 @@ class Recipe:
         if self.encoding == "compact" and (image.levels is None or len(image.levels) != 2):
             raise UsageError("encoding: compact needs images of two levels")
         if image.channels == 3 and self.encoding != "rgb8":
-            raise UsageError("encoding: coloured images need rgb8")
+            raise UsageError("encoding: colored images need rgb8")
 
     @property
     def run_length(self) -> int:

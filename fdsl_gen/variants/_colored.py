@@ -1,4 +1,4 @@
-"""What the coloured fractal datasets share: settings, categories, chaos games, colours, clouds.
+"""What the colored fractal datasets share: settings, categories, chaos games, colors, clouds.
 
 Anderson and Farrell, "Improving Fractal Pre-training", WACV 2022, arXiv 2110.03091. The rules are
 those of its released generator.
@@ -23,7 +23,7 @@ from fdsl_gen.kernels import color, compose, diamond_square, splat
 from fdsl_gen.kernels.elementary import exp
 from fdsl_gen.variants.base import Category, ImageSpec, Variant
 
-GREY = 127  # of a fractal without colour
+GRAY = 127  # of a fractal without color
 # Steps from hue to hue and of a sixth of the circle: a hue is 2 of 360 degrees, or 1 of 256 parts.
 CIRCLES = {"released": np.array([1, 30], np.int32), "full_circle": np.array([3, 128], np.int32)}
 
@@ -55,7 +55,7 @@ class System(Category):
 
 
 class Look(NamedTuple):
-    """How a fractal is turned and coloured."""
+    """How a fractal is turned and colored."""
 
     transposed: bool
     rows_flipped: bool
@@ -73,8 +73,8 @@ class Sky(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColouredSettings(Variant):
-    """Settings that all coloured fractal datasets have."""
+class ColoredSettings(Variant):
+    """Settings that all colored fractal datasets have."""
 
     image_size: int = setting(224, doc="side of the image, pixels", low=16, high=2048)
     num_points: int = setting(100_000, doc="points of a trajectory", low=1, high=2_000_000)
@@ -92,8 +92,8 @@ class ColouredSettings(Variant):
         low=0.0,
         high=1.0,
     )
-    color: bool = setting(True, doc="coloured fractals; otherwise grey 127 where there is a hit")
-    background: bool = setting(True, doc="coloured clouds behind them; otherwise black")
+    color: bool = setting(True, doc="colored fractals; otherwise gray 127 where there is a hit")
+    background: bool = setting(True, doc="colored clouds behind them; otherwise black")
     hue: Literal["released", "full_circle"] = setting(
         "released", doc="hue h of 256 as angle: 2h degrees, which wraps at 180, or the whole circle"
     )
@@ -164,14 +164,14 @@ class ColouredSettings(Variant):
         return ifs.sigma_range((low + num_maps) / 2, (high + num_maps) / 2, num_maps)
 
     @property
-    def grey(self) -> bool:
+    def gray(self) -> bool:
         """Whether images have one channel."""
         return not (self.color or self.background)
 
     @property
     def image(self) -> ImageSpec:
         side = self.image_size
-        return ImageSpec(height=side, width=side, channels=1 if self.grey else 3)
+        return ImageSpec(height=side, width=side, channels=1 if self.gray else 3)
 
     def category(self, index: int, key: Key) -> System:
         stream = Stream(key)
@@ -181,7 +181,7 @@ class ColouredSettings(Variant):
         return System(index, key, factors, ifs.compose(factors), sigma)
 
     def draw_look(self, stream: Stream) -> Look:
-        """Flips and colour of a fractal."""
+        """Flips and color of a fractal."""
         return Look(
             transposed=stream.uniform() < self.flip_probability,
             rows_flipped=stream.uniform() < self.flip_probability,
@@ -192,12 +192,12 @@ class ColouredSettings(Variant):
         )
 
     def paint(self, hits_HW: NDArray[np.int32], greatest: int, look: Look, image: Image) -> None:
-        """Paint a fractal, turned and coloured, over an image of its size."""
+        """Paint a fractal, turned and colored, over an image of its size."""
         turned = hits_HW.T if look.transposed else hits_HW
         turned = turned[::-1] if look.rows_flipped else turned
         turned = turned[:, ::-1] if look.columns_flipped else turned
         palette = np.zeros((257, 3), np.uint8)
-        palette[:256] = GREY
+        palette[:256] = GRAY
         if self.color:
             levels = np.int32(look.saturation), np.int32(look.value)
             color.mix_palette(*levels, CIRCLES[self.hue], palette)
@@ -239,7 +239,7 @@ class ColouredSettings(Variant):
         """The image blurred, and with one channel where that is all it holds."""
         if sigma > 0.0:
             compose.blur(blur_weight(sigma), image)
-        return np.ascontiguousarray(image[:, :, 0]) if self.grey else image
+        return np.ascontiguousarray(image[:, :, 0]) if self.gray else image
 
 
 def blur_weight(sigma: float) -> int:

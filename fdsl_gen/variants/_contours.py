@@ -64,14 +64,14 @@ class ContourSettings(Variant):
         low, high = self.oval_rate_min, self.oval_rate_max
         return stream.uniform(low, high), stream.uniform(low, high)
 
-    def draw_centre(self, stream: Stream, spread: int) -> tuple[float, float]:
+    def draw_center(self, stream: Stream, spread: int) -> tuple[float, float]:
         """A place (512 + U{-spread..spread}) / 2 on each axis, in pixels of the image."""
         x, y = stream.integer(-spread, spread), stream.integer(-spread, spread)
         return (FRAME + x) / 2 * self.scale, (FRAME + y) / 2 * self.scale
 
-    def blank(self, grey: int = 0) -> NDArray[np.uint8]:
+    def blank(self, gray: int = 0) -> NDArray[np.uint8]:
         """An empty image, uint8 (H, W)."""
-        return np.full((self.image_size, self.image_size), grey, np.uint8)
+        return np.full((self.image_size, self.image_size), gray, np.uint8)
 
 
 def draw_contours(
@@ -92,12 +92,12 @@ def draw_contours(
         drawn += len(pixel_B2Q)
 
 
-def facts(shape: Shape, centre: tuple[float, float]) -> dict[str, int | float | str]:
+def facts(shape: Shape, center: tuple[float, float]) -> dict[str, int | float | str]:
     """What the metadata of an image say of its figure."""
     return {
         "num_vertices": shape.num_vertices,
         "noise_coefficient": shape.noise_coefficient,
         "ring_offset": shape.ring_offset,
-        "centre_x": centre[0],
-        "centre_y": centre[1],
+        "centre_x": center[0],
+        "centre_y": center[1],
     }

@@ -17,7 +17,7 @@ from fdsl_gen.kernels import chaos, raster
 Draw = Literal["patch", "fill", "point"]
 
 _MODES = {"patch": 0, "fill": 1, "point": 2}
-VALUE = 127  # grey of a drawn pixel
+VALUE = 127  # gray of a drawn pixel
 PAD = 6  # border, pixels
 _BLOCK = 1022  # points between two visits of a canvas, a multiple of raster.MASKS_PER_WORD
 _WIDE = 32  # systems from which on the loops over lanes are the faster ones
@@ -180,7 +180,7 @@ def draw_pixels(
     return canvas
 
 
-def draw_coloured(
+def draw_colored(
     pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key, channel_order: str
 ) -> NDArray[np.uint8]:
     """A picture in which point t has hue (t mod 128) / 128, flipped top-bottom, uint8 (H, W, 3)."""
@@ -190,11 +190,11 @@ def draw_coloured(
 
 
 def palette(channel_order: str) -> NDArray[np.uint8]:
-    """Black and the 128 colours of FractalDB's colour mode, uint8 (129, 3).
+    """Black and the 128 colors of FractalDB's color mode, uint8 (129, 3).
 
-    ``released`` exchanges red and blue against the hue's own colour, as the released code does.
+    ``released`` exchanges red and blue against the hue's own color, as the released code does.
     """
-    colours = [(0, 0, 0)]
+    colors = [(0, 0, 0)]
     v, low = 191, 47
     for t in range(128):
         k, rest = divmod(6 * t, 128)
@@ -202,8 +202,8 @@ def palette(channel_order: str) -> NDArray[np.uint8]:
         q = int(191.25 * (1 - 0.75 * f))
         r = int(191.25 * (1 - 0.75 * (1 - f)))
         stored = ((low, r, v), (low, v, q), (r, v, low), (v, q, low), (v, low, r), (q, low, v))
-        colours.append(stored[k])
-    table = np.array(colours, np.uint8)
+        colors.append(stored[k])
+    table = np.array(colors, np.uint8)
     return table if channel_order == "released" else table[:, ::-1].copy()
 
 
@@ -236,7 +236,7 @@ def filling_rates(canvases: NDArray[np.uint64], side: int) -> NDArray[np.float64
 
 
 def to_image(canvas: NDArray[np.uint64], side: int) -> NDArray[np.uint8]:
-    """A bit image as grey levels 0 and 127, flipped top-bottom, uint8 (side, side)."""
+    """A bit image as gray levels 0 and 127, flipped top-bottom, uint8 (side, side)."""
     rows = canvas.astype("<u8", copy=False).view(np.uint8).reshape(side, -1)
     lit = np.unpackbits(rows, axis=1, count=side, bitorder="little")
     return np.ascontiguousarray(lit[::-1]) * np.uint8(VALUE)

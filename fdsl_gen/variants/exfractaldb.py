@@ -135,7 +135,7 @@ class ExFractalDb(Variant):
             own = key.derive("candidate sequence", index, candidate)
             point_3P = self._model(affine_NK, cumulative_N, own)
             variance_3 = np.empty(3)
-            if point_3P is None or not space.normalise(point_3P, variance_3):
+            if point_3P is None or not space.normalize(point_3P, variance_3):
                 continue
             least = min(variance_3.tolist())
             if not least > self.variance:
@@ -152,10 +152,10 @@ class ExFractalDb(Variant):
         return self._weighted_model(found, weight) is not None
 
     def _weighted_model(self, found: SearchedIfs, weight: int) -> NDArray[np.float64] | None:
-        """The normalised model of a category and weight: what all its views show."""
+        """The normalized model of a category and weight: what all its views show."""
         own = found.key.derive("trajectory", found.index, weight)
         point_3P = self._model(self.weights().apply(found.affine, weight), found.cumulative, own)
-        if point_3P is None or not space.normalise(point_3P, np.empty(3)):
+        if point_3P is None or not space.normalize(point_3P, np.empty(3)):
             return None
         return point_3P
 

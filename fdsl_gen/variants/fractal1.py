@@ -73,7 +73,7 @@ class Fractal1(Variant):
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     num_points: int = setting(100_000, doc="points of the trajectory", low=1, high=100_000_000)
     num_maps: int = setting(2, doc="maps of the base system", low=1, high=64)
-    sigma_factor: float = setting(3.5, doc="centre of the range of the base's sigma-factor")
+    sigma_factor: float = setting(3.5, doc="center of the range of the base's sigma-factor")
     sigma_spread: float = setting(0.1, doc="half-width of that range", low=0.0)
     perturbation: Literal["multiplicative", "additive"] = setting(
         "multiplicative",

@@ -1,8 +1,8 @@
-"""Coloured fractals over coloured clouds, one in an image.
+"""Colored fractals over colored clouds, one in an image.
 
 Anderson and Farrell, "Improving Fractal Pre-training", WACV 2022, arXiv 2110.03091. Category c is a
 contractive system; an instance changes it a little, looks at it through a random window, and
-chooses patch, colours and background. What is shared with multi-fractal, and what is ours, stands
+chooses patch, colors and background. What is shared with multi-fractal, and what is ours, stands
 in ``_colored.py``.
 """
 
@@ -19,7 +19,7 @@ from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.jitter import Jitter, Kind, jittered
 from fdsl_gen.kernels import splat
 from fdsl_gen.variants import _colored
-from fdsl_gen.variants._colored import ColouredSettings, Game, Look, Played, Sky, Table, Window
+from fdsl_gen.variants._colored import ColoredSettings, Game, Look, Played, Sky, Table, Window
 from fdsl_gen.variants.base import ImageSpec, Job, Rendered
 
 
@@ -48,8 +48,8 @@ class _Plan(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FractalColor(ColouredSettings):
-    """Settings of the coloured fractals."""
+class FractalColor(ColoredSettings):
+    """Settings of the colored fractals."""
 
     KIND: ClassVar[str] = "fractal-color"
     CITATION: ClassVar[str] = _colored.CITATION
@@ -84,13 +84,13 @@ class FractalColor(ColouredSettings):
     @property
     def image(self) -> ImageSpec:
         spec = super().image
-        if self.grey and self.blur_probability == 0.0:
-            return ImageSpec(height=spec.height, width=spec.width, levels=(0, _colored.GREY))
+        if self.gray and self.blur_probability == 0.0:
+            return ImageSpec(height=spec.height, width=spec.width, levels=(0, _colored.GRAY))
         return spec
 
     def nominal_bytes(self, num_categories: int) -> int:
-        """Measured: 75 kB at 224 pixels; 5 kB in grey."""
-        return 1_600 + (self.image_size**2 // 12 if self.grey else self.image_size**2 * 3 // 2)
+        """Measured: 75 kB at 224 pixels; 5 kB in gray."""
+        return 1_600 + (self.image_size**2 // 12 if self.gray else self.image_size**2 * 3 // 2)
 
     def jitter_of(self, num_maps: int) -> Jitter:
         """How systems of N maps are changed."""
@@ -152,6 +152,6 @@ class FractalColor(ColouredSettings):
 def _seen(extent: Window, move: float, size: float) -> Window:
     """A window of ``size`` extents, moved by ``move`` extents from their middle."""
     length = extent.high - extent.low
-    centre = (extent.low + extent.high) / 2 + length * move
+    center = (extent.low + extent.high) / 2 + length * move
     half = length * size / 2
-    return Window(centre - half, centre + half)
+    return Window(center - half, center + half)

@@ -54,9 +54,9 @@ class FractalDb(Variant):
     draw: _planar.Draw = setting(
         "patch", doc="what is drawn at a point: random 3x3, full 3x3, pixel"
     )
-    color: bool = setting(False, doc="colour by the number of the point, 128 hues in turn")
+    color: bool = setting(False, doc="color by the number of the point, 128 hues in turn")
     channel_order: Literal["released", "rgb"] = setting(
-        "released", doc="of colour images: red and blue exchanged, as released, or not"
+        "released", doc="of color images: red and blue exchanged, as released, or not"
     )
     map_sequence: Literal["shared", "per_instance"] = setting(
         "shared", doc="one published sequence of maps for all images, or one for each weight"
@@ -135,7 +135,7 @@ class FractalDb(Variant):
         return None if self.draw == "patch" else PER_REDRAW
 
     def nominal_bytes(self, num_categories: int) -> int:
-        """Measured at 362 pixels: 12 kB grey, 57 kB colour; about as the area."""
+        """Measured at 362 pixels: 12 kB gray, 57 kB color; about as the area."""
         area = self.image_size**2
         return 1_600 + (area * 4 // 10 if self.color else area // 11)
 
@@ -242,7 +242,7 @@ class FractalDb(Variant):
     ) -> NDArray[np.uint8]:
         key = job.key.derive("patch", job.category.index, weight, redraw)
         if self.color:
-            return _planar.draw_coloured(
+            return _planar.draw_colored(
                 pixel_T, self.image_size, self.draw, key, self.channel_order
             )
         canvas = _planar.draw_pixels(pixel_T, self.image_size, self.draw, key.words)

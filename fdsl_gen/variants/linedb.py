@@ -1,11 +1,11 @@
 """LineDB: straight lines, to be counted.
 
 The control set of Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated
-Contours", CVPR 2022, arXiv 2206.09132: grey lines at random places, the category is their number.
+Contours", CVPR 2022, arXiv 2206.09132: gray lines at random places, the category is their number.
 With ``shuffle_labels`` the labels say nothing, and training must stay at the level of noise.
 
 Ours: everything but that idea, since no code was released: first category and step, end points
-uniform over the canvas, greys U{1..255}, width 1, and labels that stay balanced when shuffled.
+uniform over the canvas, grays U{1..255}, width 1, and labels that stay balanced when shuffled.
 """
 
 from dataclasses import dataclass
@@ -46,14 +46,14 @@ class LineDb(Variant):
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     lines_min: int = setting(1, doc="lines in an image of category 0", low=0, high=1_000_000)
     lines_step: int = setting(1, doc="lines more from category to category", low=0, high=10_000)
-    grey_min: int = setting(1, doc="least grey of a line", low=0, high=255)
-    grey_max: int = setting(255, doc="greatest grey of a line", low=0, high=255)
+    gray_min: int = setting(1, doc="least gray of a line", low=0, high=255)
+    gray_max: int = setting(255, doc="greatest gray of a line", low=0, high=255)
     shuffle_labels: bool = setting(
         False, doc="give every instance a random permutation of the labels (control)"
     )
 
     def __post_init__(self) -> None:
-        check_ranges(self, ("grey",))
+        check_ranges(self, ("gray",))
 
     @property
     def uses_num_categories(self) -> bool:
@@ -77,11 +77,11 @@ class LineDb(Variant):
         side = self.image_size
         segment_M4 = np.empty((lines.num_lines, 4), np.int64)
         scatter_segments(job.key.words, np.array([side, side], np.float64), segment_M4)
-        grey_M = np.empty(lines.num_lines, np.int64)
+        gray_M = np.empty(lines.num_lines, np.int64)
         shades = job.key.derive(f"{job.key.role} grey", *job.key.indices)
-        draw_integers(shades.words, 0, self.grey_max - self.grey_min, grey_M)
+        draw_integers(shades.words, 0, self.gray_max - self.gray_min, gray_M)
         image = np.zeros((side, side), np.uint8)
-        ink_M = (grey_M + self.grey_min).astype(np.uint8)
+        ink_M = (gray_M + self.gray_min).astype(np.uint8)
         draw_segments(segment_M4, ink_M, side, image.reshape(-1))
         labels = None
         if self.shuffle_labels:

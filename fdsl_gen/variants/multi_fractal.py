@@ -1,4 +1,4 @@
-"""Scenes of several coloured fractals over coloured clouds, with the labels of all of them.
+"""Scenes of several colored fractals over colored clouds, with the labels of all of them.
 
 Anderson and Farrell, "Improving Fractal Pre-training", WACV 2022, arXiv 2110.03091.
 Category c is the system of category c of fractal-color with the same seed. What is shared with it,
@@ -21,7 +21,7 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.kernels import compose
 from fdsl_gen.variants import _colored
-from fdsl_gen.variants._colored import ColouredSettings, Game, Look, Played, Sky, System, Table
+from fdsl_gen.variants._colored import ColoredSettings, Game, Look, Played, Sky, System, Table
 from fdsl_gen.variants.base import Job, Rendered, Task, category_key
 
 BATCH = 16  # images whose games are played together; memory and speed, never pixels
@@ -49,8 +49,8 @@ class Scene(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiFractal(ColouredSettings):
-    """Settings of scenes of coloured fractals."""
+class MultiFractal(ColoredSettings):
+    """Settings of scenes of colored fractals."""
 
     KIND: ClassVar[str] = "multi-fractal"
     SCENE: ClassVar[bool] = True
@@ -70,8 +70,8 @@ class MultiFractal(ColouredSettings):
     )
 
     def nominal_bytes(self, num_categories: int) -> int:
-        """Measured: 80 kB at 224 pixels; 6 kB in grey."""
-        return 1_600 + (self.image_size**2 // 10 if self.grey else self.image_size**2 * 8 // 5)
+        """Measured: 80 kB at 224 pixels; 6 kB in gray."""
+        return 1_600 + (self.image_size**2 // 10 if self.gray else self.image_size**2 * 8 // 5)
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
         """Images in the order of ``jobs``; the games of several are played side by side."""

@@ -2,10 +2,10 @@
 
 Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022,
 arXiv 2206.09132, section 3. A category is the number and shape of the contours; an instance chooses
-ellipse, place, greys and noise. The rules are those of the released generator, but for its white
+ellipse, place, grays and noise. The rules are those of the released generator, but for its white
 background: all published figures are black, and so is the default here.
 
-Ours: the ranges of the paper's failure case ``broken_contours``, lines of background colour over
+Ours: the ranges of the paper's failure case ``broken_contours``, lines of background color over
 the finished image.
 """
 
@@ -22,7 +22,7 @@ from fdsl_gen.geometry.contour import (
     check_vertex_range,
     ellipse,
     exponential_count,
-    greys,
+    grays,
     grown,
 )
 from fdsl_gen.kernels.line import draw_strokes
@@ -32,7 +32,7 @@ from fdsl_gen.variants._contours import ContourSettings, draw_contours, facts
 from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
-_GREATEST_GREY = 256  # drawn as 255, as in the released code
+_GREATEST_GRAY = 256  # drawn as 255, as in the released code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ class Rcdb(ContourSettings):
     num_contours_max: int = setting(200, doc="most contours of a figure", low=1, high=10_000)
     radius_min: int = setting(0, doc="least radius of the ellipse, pixels at size 512", low=0)
     radius_max: int = setting(100, doc="greatest radius, pixels at size 512", low=0, high=10_000)
-    centre_spread: int = setting(
+    center_spread: int = setting(
         400,
-        doc="centres are (512 + U{-spread..spread}) / 2, pixels at size 512",
+        doc="centers are (512 + U{-spread..spread}) / 2, pixels at size 512",
         low=0,
         high=10_000,
     )
-    background: Literal["black", "white"] = setting("black", doc="colour of the background")
+    background: Literal["black", "white"] = setting("black", doc="color of the background")
     broken_contours: int = setting(
-        0, doc="lines of background colour drawn over the image (failure case)", low=0, high=100_000
+        0, doc="lines of background color drawn over the image (failure case)", low=0, high=100_000
     )
     broken_length_min: float = setting(
         8.0, doc="least length of such a line, pixels at size 512", low=0.0, high=10_000
@@ -112,18 +112,18 @@ class Rcdb(ContourSettings):
         stream = Stream(key)
         radius = stream.integer(self.radius_min, self.radius_max)
         oval_rates = self.draw_oval_rates(stream)
-        centre = self.draw_centre(stream, self.centre_spread)
+        center = self.draw_center(stream, self.center_spread)
         figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(radial.shape, self.scale, radius, oval_rates)
-        # The centre is added at drawing: rounding depends on it.
-        contours = grown(radial.shape, self.scale, figure, point_2Q, centre, radial.num_contours)
-        grey_K = np.minimum(greys(figure, radial.num_contours, _GREATEST_GREY), _WHITE)
+        # The center is added at drawing: rounding depends on it.
+        contours = grown(radial.shape, self.scale, figure, point_2Q, center, radial.num_contours)
+        gray_K = np.minimum(grays(figure, radial.num_contours, _GREATEST_GRAY), _WHITE)
         background = _WHITE if self.background == "white" else 0
         image = self.blank(background)
-        draw_contours(contours, grey_K.astype(np.uint8), image)
+        draw_contours(contours, gray_K.astype(np.uint8), image)
         if self.broken_contours:
             self._break(image, background, key)
-        named = facts(radial.shape, centre) | {
+        named = facts(radial.shape, center) | {
             "num_contours": radial.num_contours,
             "radius": radius,
             "oval_rate_x": oval_rates[0],
@@ -132,7 +132,7 @@ class Rcdb(ContourSettings):
         return Rendered(image, parameters=named)
 
     def _break(self, image: NDArray[np.uint8], background: int, key: Key) -> None:
-        """Draw lines of the background's colour over an image."""
+        """Draw lines of the background's color over an image."""
         segment_M4 = np.empty((self.broken_contours, 4), np.int64)
         size = np.array([self.image_size, self.image_size], np.float64)
         lengths = np.array([self.broken_length_min, self.broken_length_max]) * self.scale

@@ -5,7 +5,7 @@ the experiment that replaces the fractal by a real image. Category c is one pert
 picture, with one image.
 
 Ours: the details, since no code was released. A transform says for every pixel of the output where
-in the picture it comes from, in half-widths about the centre; beyond the picture all is black:
+in the picture it comes from, in half-widths about the center; beyond the picture all is black:
 
 - ``affine``: identity + U(-delta, delta) for each of the 2x3 entries;
 - ``homography``: the same for each of 3x3 entries;
@@ -29,7 +29,7 @@ from fdsl_gen.core import keys
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import pinned, setting
-from fdsl_gen.geometry.source_image import picture_digest, read_picture, to_grey
+from fdsl_gen.geometry.source_image import picture_digest, read_picture, to_gray
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
 from fdsl_gen.variants._citations import NAKAMURA_2024_SCALING
@@ -59,10 +59,10 @@ class Real1(Variant):
         derived="picture_sha256",
     )
     representation: Literal["gray", "canny", "rgb"] = setting(
-        "gray", doc="what is shown of the picture: grey levels, edges, colours (encoding rgb8)"
+        "gray", doc="what is shown of the picture: gray levels, edges, colors (encoding rgb8)"
     )
     canny_low: float = setting(
-        100.0, doc="gradient above which an edge goes on, |gx| + |gy| of grey levels", low=0.0
+        100.0, doc="gradient above which an edge goes on, |gx| + |gy| of gray levels", low=0.0
     )
     canny_high: float = setting(200.0, doc="gradient above which an edge begins", low=0.0)
     transform: Transform = setting("affine", doc="what perturbs the picture")
@@ -155,9 +155,9 @@ def _represented(settings: Real1) -> NDArray[np.uint8]:
     picture = settings.picture()
     if settings.representation == "rgb":
         return np.array(picture)
-    grey = to_grey(picture)
+    gray = to_gray(picture)
     if settings.representation == "canny":
-        edges = np.empty_like(grey)
-        find_edges(grey, np.array([settings.canny_low, settings.canny_high]), edges)
-        grey = edges
-    return grey[:, :, None].copy()
+        edges = np.empty_like(gray)
+        find_edges(gray, np.array([settings.canny_low, settings.canny_high]), edges)
+        gray = edges
+    return gray[:, :, None].copy()

@@ -25,7 +25,7 @@ from fdsl_gen.geometry.contour import (
     check_vertex_range,
     ellipse,
     exponential_count,
-    greys,
+    grays,
     grown,
 )
 from fdsl_gen.kernels.line import draw_polygons
@@ -65,9 +65,9 @@ class SegRcdb(ContourSettings):
     num_contours_max: int = setting(50, doc="most contours of a figure", low=1, high=10_000)
     radius_min: int = setting(0, doc="least radius of the ellipse, pixels at size 512", low=0)
     radius_max: int = setting(50, doc="greatest radius, pixels at size 512", low=0, high=10_000)
-    centre_spread: int = setting(
+    center_spread: int = setting(
         512,
-        doc="centres are (512 + U{-spread..spread}) / 2, pixels at size 512",
+        doc="centers are (512 + U{-spread..spread}) / 2, pixels at size 512",
         low=0,
         high=10_000,
     )
@@ -111,10 +111,10 @@ class SegRcdb(ContourSettings):
             stream = Stream(job.key.derive("image object", *job.key.indices, number))
             index = stream.integer(0, job.num_categories - 1)
             figure = _figure(self, category_key(job.key.seed, index))
-            centre = self.draw_centre(stream, self.centre_spread)
+            center = self.draw_center(stream, self.center_spread)
             key = job.key.derive("image figure", *job.key.indices, number)
             point_2Q = ellipse(figure.shape, self.scale, figure.radius, figure.oval_rates)
-            point_2Q += np.array(centre)[:, None]  # from the start on: rounding depends on it
+            point_2Q += np.array(center)[:, None]  # from the start on: rounding depends on it
             no_shift = (0.0, 0.0)
             contours = grown(figure.shape, self.scale, key, point_2Q, no_shift, figure.num_contours)
             yield figure, key, contours
@@ -123,8 +123,8 @@ class SegRcdb(ContourSettings):
         """Image and mask of the same lines, drawn together: the mask is the upper byte."""
         both = np.zeros((self.image_size, self.image_size), np.uint16)
         for figure, key, contours in self._placed(job):
-            grey_K = greys(key, figure.num_contours, _WHITE)
-            draw_contours(contours, (grey_K + (figure.index + 1 << 8)).astype(np.uint16), both)
+            gray_K = grays(key, figure.num_contours, _WHITE)
+            draw_contours(contours, (gray_K + (figure.index + 1 << 8)).astype(np.uint16), both)
         return (both & 255).astype(np.uint8), (both >> 8).astype(np.uint8)
 
     def _draw_with_areas(self, job: Job) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -134,7 +134,7 @@ class SegRcdb(ContourSettings):
         for figure, key, contours in self._placed(job):
             blocks = list(contours)
             first, last = blocks[0][:1], blocks[-1][-1:]
-            draw_contours(blocks, greys(key, figure.num_contours, _WHITE).astype(np.uint8), image)
+            draw_contours(blocks, grays(key, figure.num_contours, _WHITE).astype(np.uint8), image)
             ink = np.array([figure.index + 1], np.uint8)
             if self.mask == "M3":
                 fill_polygon(last[0], ink[0], side, flat)

@@ -1,7 +1,7 @@
 """VisualAtom: orbits of an atom, sinusoidal waves around an ellipse.
 
 Takashima et al., "Visual Atoms: Pre-training Vision Transformers with Sinusoidal Waves", CVPR 2023,
-arXiv 2303.01112, section 3. A category is the shape of the orbits; an instance chooses place, greys
+arXiv 2303.01112, section 3. A category is the shape of the orbits; an instance chooses place, grays
 and noise. The rules are those of the released generator, where the first orbit that is drawn is the
 ellipse after one step outwards.
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
-from fdsl_gen.geometry.contour import Shape, ellipse, greys, grown
+from fdsl_gen.geometry.contour import Shape, ellipse, grays, grown
 from fdsl_gen.variants._citations import TAKASHIMA_2023_VISUAL
 from fdsl_gen.variants._contours import ContourSettings, draw_contours, facts
 from fdsl_gen.variants.base import Category, Job, Rendered
@@ -54,9 +54,9 @@ class VisualAtom(ContourSettings):
     amplitude_2: float = setting(
         0.5, doc="amplitude of the second wave, pixels at size 512", low=0.0, high=100.0
     )
-    centre_spread: int = setting(
+    center_spread: int = setting(
         512,
-        doc="centres are (512 + U{-spread..spread}) / 2, pixels at size 512",
+        doc="centers are (512 + U{-spread..spread}) / 2, pixels at size 512",
         low=0,
         high=10_000,
     )
@@ -95,14 +95,14 @@ class VisualAtom(ContourSettings):
         return self._render(job.category, job.key)
 
     def _render(self, atom: Atom, key: Key) -> Rendered:
-        centre = self.draw_centre(Stream(key), self.centre_spread)
+        center = self.draw_center(Stream(key), self.center_spread)
         figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(atom.shape, self.scale, atom.radius, atom.oval_rates)
-        point_2Q += np.array(centre)[:, None]  # from the start on: rounding depends on it
+        point_2Q += np.array(center)[:, None]  # from the start on: rounding depends on it
         orbits = grown(atom.shape, self.scale, figure, point_2Q, (0.0, 0.0), atom.num_orbits)
         image = self.blank()
-        draw_contours(orbits, greys(figure, atom.num_orbits, _WHITE).astype(np.uint8), image)
-        named = facts(atom.shape, centre) | {
+        draw_contours(orbits, grays(figure, atom.num_orbits, _WHITE).astype(np.uint8), image)
+        named = facts(atom.shape, center) | {
             "num_orbits": atom.num_orbits,
             "radius": atom.radius,
             "oval_rate_x": atom.oval_rates[0],

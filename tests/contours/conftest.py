@@ -5,7 +5,7 @@ from pathlib import Path
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
 
-PHOTO = Path(__file__).with_name("photo.png")  # 60x44, colours
+PHOTO = Path(__file__).with_name("photo.png")  # 60x44, colors
 
 # Settings that draw in milliseconds.
 TINY = {

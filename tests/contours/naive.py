@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from fdsl_gen.core.keys import Key, words
 from fdsl_gen.kernels.elementary import cos, sin
 
-GREYS = 2**40
+GRAYS = 2**40
 
 
 def units(key: Key, count: int, start: int = 0) -> list[float]:
@@ -70,8 +70,8 @@ class Figure:
             self.y[j] -= self.sine[j] * (reach_y - self.l)
         self.grown += 1
 
-    def vertices(self, centre=(0.0, 0.0)) -> list[tuple[float, float]]:
-        return [(x + centre[0], y + centre[1]) for x, y in zip(self.x, self.y, strict=True)]
+    def vertices(self, center=(0.0, 0.0)) -> list[tuple[float, float]]:
+        return [(x + center[0], y + center[1]) for x, y in zip(self.x, self.y, strict=True)]
 
 
 def outline(pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], ink: int) -> None:
@@ -79,42 +79,42 @@ def outline(pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], ink: in
         pen.line((*one, *other), fill=ink, width=1)
 
 
-def visualatom(atom, key: Key, side: int, centre) -> np.ndarray:
+def visualatom(atom, key: Key, side: int, center) -> np.ndarray:
     image = Image.new("L", (side, side))
     pen = ImageDraw.Draw(image)
-    figure = Figure(atom.shape, key, side / 512, atom.radius, atom.oval_rates, centre)
-    for grey in integers(key, GREYS, 255, atom.num_orbits):
+    figure = Figure(atom.shape, key, side / 512, atom.radius, atom.oval_rates, center)
+    for gray in integers(key, GRAYS, 255, atom.num_orbits):
         figure.grow_waves()
-        outline(pen, figure.vertices(), grey)
+        outline(pen, figure.vertices(), gray)
     return np.asarray(image)
 
 
 def rcdb(
-    radial, key: Key, side: int, radius: int, oval_rates, centre, background: int
+    radial, key: Key, side: int, radius: int, oval_rates, center, background: int
 ) -> np.ndarray:
     image = Image.new("L", (side, side), background)
     pen = ImageDraw.Draw(image)
     figure = Figure(radial.shape, key, side / 512, radius, oval_rates, (0.0, 0.0))
-    for grey in integers(key, GREYS, 256, radial.num_contours):
+    for gray in integers(key, GRAYS, 256, radial.num_contours):
         figure.grow_radially()
-        outline(pen, figure.vertices(centre), min(grey, 255))
+        outline(pen, figure.vertices(center), min(gray, 255))
     return np.asarray(image)
 
 
 def segrcdb(objects, side: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Image and mask of ``objects``: tuples of a category, a key and a centre."""
+    """Image and mask of ``objects``: tuples of a category, a key and a center."""
     image, mask = Image.new("L", (side, side)), Image.new("L", (side, side))
     pen, mark = ImageDraw.Draw(image), ImageDraw.Draw(mask)
-    for category, key, centre in objects:
+    for category, key, center in objects:
         c = category.index + 1
         figure = Figure(
-            category.shape, key, side / 512, category.radius, category.oval_rates, centre
+            category.shape, key, side / 512, category.radius, category.oval_rates, center
         )
         polygons = []
-        for grey in integers(key, GREYS, 255, category.num_contours):
+        for gray in integers(key, GRAYS, 255, category.num_contours):
             figure.grow_radially()
             polygons.append(figure.vertices())
-            outline(pen, polygons[-1], grey)
+            outline(pen, polygons[-1], gray)
             if kind == "M1":
                 outline(mark, polygons[-1], c)
         if kind == "M2" and len(polygons) > 1:

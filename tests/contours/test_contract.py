@@ -60,7 +60,7 @@ def test_lines_are_counted():
     recipe = load_recipe("linedb-1000", lines_min=5, lines_step=3, image_size=4096)
     for c in (0, 1, 4):
         assert render(recipe, c, 0).parameters["num_lines"] == 5 + 3 * c
-    # On a large canvas lines of different greys hardly ever hide each other.
+    # On a large canvas lines of different grays hardly ever hide each other.
     image = render(recipe, 2, 0).image
     assert 9 <= len(np.unique(image)) - 1 <= 11
 
@@ -146,7 +146,7 @@ def objects_of(recipe, image: int = 0):
 
 
 def test_m1_marks_exactly_the_lines():
-    """Apart from lines of grey 0, which only the mask shows."""
+    """Apart from lines of gray 0, which only the mask shows."""
     drawn = render(load_recipe("segrcdb", image_size=256), None, 1)
     assert np.all(drawn.mask[drawn.image > 0] > 0)
     hidden = np.count_nonzero((drawn.mask > 0) & (drawn.image == 0))

@@ -97,14 +97,14 @@ def test_outlines_equal_pillow():
     rng = np.random.RandomState(3)
     for reach in (0, 3, 40, 90, 3000):
         pixels = rng.randint(-reach, reach + 1, (30, 2, 7)).astype(np.int32) + 20
-        greys = rng.randint(0, 256, 30)
+        grays = rng.randint(0, 256, 30)
 
-        def draw(pen, pixels=pixels, greys=greys):
-            for polygon, grey in zip(pixels, greys.tolist(), strict=True):
-                naive.outline(pen, [tuple(p) for p in polygon.T.tolist()], grey)
+        def draw(pen, pixels=pixels, grays=grays):
+            for polygon, gray in zip(pixels, grays.tolist(), strict=True):
+                naive.outline(pen, [tuple(p) for p in polygon.T.tolist()], gray)
 
         canvas = np.zeros(WIDTH * HEIGHT, np.uint16)
-        draw_polygons(pixels, greys.astype(np.uint16), WIDTH, canvas)
+        draw_polygons(pixels, grays.astype(np.uint16), WIDTH, canvas)
         assert np.array_equal(canvas, by_pillow(draw))
 
 

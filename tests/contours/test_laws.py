@@ -83,7 +83,7 @@ def test_rcdb_instances():
     assert_uniform_integer([d["radius"] for d in drawn], 0, 100)
     for axis in "xy":
         assert_uniform_real([d[f"oval_rate_{axis}"] for d in drawn], 1, 2)
-        doubled = [2 * d[f"centre_{axis}"] - 512 for d in drawn]
+        doubled = [2 * d[f"center_{axis}"] - 512 for d in drawn]
         assert_uniform_integer(doubled, -400, 400)
 
 
@@ -97,11 +97,11 @@ def test_segrcdb():
         assert_uniform_real([f.oval_rates[axis] for f in figures], 1, 2)
 
 
-def test_visualatom_centres():
+def test_visualatom_centers():
     recipe = load_recipe("visualatom-1k", num_orbits_max=1, num_vertices_min=3, num_vertices_max=4)
     drawn = [render(recipe, 0, i).parameters for i in range(COUNT)]
     for axis in "xy":
-        assert_uniform_integer([2 * d[f"centre_{axis}"] - 512 for d in drawn], -512, 512)
+        assert_uniform_integer([2 * d[f"center_{axis}"] - 512 for d in drawn], -512, 512)
 
 
 def test_exponential_counts_of_unlikely_ranges():
@@ -109,11 +109,11 @@ def test_exponential_counts_of_unlikely_ranges():
     assert {exponential_count(stream, 100, 7, 8) for _ in range(50)} == {7, 8}
 
 
-def test_greys():
-    """Every grey occurs; in RCDB the brightest is drawn for 255 and for 256."""
+def test_grays():
+    """Every gray occurs; in RCDB the brightest is drawn for 255 and for 256."""
     counts = {}
     for name in ("rcdb-1k", "visualatom-1k"):
-        recipe = load_recipe(name, noise_coefficient_max=0.0, centre_spread=0)
+        recipe = load_recipe(name, noise_coefficient_max=0.0, center_spread=0)
         seen = np.zeros(256)
         for c in range(40):
             seen[np.unique(render(recipe, c, 0).image)] += 1
@@ -130,7 +130,7 @@ def test_greys():
         ("rcdb-1k", {"num_vertices_min": 2}, "num_vertices_min: must be at least 3"),
         ("visualatom-1k", {"frequency_min": 21}, "frequency_min: must be at most frequency_max"),
         ("visualatom-1k", {"oval_rate_min": 2.5}, "oval_rate_min: must be at most oval_rate_max"),
-        ("linedb-16", {"grey_min": 9, "grey_max": 3}, "grey_min: must be at most grey_max"),
+        ("linedb-16", {"gray_min": 9, "gray_max": 3}, "gray_min: must be at most gray_max"),
         ("segrcdb", {"num_vertices_max": 2}, "num_vertices_max: must be at least 3"),
         ("segrcdb", {"num_categories": 256}, "num_categories: masks tell at most 255 apart"),
         ("segrcdb", {"mask": "M4"}, "mask: must be one of M1, M2, M3"),

@@ -15,7 +15,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.contact_sheet import draw_preview
 from fdsl_gen.dataset.folder import open_folder
-from fdsl_gen.geometry.source_image import read_picture, to_grey
+from fdsl_gen.geometry.source_image import read_picture, to_gray
 from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import load_recipe
@@ -35,32 +35,32 @@ def gradient(width: int = 30, height: int = 30) -> np.ndarray:
     return ((x * 5 + y * 3) % 256).astype(np.uint8)
 
 
-def test_grey_pictures_keep_their_levels(tmp_path):
-    path = saved(tmp_path, Image.fromarray(gradient()), "grey.png")
-    assert np.array_equal(to_grey(read_picture(path, 30)), gradient())
+def test_gray_pictures_keep_their_levels(tmp_path):
+    path = saved(tmp_path, Image.fromarray(gradient()), "gray.png")
+    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
 
 
 def test_a_wide_picture_is_cropped_in_the_middle(tmp_path):
     path = saved(tmp_path, Image.fromarray(gradient(50, 30)), "wide.png")
-    assert np.array_equal(to_grey(read_picture(path, 30)), gradient(50, 30)[:, 10:40])
+    assert np.array_equal(to_gray(read_picture(path, 30)), gradient(50, 30)[:, 10:40])
 
 
 def test_sixteen_bits(tmp_path):
     deep = gradient().astype(np.uint16) * 257
     path = saved(tmp_path, Image.fromarray(deep), "deep.png")
-    assert np.array_equal(to_grey(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
 
 
 def test_thirty_two_bits(tmp_path):
     full = gradient().astype(np.int64) * (2**31 - 1) // 255
     path = saved(tmp_path, Image.fromarray(full.astype(np.int32)), "deep.tif")
-    assert np.array_equal(to_grey(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
 
 
 def test_floating_point(tmp_path):
     levels = gradient().astype(np.float32)
     path = saved(tmp_path, Image.fromarray(levels / 255), "real.tif")
-    assert np.array_equal(to_grey(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
     wide = saved(tmp_path, Image.fromarray(levels), "wide.tif")
     with pytest.raises(UsageError, match=r"source: .*wide.tif: it has floating-point levels"):
         real(source=wide)
@@ -69,7 +69,7 @@ def test_floating_point(tmp_path):
 def test_cmyk(tmp_path):
     image = Image.fromarray(np.stack([gradient()] * 3, axis=2)).convert("CMYK")
     path = saved(tmp_path, image, "print.jpg", quality=95)
-    assert np.abs(to_grey(read_picture(path, 30)).astype(int) - gradient()).mean() < 12
+    assert np.abs(to_gray(read_picture(path, 30)).astype(int) - gradient()).mean() < 12
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -85,7 +85,7 @@ def test_transparent_pixels_are_black(tmp_path, mode):
     path = saved(tmp_path, image.convert(mode), "clear.png")
     expected = np.zeros((30, 30), np.uint8)
     expected[:, 15:] = 200
-    assert np.array_equal(to_grey(read_picture(path, 30)), expected)
+    assert np.array_equal(to_gray(read_picture(path, 30)), expected)
 
 
 def test_half_transparent(tmp_path):
@@ -98,7 +98,7 @@ def test_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     path = saved(tmp_path, image, "turned.png", exif=exif)
-    assert np.array_equal(to_grey(read_picture(path, 30)), np.rot90(gradient(), -1))
+    assert np.array_equal(to_gray(read_picture(path, 30)), np.rot90(gradient(), -1))
 
 
 def test_tiny_and_palette_pictures(tmp_path):
@@ -107,7 +107,7 @@ def test_tiny_and_palette_pictures(tmp_path):
     bits = saved(tmp_path, Image.new("1", (3, 2), 1), "bits.png")
     assert np.all(read_picture(bits, 16) == 255)
     first = saved(tmp_path, Image.fromarray(gradient()).convert("P"), "first.gif")
-    assert np.array_equal(to_grey(read_picture(first, 30)), gradient())
+    assert np.array_equal(to_gray(read_picture(first, 30)), gradient())
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -127,7 +127,7 @@ def test_a_large_picture_is_read_and_a_bomb_is_not(tmp_path, monkeypatch):
         real(source=str(bomb))
     large = saved(tmp_path, Image.fromarray(gradient()), "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # Pillow warns above
-    assert np.array_equal(to_grey(read_picture(large, 30)), gradient())
+    assert np.array_equal(to_gray(read_picture(large, 30)), gradient())
 
 
 def test_what_is_no_picture(tmp_path):
@@ -203,7 +203,7 @@ def test_a_copy_is_kept_and_the_path_is_written_nowhere(begun):
     for path in begun.rglob("*"):
         assert path.is_dir() or b"original.png" not in path.read_bytes(), path
     with Image.open(begun / "preview.png") as preview:
-        assert len(set(preview.getpixel((50, 50)))) == 3  # colours: the picture stands first
+        assert len(set(preview.getpixel((50, 50)))) == 3  # colors: the picture stands first
 
 
 def test_resuming_without_the_original(begun):

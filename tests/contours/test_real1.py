@@ -7,7 +7,7 @@ import pytest
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream, uniforms
-from fdsl_gen.geometry.source_image import read_picture, to_grey
+from fdsl_gen.geometry.source_image import read_picture, to_gray
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
 from fdsl_gen.recipe.jobs import render
@@ -85,7 +85,7 @@ def test_homography():
 
 def test_beyond_the_horizon_of_a_homography_all_is_black():
     coefficient = coefficients("homography", 0.0, Key(0, "test"))
-    coefficient[:2] = 0.0  # everything looks at the centre,
+    coefficient[:2] = 0.0  # everything looks at the center,
     coefficient[2] = [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]  # but w = u
     picture = np.full((8, 8, 1), 200, np.uint8)
     out = np.full_like(picture, 7)
@@ -148,28 +148,28 @@ def test_a_constant_lattice_only_shifts():
 def test_without_perturbation_the_image_is_the_picture(transform, side):
     settings = {"delta": 0.0, "transform": transform, "image_size": side}
     picture = read_picture(str(PHOTO), side)
-    coloured = real(representation="rgb", encoding="rgb8", **settings)
-    assert np.array_equal(render(coloured, 5).image, picture)
-    assert np.array_equal(render(real(**settings), 5).image, to_grey(picture))
+    colored = real(representation="rgb", encoding="rgb8", **settings)
+    assert np.array_equal(render(colored, 5).image, picture)
+    assert np.array_equal(render(real(**settings), 5).image, to_gray(picture))
     edges = np.empty((side, side), np.uint8)
-    find_edges(to_grey(picture), np.array([100.0, 200.0]), edges)
+    find_edges(to_gray(picture), np.array([100.0, 200.0]), edges)
     assert np.array_equal(render(real(representation="canny", **settings), 5).image, edges)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_perturbations_have_their_size(transform):
     weak, strong = (render(real(transform=transform, delta=d), 1).image for d in (0.02, 0.2))
-    picture = to_grey(read_picture(str(PHOTO), SIDE)).astype(int)
+    picture = to_gray(read_picture(str(PHOTO), SIDE)).astype(int)
     moved = [np.abs(image - picture).mean() for image in (weak, strong)]
     assert 0 < moved[0] < moved[1] / 2
     assert not np.array_equal(strong, render(real(transform=transform, delta=0.2), 2).image)
 
 
-def edges_twin(grey: np.ndarray, low: float, high: float) -> np.ndarray:
+def edges_twin(gray: np.ndarray, low: float, high: float) -> np.ndarray:
     """Canny with whole arrays and angles."""
     weights = np.array([1, 4, 6, 4, 1])
-    padded = np.pad(grey.astype(int), 2, mode="edge")
-    height, width = grey.shape
+    padded = np.pad(gray.astype(int), 2, mode="edge")
+    height, width = gray.shape
     smooth = sum(
         weights[j] * weights[i] * padded[j : j + height, i : i + width]
         for j in range(5)
@@ -206,17 +206,17 @@ def edges_twin(grey: np.ndarray, low: float, high: float) -> np.ndarray:
 @pytest.mark.parametrize("thresholds", [(0.0, 0.0), (20.0, 60.0), (100.0, 200.0), (30.0, 1e4)])
 def test_edges(thresholds):
     noise = np.random.RandomState(8).randint(0, 256, (30, 47)).astype(np.uint8)
-    for grey in (to_grey(read_picture(str(PHOTO), 64)), noise):
-        found = np.empty_like(grey)
-        find_edges(grey, np.array(thresholds), found)
-        assert np.array_equal(found, edges_twin(grey, *thresholds))
+    for gray in (to_gray(read_picture(str(PHOTO), 64)), noise):
+        found = np.empty_like(gray)
+        find_edges(gray, np.array(thresholds), found)
+        assert np.array_equal(found, edges_twin(gray, *thresholds))
 
 
 def test_an_edge_is_a_line_one_pixel_wide():
-    grey = np.zeros((7, 8), np.uint8)
-    grey[:, 4:] = 100
-    found = np.empty_like(grey)
-    find_edges(grey, np.array([100.0, 200.0]), found)
+    gray = np.zeros((7, 8), np.uint8)
+    gray[:, 4:] = 100
+    found = np.empty_like(gray)
+    find_edges(gray, np.array([100.0, 200.0]), found)
     assert found.any()
     assert np.all((found > 0).sum(axis=1) == 1)
 
@@ -226,6 +226,6 @@ def test_thresholds_in_order():
         real(canny_low=300)
 
 
-def test_colours_need_the_colour_encoding():
-    with pytest.raises(UsageError, match="coloured images need rgb8"):
+def test_colors_need_the_color_encoding():
+    with pytest.raises(UsageError, match="colored images need rgb8"):
         real(representation="rgb")

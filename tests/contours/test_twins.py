@@ -21,7 +21,7 @@ def figure_key(key: Key) -> Key:
     return key.derive(f"{key.role} figure", *key.indices)
 
 
-def centre_of(stream: Stream, spread: int, side: int) -> tuple[float, float]:
+def center_of(stream: Stream, spread: int, side: int) -> tuple[float, float]:
     x = (512 + stream.integer(-spread, spread)) / 2 * (side / 512)
     return x, (512 + stream.integer(-spread, spread)) / 2 * (side / 512)
 
@@ -52,8 +52,8 @@ def test_visualatom(settings):
         atom = recipe.variant.category(c, Key(0, "category", (c,)))
         for i in range(2):
             key = Key(0, "instance", (c, i))
-            centre = centre_of(Stream(key), 512, side)
-            expected = naive.visualatom(atom, figure_key(key), side, centre)
+            center = center_of(Stream(key), 512, side)
+            expected = naive.visualatom(atom, figure_key(key), side, center)
             assert np.array_equal(render(recipe, c, i).image, expected)
             assert expected.any()
 
@@ -71,9 +71,9 @@ def test_rcdb(settings, background):
             radius = stream.integer(0, 100)
             most = recipe.variant.oval_rate_max
             rates = stream.uniform(1, most), stream.uniform(1, most)
-            centre = centre_of(stream, 400, side)
+            center = center_of(stream, 400, side)
             figure = figure_key(key)
-            expected = naive.rcdb(radial, figure, side, radius, rates, centre, paper)
+            expected = naive.rcdb(radial, figure, side, radius, rates, center, paper)
             assert np.array_equal(render(recipe, c, i).image, expected)
 
 
@@ -88,8 +88,8 @@ def test_segrcdb(settings, mask):
             stream = Stream(Key(0, "image object", (i, number)))
             c = stream.integer(0, 39)
             category = recipe.variant.category(c, Key(0, "category", (c,)))
-            centre = centre_of(stream, 512, side)
-            objects.append((category, Key(0, "image figure", (i, number)), centre))
+            center = center_of(stream, 512, side)
+            objects.append((category, Key(0, "image figure", (i, number)), center))
         drawn = render(recipe, None, i)
         image, expected = naive.segrcdb(objects, side, mask)
         assert np.array_equal(drawn.image, image)
@@ -125,6 +125,6 @@ def test_broken_contours():
         before, after = render(whole, c, 0).image, render(broken, c, 0).image
         assert np.all((after == before) | (after == 255))
         lost.append(np.count_nonzero(after != before) / max(1, np.count_nonzero(before != 255)))
-    # Much is broken, and yet the frame stays recognisable.
+    # Much is broken, and yet the frame stays recognizable.
     assert min(lost) > 0.1
     assert max(lost) < 0.4

@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the coloured fractals, written from their definition in plain Python.
+"""Slow, obvious twins of the colored fractals, written from their definition in plain Python.
 
 Nothing here is shared with the package except the generator of random words and the elementary
 functions.
@@ -8,7 +8,7 @@ import math
 
 from fdsl_gen.core.keys import Key
 from fdsl_gen.kernels.elementary import cos, sin
-from tests.coloured import pictures
+from tests.colored import pictures
 from tests.naive import choose_map, determinant_probabilities, word
 
 
@@ -187,9 +187,9 @@ def hits(trajectory, windows, patch, side):
 def window(values, move, size):
     low, high = min(values), max(values)
     extent = high - low
-    centre = (low + high) / 2 + extent * move
+    center = (low + high) / 2 + extent * move
     half_width = extent * size / 2
-    return centre - half_width, centre + half_width
+    return center - half_width, center + half_width
 
 
 # Draws of an image
@@ -231,7 +231,7 @@ def patch_bits(draws):
 
 
 def fractal_color(settings, category_key, key):
-    """Nested lists of colours of an image of fractal-color, and the system that it shows."""
+    """Nested lists of colors of an image of fractal-color, and the system that it shows."""
     factors, maps, _ = category(settings, category_key)
     draws = Draws(key)
     patch = patch_bits(draws)
@@ -249,12 +249,12 @@ def fractal_color(settings, category_key, key):
     counts = hits(trajectory, windows, patch, settings.image_size)
     picture = pictures.background(settings, sky, key.derive("instance clouds", *key.indices))
     if any(map(any, counts)):
-        pictures.paste(picture, pictures.coloured(pictures.flipped(counts, *flips), look, settings))
+        pictures.paste(picture, pictures.colored(pictures.flipped(counts, *flips), look, settings))
     return pictures.finished(picture, sigma), maps
 
 
 def multi_fractal(settings, key, num_categories):
-    """Nested lists of colours of an image of multi-fractal, and its labels."""
+    """Nested lists of colors of an image of multi-fractal, and its labels."""
     draws = Draws(key)
     count = draws.integer(settings.num_objects_min, settings.num_objects_max)
     sky = draw_sky(settings, draws)
@@ -279,6 +279,6 @@ def multi_fractal(settings, key, num_categories):
             (min(p[axis] for p in trajectory), max(p[axis] for p in trajectory)) for axis in (0, 1)
         ]
         counts = hits(trajectory, windows, patch, settings.object_canvas)
-        tile = pictures.coloured(pictures.flipped(counts, *flips), look, settings)
+        tile = pictures.colored(pictures.flipped(counts, *flips), look, settings)
         pictures.paste(picture, pictures.resized(tile, size), top, left)
     return pictures.finished(picture, sigma), tuple(sorted(labels))

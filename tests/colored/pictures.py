@@ -1,6 +1,6 @@
-"""Slow, obvious twins of colours, clouds and composition, in plain Python.
+"""Slow, obvious twins of colors, clouds and composition, in plain Python.
 
-Pictures are nested lists of colours, which are exact fractions until they are rounded.
+Pictures are nested lists of colors, which are exact fractions until they are rounded.
 """
 
 import math
@@ -23,7 +23,7 @@ def rounded(value) -> int:
 
 
 def rgb(hue, saturation, value, mode):
-    """Colour of a hue, saturation and value, each 0 .. 255, by the six sectors of the circle."""
+    """Color of a hue, saturation and value, each 0 .. 255, by the six sectors of the circle."""
     sixths = Fraction(2 * hue % 360, 60) if mode == "released" else Fraction(6 * hue, 256)
     sector = math.floor(sixths)
     f = sixths - sector
@@ -33,8 +33,8 @@ def rgb(hue, saturation, value, mode):
     return tuple(rounded(part) for part in triple)
 
 
-def coloured(counts, look, settings):
-    """Nested lists of colours; black where there is no hit."""
+def colored(counts, look, settings):
+    """Nested lists of colors; black where there is no hit."""
     shift, saturation, value = look
     most = max(max(row) for row in counts)
     picture = []
@@ -89,7 +89,7 @@ def diamond_square(n, decay, key):
     return grid
 
 
-def cloud_colour(x, look, mode):
+def cloud_color(x, look, mode):
     (hs, h0), (ss, s0), (vs, v0) = look
     hue = math.trunc(255 * (x * hs + h0)) % 256
     saturation = max(math.trunc(min(255 * (x * ss + s0), 255)), 0)
@@ -103,9 +103,7 @@ def background(settings, sky, key):
         return [[BLACK] * side for _ in range(side)]
     decay, look = sky
     grid = diamond_square(math.ceil(math.log2(side)), decay, key)
-    return [
-        [cloud_colour(grid[r, c], look, settings.hue) for c in range(side)] for r in range(side)
-    ]
+    return [[cloud_color(grid[r, c], look, settings.hue) for c in range(side)] for r in range(side)]
 
 
 # Composition
@@ -114,14 +112,14 @@ def background(settings, sky, key):
 def paste(picture, over, top=0, left=0):
     """``over`` where any of its channels is not zero and the picture goes on."""
     for r, line in enumerate(over):
-        for c, colour in enumerate(line):
+        for c, color in enumerate(line):
             inside = 0 <= top + r < len(picture) and 0 <= left + c < len(picture)
-            if inside and any(colour):
-                picture[top + r][left + c] = colour
+            if inside and any(color):
+                picture[top + r][left + c] = color
 
 
 def resized(picture, size):
-    """Bilinear, half-pixel centres, edges repeated; halves up."""
+    """Bilinear, half-pixel centers, edges repeated; halves up."""
     side = len(picture)
 
     def taps(i):

@@ -9,7 +9,7 @@ from fdsl_gen import generate, load_recipe, open_dataset, render
 from fdsl_gen.core.keys import Key
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
-from tests.coloured import naive, pictures
+from tests.colored import naive, pictures
 
 TINY = {"image_size": 24, "num_points": 300, "object_canvas": 14, "num_images": 100}
 CHANGES = [
@@ -35,7 +35,7 @@ def test_image_equals_twin(change):
         assert found.labels == labels
 
 
-def test_grey_scenes_have_one_channel():
+def test_gray_scenes_have_one_channel():
     change = {"color": False, "background": False, "encoding": "gray8"}
     recipe = load_recipe("multi-fractal", **TINY, **change)
     for i in range(4):
@@ -68,7 +68,7 @@ def test_later_objects_lie_on_top():
         windows = [(min(p[axis] for p in played), max(p[axis] for p in played)) for axis in (0, 1)]
         counts = naive.hits(played, windows, thing.patch_33.ravel().tolist(), 14)
         look = thing.look
-        tile = pictures.coloured(pictures.flipped(counts, *look[:3]), look[3:], recipe.variant)
+        tile = pictures.colored(pictures.flipped(counts, *look[:3]), look[3:], recipe.variant)
         pictures.paste(picture, pictures.resized(tile, thing.size), thing.top, thing.left)
         lit = np.array(picture).any(axis=2)
         assert np.array_equal(render(recipe, None, i).image[lit], np.array(picture)[lit])

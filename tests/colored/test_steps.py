@@ -1,4 +1,4 @@
-"""Every kernel of the coloured fractals equals its slow twin."""
+"""Every kernel of the colored fractals equals its slow twin."""
 
 import colorsys
 
@@ -10,7 +10,7 @@ from fdsl_gen.geometry import ifs
 from fdsl_gen.kernels import color, compose, diamond_square, splat
 from fdsl_gen.recipe.recipe import load_recipe
 from fdsl_gen.variants import _colored
-from tests.coloured import naive, pictures
+from tests.colored import naive, pictures
 from tests.naive import choose_map, determinant_probabilities
 
 
@@ -19,7 +19,7 @@ def numbers(name: str, *indices: int) -> np.random.Generator:
 
 
 def as_picture(image: np.ndarray) -> list[list[tuple[int, ...]]]:
-    return [[tuple(colour_3) for colour_3 in line] for line in image.tolist()]
+    return [[tuple(color_3) for color_3 in line] for line in image.tolist()]
 
 
 def systems(count: int, num_maps: int = 4) -> list[np.ndarray]:
@@ -102,7 +102,7 @@ def test_hits(side):
         assert greatest == max(map(max, expected))
 
 
-def test_a_patch_is_centred_and_row_comes_from_x():
+def test_a_patch_is_centered_and_row_comes_from_x():
     bits = [0, 1, 1, 0, 0, 1, 0, 0, 0]
     found, greatest = spread([(2.5, 1.0), (2.5, 1.0), (0.0, 4.0)], [(0, 4), (0, 4)], bits, 5)
     assert found.tolist() == [
@@ -164,7 +164,7 @@ def test_clouds_wrap_around():
 
 
 def test_first_level_of_clouds_follows_its_law():
-    """Centres are means of the corners plus U(-1/2, 1/2); corners are U(0, 1)."""
+    """Centers are means of the corners plus U(-1/2, 1/2); corners are U(0, 1)."""
     moves, corners = [], []
     for k in range(2000):
         grid_SS = np.empty((3, 3))
@@ -190,7 +190,7 @@ def test_every_hue(mode, saturation):
         assert list(map(tuple, palette[:256].tolist())) == expected
 
 
-def test_colours_are_those_of_the_standard_library():
+def test_colors_are_those_of_the_standard_library():
     palette = np.zeros((257, 3), np.uint8)
     for mode, turn in (("released", 180), ("full_circle", 256)):
         color.mix_palette(np.int32(130), np.int32(201), _colored.CIRCLES[mode], palette)
@@ -201,9 +201,9 @@ def test_colours_are_those_of_the_standard_library():
 
 
 @pytest.mark.parametrize("mode", ["released", "full_circle"])
-def test_cloud_colours(mode):
+def test_cloud_colors(mode):
     """Heights far below 0 and above 1 among them."""
-    random = numbers("colours", len(mode))
+    random = numbers("colors", len(mode))
     for k in range(8):
         grid_SS = random.uniform(-1.5, 2.5, (20, 20))
         look = random.uniform([[0.25, 0], [0.1, 0.4], [0.3, 0.4]], [[1, 1], [0.3, 0.6], [0.6, 0.6]])
@@ -212,7 +212,7 @@ def test_cloud_colours(mode):
         image = np.empty((16, 16, 3), np.uint8)
         color.paint_clouds(grid_SS, look, _colored.CIRCLES[mode], image)
         expected = [
-            [pictures.cloud_colour(x, look.tolist(), mode) for x in row[:16]]
+            [pictures.cloud_color(x, look.tolist(), mode) for x in row[:16]]
             for row in grid_SS[:16].tolist()
         ]
         assert as_picture(image) == expected
@@ -231,7 +231,7 @@ def test_a_painted_fractal(color, turn):
     shade = (random.uniform(0, 255), 200, 100 + turn)
     look = _colored.Look(*flips, *shade)
     recipe.variant.paint(hits_HW, int(hits_HW.max()), look, image)
-    fractal = pictures.coloured(pictures.flipped(hits_HW.tolist(), *flips), shade, recipe.variant)
+    fractal = pictures.colored(pictures.flipped(hits_HW.tolist(), *flips), shade, recipe.variant)
     pictures.paste(expected, fractal)
     assert as_picture(image) == expected
 

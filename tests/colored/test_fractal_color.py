@@ -7,7 +7,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.recipe import load_recipe
-from tests.coloured import naive
+from tests.colored import naive
 
 TINY = {"image_size": 24, "num_points": 400}
 CHANGES = [
@@ -42,7 +42,7 @@ def test_image_equals_twin(change):
         assert found.parameters["num_maps"] == len(maps)
 
 
-def test_grey_images_have_one_channel():
+def test_gray_images_have_one_channel():
     recipe = load_recipe("fractal-color", color=False, background=False, encoding="gray8", **TINY)
     for i in range(6):
         picture, _ = twin(recipe, 3, i)
@@ -51,7 +51,7 @@ def test_grey_images_have_one_channel():
         assert np.array_equal(found, np.array(picture)[:, :, 0])
 
 
-def test_sharp_grey_images_have_two_levels():
+def test_sharp_gray_images_have_two_levels():
     change = {"color": False, "background": False, "blur_probability": 0.0, "encoding": "compact"}
     recipe = load_recipe("fractal-color", **TINY, **change)
     assert recipe.variant.image.levels == (0, 127)
@@ -80,16 +80,16 @@ def test_both_kinds_have_the_same_categories():
 
 
 def test_switches_change_nothing_else():
-    """Without background or colour, hits stand where they stand with both."""
+    """Without background or color, hits stand where they stand with both."""
     sharp = TINY | {"blur_probability": 0.0}
     full = load_recipe("fractal-color", **sharp)
     alone = load_recipe("fractal-color", background=False, **sharp)
-    grey = load_recipe("fractal-color", background=False, color=False, encoding="gray8", **sharp)
+    gray = load_recipe("fractal-color", background=False, color=False, encoding="gray8", **sharp)
     for i in range(5):
         lit = render(alone, 2, i).image.any(axis=2)
         assert 0 < lit.sum() < lit.size
         assert np.array_equal(render(full, 2, i).image[lit], render(alone, 2, i).image[lit])
-        assert np.array_equal(render(grey, 2, i).image > 0, lit)
+        assert np.array_equal(render(gray, 2, i).image > 0, lit)
 
 
 def test_parameters_have_the_same_names():
@@ -169,7 +169,7 @@ def test_windows_follow_their_law():
         ({"cloud_decay_min": 0.9}, "cloud_decay_min: must be at most"),
         ({"blur_sigma_min": 0.0}, "blur_sigma_min: must be greater than 0"),
         ({"jitter": "all"}, "jitter: must be one of scale, entry, svd, sval, none"),
-        ({"encoding": "gray8"}, "coloured images need rgb8"),
+        ({"encoding": "gray8"}, "colored images need rgb8"),
     ],
 )
 def test_impossible_settings_are_one_sentence(change, message):

@@ -7,7 +7,7 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import ifs
 from fdsl_gen.geometry.jitter import fixed_point, jittered, singular_value
 from fdsl_gen.recipe.recipe import load_recipe
-from tests.coloured import naive
+from tests.colored import naive
 
 KINDS = ["scale", "entry", "svd", "sval", "none"]
 

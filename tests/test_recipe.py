@@ -176,7 +176,7 @@ def test_settings_are_made_without_reading_files():
     """A file is read when its content is asked for, so settings can be made anywhere."""
     assert Real1(source="nowhere.png").source_sha256 is None
     with pytest.raises(UsageError, match="source: cannot read the image nowhere"):
-        _ = Real1(source="nowhere.png").picture_sha256
+        _ = Real1(source="nowhere.png").source_image_sha256
     assert FractalDb(categories_from="nowhere").categories_sha256 is None
     with pytest.raises(UsageError, match="categories_from: cannot read nowhere"):
         _ = FractalDb(categories_from="nowhere").systems_sha256

@@ -61,11 +61,11 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, white: int = 255) -> by
         raise ValueError(f"{encoding} holds gray images, not one of shape {image.shape}")
     if encoding == "gray8":
         return _assemble(width, height, 8, _GRAY, image)
-    lit = image == white
-    if not np.array_equal(lit, image != 0):
+    foreground = image == white
+    if not np.array_equal(foreground, image != 0):
         raise ValueError(f"compact holds images of the levels 0 and {white} only")
     palette = _chunk(b"PLTE", bytes((0, 0, 0, white, white, white)))
-    return _assemble(width, height, 1, _PALETTE, np.packbits(lit, axis=1), palette)
+    return _assemble(width, height, 1, _PALETTE, np.packbits(foreground, axis=1), palette)
 
 
 def _chunks(data: bytes) -> dict[bytes, bytes]:

@@ -6,7 +6,7 @@ import yaml
 
 from fdsl_gen import __version__
 from fdsl_gen.archive.manifest import Manifest
-from fdsl_gen.dataset.source_image import FromPicture
+from fdsl_gen.dataset.source_image import FromSourceImage
 from fdsl_gen.recipe.recipe import Recipe
 
 _TASKS = {
@@ -69,7 +69,7 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
 
 
 def _origin(recipe: Recipe) -> str:
-    if isinstance(recipe.variant, FromPicture):
+    if isinstance(recipe.variant, FromSourceImage):
         return "all made from one picture by formulas; the picture is `__meta__/source.png`"
     return "drawn from formulas: no photograph was used"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from fdsl_gen.core.keys import Key, words
-from fdsl_gen.dataset.source_image import picture_of
+from fdsl_gen.dataset.source_image import source_image_of
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
@@ -20,8 +20,8 @@ from fdsl_gen.variants.base import Rendered
 TILE = 192  # pixels
 _CAPTION = 18
 _GAP = 6
-_PAPER = (24, 24, 28)
-_INK = (225, 225, 225)
+_BACKGROUND = (24, 24, 28)
+_CAPTION_COLOR = (225, 225, 225)
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -38,15 +38,15 @@ def contact_sheet(
     """
     rows = -(-len(images) // columns)
     step_x, step_y = tile + _GAP, tile + _CAPTION + _GAP
-    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), _PAPER)
-    pen = ImageDraw.Draw(sheet)
+    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), _BACKGROUND)
+    drawing = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(12)
     for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left = _GAP + (k % columns) * step_x
         top = _GAP + (k // columns) * step_y
-        picture = Image.fromarray(image).convert("RGB")
-        sheet.paste(picture.resize((tile, tile), Image.Resampling.BOX), (left, top))
-        pen.text((left + 2, top + tile + 2), caption, fill=_INK, font=font)
+        shown = Image.fromarray(image).convert("RGB")
+        sheet.paste(shown.resize((tile, tile), Image.Resampling.BOX), (left, top))
+        drawing.text((left + 2, top + tile + 2), caption, fill=_CAPTION_COLOR, font=font)
     return sheet
 
 
@@ -55,8 +55,8 @@ def colored(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     bright = words(Key(0, "mask colours").words, 3 * 256) % np.uint64(192) + np.uint64(64)
     palette = bright.astype(np.uint8).reshape(256, 3)
     palette[0] = 0
-    picture: NDArray[np.uint8] = palette[mask]
-    return picture
+    image: NDArray[np.uint8] = palette[mask]
+    return image
 
 
 def _spread(total: int, count: int) -> list[int]:
@@ -127,12 +127,12 @@ def draw_preview(
 def preview_png(recipe: Recipe, preview: Preview) -> bytes:
     """A contact sheet as PNG bytes.
 
-    Masks stand in colors beside their images, and the picture that a dataset is made from stands
+    Masks stand in colors beside their images, and the image that a dataset is made from stands
     first.
     """
     images: list[NDArray[np.uint8]] = []
     captions: list[str] = []
-    source = picture_of(recipe)
+    source = source_image_of(recipe)
     if source is not None:
         images, captions = [source], ["source"]
     for sample, drawn in preview.drawn:

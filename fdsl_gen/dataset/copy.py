@@ -56,7 +56,7 @@ def _entries(manifest: Manifest) -> list[ShardEntry]:
 def _parts(entries: list[ShardEntry], names: Iterable[str]) -> list[str]:
     """Those of the files that fdsl-gen puts beside these shards, the manifest apart."""
     stems = {entry.file.removesuffix(".tar") for entry in entries}
-    known = {*ROOT_FILES, f"{META}/{source_image.KEPT}"} - {MANIFEST}
+    known = {*ROOT_FILES, f"{META}/{source_image.SOURCE_IMAGE}"} - {MANIFEST}
     known |= {f"{META}/markers/{stem}.json" for stem in stems}
     known |= {f"{META}/index/{stem}.npy" for stem in stems}
     categories = re.compile(rf"{META}/categories/({SHARED}|block-\d+\.npz)")

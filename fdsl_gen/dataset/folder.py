@@ -7,7 +7,7 @@ Layout::
     manifest.json  README.md  preview.png  _info.json      written last, the manifest after the rest
     {name}-{split}-{index:06d}.tar
     __meta__/recipe.json                                   created once; owns the folder
-    __meta__/source.png                                    the picture it is made from, if it is
+    __meta__/source.png                                    the image it is made from, if it is
     __meta__/markers/{shard}.json                          one for each finished shard
     __meta__/index/{shard}.npy                             byte ranges (shards.py)
     __meta__/categories/shared.json                        what all categories have in common
@@ -76,7 +76,7 @@ class Folder:
         return self.meta / "index" / f"{self.stem(shard)}.npy"
 
     def fetch(self) -> None:
-        """Bring here what shards are rendered with: categories, the picture. Here it is.
+        """Bring here what shards are rendered with: categories, the source image. Here it is.
 
         Raises:
             UsageError: if this host does not see the folder.
@@ -207,7 +207,9 @@ def open_folder(path: Path) -> Folder:
     if data is None:
         what = "is not a dataset folder of fdsl-gen" if path.exists() else "does not exist"
         raise UsageError(f"{path} {what}")
-    return Folder(path, source_image.adopt(recipe_from_dict(data["recipe"], "recipe.json"), path))
+    return Folder(
+        path, source_image.attach_source(recipe_from_dict(data["recipe"], "recipe.json"), path)
+    )
 
 
 def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
@@ -221,11 +223,11 @@ def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
     Raises:
         UsageError: if it belongs to another recipe, holds something else, or cannot be written.
     """
-    recipe = source_image.adopt(recipe, path)
-    picture = source_image.picture_of(recipe)
+    recipe = source_image.attach_source(recipe, path)
+    image = source_image.source_image_of(recipe)
     claim_path(path, owner_bytes(recipe), overwrite=overwrite)
     # Absolute, for workers that stand in another folder.
-    return Folder(path.absolute(), source_image.keep(recipe, picture, path.absolute()))
+    return Folder(path.absolute(), source_image.store_source(recipe, image, path.absolute()))
 
 
 def claim_path(path: Path, ours: bytes, *, overwrite: bool = False) -> None:
@@ -270,7 +272,7 @@ def _empty(path: Path) -> None:
     for shard in shards_of(folder.recipe):
         doomed += [folder.tar(shard), folder.index(shard), folder.marker(shard)]
     blocks = folder.categories.glob("block-*.npz")
-    doomed.append(folder.meta / source_image.KEPT)
+    doomed.append(folder.meta / source_image.SOURCE_IMAGE)
     for file in (*doomed, *blocks, folder.shared, _owner_path(path)):
         file.unlink(missing_ok=True)
     for name in ("markers", "index", "categories"):

@@ -56,13 +56,13 @@ class RemoteFolder(Folder):
         return path.relative_to(self.path).as_posix()
 
     def _is_needed_here(self, path: Path) -> bool:
-        return path.parent == self.categories or path == self.meta / source_image.KEPT
+        return path.parent == self.categories or path == self.meta / source_image.SOURCE_IMAGE
 
     def fetch(self) -> None:
         check_owner(self.bucket, self.recipe)
         wanted = list(self.bucket.list(f"{META}/categories"))
-        if isinstance(self.recipe.variant, source_image.FromPicture):
-            wanted.append(f"{META}/{source_image.KEPT}")
+        if isinstance(self.recipe.variant, source_image.FromSourceImage):
+            wanted.append(f"{META}/{source_image.SOURCE_IMAGE}")
         if wanted:
             self._make()
         absent = [name for name in wanted if not (self.path / name).exists()]
@@ -142,7 +142,7 @@ class RemoteFolder(Folder):
         if shards is not None:
             return local.sweep(self.path, [self.tar(shard).name for shard in shards])
         swept = sum(local.sweep(folder) for folder in (self.path, self.meta, self.categories))
-        for file in (*self.categories.glob("*"), self.meta / source_image.KEPT):
+        for file in (*self.categories.glob("*"), self.meta / source_image.SOURCE_IMAGE):
             file.unlink(missing_ok=True)
         for folder in (self.categories, self.meta, self.path):
             with contextlib.suppress(OSError):  # another process is still at work in it
@@ -197,14 +197,14 @@ def _scratch(bucket: ObjectStore, recipe: Recipe, tmp_dir: Path | None) -> Path:
     return (tmp_dir or Path(tempfile.gettempdir())).absolute() / f"fdsl-{os.getuid()}-{digest}"
 
 
-def _with_picture(bucket: ObjectStore, recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the picture that its dataset keeps, if it names none itself."""
-    if isinstance(recipe.variant, source_image.FromPicture) and recipe.variant.source is None:
+def _with_source_image(bucket: ObjectStore, recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the image that its dataset holds, if it names none itself."""
+    if isinstance(recipe.variant, source_image.FromSourceImage) and recipe.variant.source is None:
         with contextlib.suppress(ObjectMissing):
-            picture = bucket.read(f"{META}/{source_image.KEPT}")
+            image = bucket.read(f"{META}/{source_image.SOURCE_IMAGE}")
             private_folder(folder.parent, folder.name)
-            local.write(folder / META / source_image.KEPT, picture)
-    return source_image.adopt(recipe, folder)
+            local.write(folder / META / source_image.SOURCE_IMAGE, image)
+    return source_image.attach_source(recipe, folder)
 
 
 def claim_remote(
@@ -216,14 +216,14 @@ def claim_remote(
         UsageError: if it belongs to another recipe, holds something else, or cannot be reached.
     """
     with tempfile.TemporaryDirectory() as here:
-        recipe = _with_picture(bucket, recipe, Path(here))
-        picture = source_image.picture_of(recipe)
+        recipe = _with_source_image(bucket, recipe, Path(here))
+        image = source_image.source_image_of(recipe)
     claim_prefix(bucket, owner_bytes(recipe), overwrite=overwrite)
     scratch = _scratch(bucket, recipe, tmp_dir)
     private_folder(scratch.parent, scratch.name)
-    folder = RemoteFolder(scratch, source_image.keep(recipe, picture, scratch), bucket)
-    if picture is not None:
-        kept = folder.meta / source_image.KEPT
+    folder = RemoteFolder(scratch, source_image.store_source(recipe, image, scratch), bucket)
+    if image is not None:
+        kept = folder.meta / source_image.SOURCE_IMAGE
         folder.refresh(kept, kept.read_bytes())
     return folder
 
@@ -232,7 +232,7 @@ def _empty(bucket: ObjectStore, theirs: bytes) -> None:
     """Delete a dataset: the objects that its recipe names, the manifest first, the owner last."""
     owner = read_owner(theirs, f"{bucket.url}/{OWNER_NAME}")
     folder = RemoteFolder(Path("/"), recipe_from_dict(owner["recipe"], OWNER), bucket)
-    doomed = [*ROOT_FILES, f"{META}/{source_image.KEPT}"]
+    doomed = [*ROOT_FILES, f"{META}/{source_image.SOURCE_IMAGE}"]
     for shard in shards_of(folder.recipe):
         files = (folder.tar(shard), folder.index(shard), folder.marker(shard))
         doomed += [folder.name(file) for file in files]
@@ -256,7 +256,7 @@ def open_remote(bucket: ObjectStore, tmp_dir: Path | None = None) -> RemoteFolde
         raise UsageError(f"{bucket.url} is not a dataset of fdsl-gen") from None
     recipe = recipe_from_dict(owner["recipe"], OWNER)
     scratch = _scratch(bucket, recipe, tmp_dir)
-    return RemoteFolder(scratch, _with_picture(bucket, recipe, scratch), bucket)
+    return RemoteFolder(scratch, _with_source_image(bucket, recipe, scratch), bucket)
 
 
 def claim_place(

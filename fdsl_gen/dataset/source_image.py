@@ -1,4 +1,4 @@
-"""The picture that a dataset is made from, and its copy in the dataset's folder.
+"""The image that a dataset is made from, and its copy in the dataset's folder.
 
 The copy serves workers, other machines and later runs; the original is needed once.
 """
@@ -17,26 +17,26 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
 
-KEPT = "source.png"  # in __meta__
+SOURCE_IMAGE = "source.png"  # in __meta__
 
 
 @runtime_checkable
-class FromPicture(Protocol):
-    """A kind of dataset that is made from a picture.
+class FromSourceImage(Protocol):
+    """A kind of dataset that is made from an image.
 
     Attributes:
-        source: path of the picture, or None.
+        source: path of the image, or None.
     """
 
     source: str | None
 
-    def picture(self) -> NDArray[np.uint8]:
-        """The prepared picture; UsageError if there is none."""
+    def source_image(self) -> NDArray[np.uint8]:
+        """The prepared image; UsageError if there is none."""
         ...
 
 
-def _reading(recipe: Recipe, picture: Path) -> Recipe:
-    variant = dataclasses.replace(recipe.variant, source=str(picture))  # type: ignore[call-arg]
+def _reading(recipe: Recipe, path: Path) -> Recipe:
+    variant = dataclasses.replace(recipe.variant, source=str(path))  # type: ignore[call-arg]
     return _pinned(dataclasses.replace(recipe, variant=variant))
 
 
@@ -46,8 +46,8 @@ def _pinned(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, variant=settings.pinned(recipe.variant))
 
 
-def adopt(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the picture that a dataset's folder keeps, if it names none itself.
+def attach_source(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the image that a dataset's folder holds, if it names none itself.
 
     From here on the files that it names may not change: their digests stand in its settings.
 
@@ -55,33 +55,37 @@ def adopt(recipe: Recipe, folder: Path) -> Recipe:
         UsageError: if a file cannot be read, or is not that of the recipe.
     """
     variant = recipe.variant
-    kept = folder / META / KEPT
-    if not isinstance(variant, FromPicture) or variant.source is not None or not kept.exists():
+    stored = folder / META / SOURCE_IMAGE
+    if (
+        not isinstance(variant, FromSourceImage)
+        or variant.source is not None
+        or not stored.exists()
+    ):
         return _pinned(recipe)
-    return _reading(recipe, kept)
+    return _reading(recipe, stored)
 
 
-def picture_of(recipe: Recipe) -> NDArray[np.uint8] | None:
-    """The prepared picture of a recipe, or None if its kind needs none.
+def source_image_of(recipe: Recipe) -> NDArray[np.uint8] | None:
+    """The prepared image of a recipe, or None if its kind needs none.
 
     Raises:
         UsageError: if it needs one and has none.
     """
-    return recipe.variant.picture() if isinstance(recipe.variant, FromPicture) else None
+    return recipe.variant.source_image() if isinstance(recipe.variant, FromSourceImage) else None
 
 
-def keep(recipe: Recipe, picture: NDArray[np.uint8] | None, folder: Path) -> Recipe:
-    """Put the picture of a recipe into its dataset's folder; the recipe that reads it from there.
+def store_source(recipe: Recipe, image: NDArray[np.uint8] | None, folder: Path) -> Recipe:
+    """Put a recipe's source image into its dataset's folder; the recipe that reads it from there.
 
     Raises:
         UsageError: if it cannot be written.
     """
-    if picture is None:
+    if image is None:
         return recipe
-    kept = folder / META / KEPT
+    stored = folder / META / SOURCE_IMAGE
     try:
-        if not kept.exists():
-            local.write(kept, png.encode(picture, "rgb8"))
+        if not stored.exists():
+            local.write(stored, png.encode(image, "rgb8"))
     except OSError as error:
-        raise UsageError(f"cannot write {kept}: {error.strerror}") from None
-    return _reading(recipe, kept)
+        raise UsageError(f"cannot write {stored}: {error.strerror}") from None
+    return _reading(recipe, stored)

@@ -145,7 +145,9 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
 
 def _check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[str]:
     dataset = open_dataset(path)
-    recipe = source_image.adopt(recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path)
+    recipe = source_image.attach_source(
+        recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path
+    )
     if recipe.identity != dataset.manifest.identity:
         raise UsageError(
             f"the dataset was made by another revision of {recipe.variant.KIND} than this version"

@@ -117,5 +117,5 @@ def grown(
 def grays(key: Key, count: int, greatest: int) -> NDArray[np.int64]:
     """Grays U{0..greatest} of the contours of a figure, int64 (count,)."""
     gray_K = np.empty(count, np.int64)
-    scatter.draw_integers(key.words, contour.GRAYS, greatest, gray_K)
+    scatter.sample_integers(key.words, contour.GRAYS, greatest, gray_K)
     return gray_K

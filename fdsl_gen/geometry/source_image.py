@@ -1,6 +1,6 @@
-"""A real picture as input: reading and preparing it.
+"""A real image as input: reading and preparing it.
 
-What counts is the *prepared* picture: decoded, turned as its EXIF data say, cropped to a central
+What counts is the *prepared* image: decoded, turned as its EXIF data say, cropped to a central
 square, over black where it is transparent, resized bilinearly. Its sha256 is in the identity of a
 dataset, so it does not matter which version of a decoder read the original.
 """
@@ -18,13 +18,13 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.image_files import read_image
 
 
-def picture_digest(picture: NDArray[np.uint8]) -> str:
-    """sha256 of the pixels of a prepared picture."""
-    return sha256(picture.tobytes()).hexdigest()
+def source_image_digest(image: NDArray[np.uint8]) -> str:
+    """sha256 of the pixels of a prepared image."""
+    return sha256(image.tobytes()).hexdigest()
 
 
-def read_picture(path: str, side: int) -> NDArray[np.uint8]:
-    """Read and prepare a picture, uint8 (side, side, 3).
+def read_source_image(path: str, side: int) -> NDArray[np.uint8]:
+    """Read and prepare an image, uint8 (side, side, 3).
 
     Raises:
         UsageError: if it is not there or cannot be read.
@@ -40,7 +40,7 @@ def read_picture(path: str, side: int) -> NDArray[np.uint8]:
 def _read(path: str, changed: int, side: int) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of cutting a large but bearable picture
+            warnings.simplefilter("ignore")  # Pillow's, of cutting a large but bearable image
             prepared = _prepare(read_image(Path(path)), side)
     except UsageError as error:
         raise UsageError(f"source: {error}") from None
@@ -66,8 +66,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_gray(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Luma of ITU-R BT.601 in integers, uint8 (S, S); gray pictures keep their levels."""
-    red, green, blue = np.moveaxis(picture.astype(np.int64), 2, 0)
+def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma of ITU-R BT.601 in integers, uint8 (S, S); gray images keep their levels."""
+    red, green, blue = np.moveaxis(image.astype(np.int64), 2, 0)
     luma: NDArray[np.int64] = (red * 19595 + green * 38470 + blue * 7471 + 32768) >> 16
     return luma.astype(np.uint8)

@@ -1,9 +1,9 @@
-"""Edges of a gray picture after Canny, "A Computational Approach to Edge Detection", PAMI 1986.
+"""Edges of a gray image after Canny, "A Computational Approach to Edge Detection", PAMI 1986.
 
 Integers only: binomial smoothing 1 4 6 4 1 both ways, Sobel gradients, thinning along the nearest
 of four directions, two thresholds. Pixels beyond the border repeat it.
 
-Shapes: H W picture.
+Shapes: H W image.
 """
 
 import numpy as np
@@ -21,9 +21,9 @@ def _clamp(k, size):
 
 
 @kernel
-def _smooth(picture_HW, out_HW):
+def _smooth(image_HW, out_HW):
     """256 times the smoothed gray levels."""
-    height, width = picture_HW.shape
+    height, width = image_HW.shape
     for row in range(height):
         for column in range(width):
             total = 0
@@ -31,7 +31,7 @@ def _smooth(picture_HW, out_HW):
                 y = _clamp(row + j - 2, height)
                 for i in range(5):
                     x = _clamp(column + i - 2, width)
-                    total += _BINOMIAL[j] * _BINOMIAL[i] * int(picture_HW[y, x])
+                    total += _BINOMIAL[j] * _BINOMIAL[i] * int(image_HW[y, x])
             out_HW[row, column] = total
 
 
@@ -67,20 +67,20 @@ def _is_ridge(size_HW, gx, gy, row, column):
 
 
 @kernel
-def find_edges(picture_HW, thresholds_2, out_HW):
+def find_edges(image_HW, thresholds_2, out_HW):
     """Edges as 255 on 0.
 
     Args:
-        picture_HW: gray levels, uint8.
+        image_HW: gray levels, uint8.
         thresholds_2: |gx| + |gy| of edges that continue others, and of edges that begin, in gray
             levels, float64.
         out_HW: output, uint8.
     """
-    height, width = picture_HW.shape
+    height, width = image_HW.shape
     smooth_HW = np.empty((height, width), np.int64)
     size_HW = np.empty((height, width), np.int64)
     gradient_HW2 = np.empty((height, width, 2), np.int64)
-    _smooth(picture_HW, smooth_HW)
+    _smooth(image_HW, smooth_HW)
     for row in range(height):
         for column in range(width):
             gx, gy = _gradient(smooth_HW, row, column)

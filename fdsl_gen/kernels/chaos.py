@@ -31,7 +31,7 @@ def choose_maps(uniform_T, cumulative_N, maps_T):
 
 
 @kernel
-def draw_uniforms(key_2, uniform_T):
+def sample_uniforms(key_2, uniform_T):
     """The stream of a key as real numbers in [0, 1)."""
     for t in range(uniform_T.shape[0]):
         uniform_T[t] = unit(word(key_2, np.uint64(t)))

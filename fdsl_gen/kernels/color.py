@@ -133,7 +133,7 @@ def paint_hits(hits_HW, greatest, shift, palette_257x3, image_HW3):
             red = palette_257x3[code, 0]
             green = palette_257x3[code, 1]
             blue = palette_257x3[code, 2]
-            lit = red | green | blue
-            out_W3[column, 0] = red if lit else out_W3[column, 0]
-            out_W3[column, 1] = green if lit else out_W3[column, 1]
-            out_W3[column, 2] = blue if lit else out_W3[column, 2]
+            foreground = red | green | blue
+            out_W3[column, 0] = red if foreground else out_W3[column, 0]
+            out_W3[column, 1] = green if foreground else out_W3[column, 1]
+            out_W3[column, 2] = blue if foreground else out_W3[column, 2]

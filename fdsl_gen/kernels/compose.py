@@ -73,13 +73,13 @@ def paste_resized(tile_MM3, size, left, top, image_HW3):
             after = 3 * column_T3[c, 1]
             right = column_T3[c, 2]
             back = unit - right
-            lit = 0
+            foreground = 0
             for channel in range(3):
                 total = back * mixed_X[before + channel] + right * mixed_X[after + channel]
                 total += unit * unit // 2
                 color_3[channel] = np.uint8((total + 0.5) * inverse)
-                lit |= color_3[channel]
-            if lit:
+                foreground |= color_3[channel]
+            if foreground:
                 for channel in range(3):
                     out_W3[left + first_column + c, channel] = color_3[channel]
 

@@ -20,7 +20,7 @@ def _side(x, y, width, height):
 
 
 @kernel
-def _walk(x0, y0, x1, y1, last, ink, width, canvas):
+def _walk(x0, y0, x1, y1, last, value, width, canvas):
     """Draw a segment that lies on the canvas.
 
     All slopes go through one loop, and signs become masks instead of branches: 0.8 ms for the
@@ -39,14 +39,14 @@ def _walk(x0, y0, x1, y1, last, ink, width, canvas):
     error = rise - max(dx, dy)
     at = y0 * width + x0
     for _ in range(max(dx, dy) + last):
-        canvas[at & _PLACE] = ink
+        canvas[at & _PLACE] = value
         over = ~(error >> 63)  # all bits set where error >= 0, else none
         at += straight + (aside & over)
         error += rise - (fall & over)
 
 
 @kernel
-def _walk_in(along, across, last, ink, canvas):
+def _walk_in(along, across, last, value, canvas):
     """Draw what lies on the canvas of any segment that is not a single pixel.
 
     Args:
@@ -54,7 +54,7 @@ def _walk_in(along, across, last, ink, canvas):
             canvas, and how far its places lie apart on the flat canvas.
         across: the same on the other axis.
         last: 1 to draw the last pixel, 0 to leave it out.
-        ink: value of a drawn pixel.
+        value: value of a drawn pixel.
         canvas: flat, changed.
     """
     start, longer, sign, size, step = along
@@ -66,7 +66,7 @@ def _walk_in(along, across, last, ink, canvas):
     other += turn * moved
     for k in range(first, stop):
         if 0 <= other < room:
-            canvas[(start + sign * k) * step + other * jump] = ink
+            canvas[(start + sign * k) * step + other * jump] = value
         if error >= 0:
             other += turn
             error -= 2 * longer
@@ -74,24 +74,24 @@ def _walk_in(along, across, last, ink, canvas):
 
 
 @kernel
-def _cross(x0, y0, x1, y1, last, ink, width, canvas):
+def _cross(x0, y0, x1, y1, last, value, width, canvas):
     """Draw a segment that has only a part, or nothing, on the canvas."""
     x_axis = (x0, abs(x1 - x0), 1 if x0 < x1 else -1, width, 1)
     y_axis = (y0, abs(y1 - y0), 1 if y0 < y1 else -1, canvas.shape[0] // width, width)
     if x_axis[1] > y_axis[1]:
-        _walk_in(x_axis, y_axis, last, ink, canvas)
+        _walk_in(x_axis, y_axis, last, value, canvas)
     else:
-        _walk_in(y_axis, x_axis, last, ink, canvas)
+        _walk_in(y_axis, x_axis, last, value, canvas)
 
 
 @kernel
-def draw_segment(x0, y0, x1, y1, last, ink, width, canvas):
+def draw_segment(x0, y0, x1, y1, last, value, width, canvas):
     """Draw a segment between pixels.
 
     Args:
         x0, y0, x1, y1: from where to where, int64, anywhere within +-2**29.
         last: 1 to draw the last pixel, 0 to leave it out.
-        ink: value of a drawn pixel.
+        value: value of a drawn pixel.
         width: of the canvas.
         canvas: flat, changed.
     """
@@ -99,22 +99,22 @@ def draw_segment(x0, y0, x1, y1, last, ink, width, canvas):
     side_0 = _side(x0, y0, width, height)
     side_1 = _side(x1, y1, width, height)
     if side_0 | side_1 == 0:
-        _walk(x0, y0, x1, y1, last, ink, width, canvas)
+        _walk(x0, y0, x1, y1, last, value, width, canvas)
     elif side_0 & side_1 == 0:
-        _cross(x0, y0, x1, y1, last, ink, width, canvas)
+        _cross(x0, y0, x1, y1, last, value, width, canvas)
 
 
 @kernel
-def draw_segments(segment_M4, ink_M, width, canvas):
+def draw_segments(segment_M4, value_M, width, canvas):
     """Draw M segments x0 y0 x1 y1 (int64) one after another, whole; see :func:`draw_segment`."""
     for m in range(segment_M4.shape[0]):
         x0, y0, x1, y1 = segment_M4[m]
-        draw_segment(x0, y0, x1, y1, 1, ink_M[m], width, canvas)
+        draw_segment(x0, y0, x1, y1, 1, value_M[m], width, canvas)
 
 
 @kernel
-def draw_strokes(segment_M4, thickness_M, ink, width, canvas):
-    """Draw M segments with the same ink, each as ``thickness`` segments side by side.
+def draw_strokes(segment_M4, thickness_M, value, width, canvas):
+    """Draw M segments of the same value, each as ``thickness`` segments side by side.
 
     They lie beside each other across the longer extent, the middle one (or the one after it) in the
     place of the segment.
@@ -126,38 +126,38 @@ def draw_strokes(segment_M4, thickness_M, ink, width, canvas):
             off = k - thickness_M[m] // 2
             dx = 0 if flat else off
             dy = off if flat else 0
-            draw_segment(x0 + dx, y0 + dy, x1 + dx, y1 + dy, 1, ink, width, canvas)
+            draw_segment(x0 + dx, y0 + dy, x1 + dx, y1 + dy, 1, value, width, canvas)
 
 
 @kernel
-def draw_polygons(pixel_K2Q, ink_K, width, canvas):
+def draw_polygons(pixel_K2Q, value_K, width, canvas):
     """Draw the outlines of K polygons one after another, each closed by its first vertex.
 
     The last pixel of a segment is the first of the next and is drawn there.
 
     Args:
         pixel_K2Q: x and y of the vertices, int32.
-        ink_K: value of each polygon's pixels, of the type of the canvas.
+        value_K: value of each polygon's pixels, of the type of the canvas.
         width: of the canvas.
         canvas: flat, changed.
     """
     vertices = pixel_K2Q.shape[2]
     height = canvas.shape[0] // width
     for k in range(pixel_K2Q.shape[0]):
-        ink = ink_K[k]
+        value = value_K[k]
         x0 = int(pixel_K2Q[k, 0, vertices - 1])
         y0 = int(pixel_K2Q[k, 1, vertices - 1])
         side_0 = _side(x0, y0, width, height)
         if side_0 == 0:  # for the case that all vertices are the same
-            canvas[y0 * width + x0] = ink
+            canvas[y0 * width + x0] = value
         for q in range(vertices):
             x1 = int(pixel_K2Q[k, 0, q])
             y1 = int(pixel_K2Q[k, 1, q])
             side_1 = _side(x1, y1, width, height)
             if side_0 | side_1 == 0:
-                _walk(x0, y0, x1, y1, 0, ink, width, canvas)
+                _walk(x0, y0, x1, y1, 0, value, width, canvas)
             elif side_0 & side_1 == 0:  # else it cannot be seen
-                _cross(x0, y0, x1, y1, 0, ink, width, canvas)
+                _cross(x0, y0, x1, y1, 0, value, width, canvas)
             x0 = x1
             y0 = y1
             side_0 = side_1

@@ -140,19 +140,19 @@ def _sort_crossings(edge_E6, slope_E, bottom, end_R, cross_C):
 
 
 @kernel
-def _span(x0, x1, y, ink, width, canvas):
+def _span(x0, x1, y, value, width, canvas):
     """Pixels x0 .. x1 of a row of the canvas, as far as they are on it."""
     for x in range(max(x0, 0), min(x1, width - 1) + 1):
-        canvas[y * width + x] = ink
+        canvas[y * width + x] = value
 
 
 @kernel
-def fill_polygon(pixel_2Q, ink, width, canvas):
+def fill_polygon(pixel_2Q, value, width, canvas):
     """Fill a polygon, its edges included.
 
     Args:
         pixel_2Q: x and y of the vertices, int32; sides may cross and lie off the canvas.
-        ink: value of a drawn pixel.
+        value: value of a drawn pixel.
         width: of the canvas.
         canvas: flat, of any unsigned type, changed.
     """
@@ -165,7 +165,7 @@ def fill_polygon(pixel_2Q, ink, width, canvas):
     for edge_6 in edge_E6:
         bottom = max(bottom, edge_6[_Y_MAX])
         if edge_6[_Y_MIN] == edge_6[_Y_MAX] and 0 <= edge_6[_Y_MIN] < height:
-            _span(edge_6[_X_MIN], edge_6[_X_MAX], edge_6[_Y_MIN], ink, width, canvas)
+            _span(edge_6[_X_MIN], edge_6[_X_MAX], edge_6[_Y_MIN], value, width, canvas)
     bottom = min(bottom, height)
     row_R = np.zeros(height, np.int64)
     _count_crossings(edge_E6, bottom, row_R)
@@ -178,5 +178,5 @@ def fill_polygon(pixel_2Q, ink, width, canvas):
             last = _last_pixel(cross_C[c])
             first = max(free, _first_pixel(cross_C[c - 1]))
             if first <= last:
-                _span(first, last, y, ink, width, canvas)
+                _span(first, last, y, value, width, canvas)
                 free = last + 1

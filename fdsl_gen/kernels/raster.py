@@ -148,5 +148,5 @@ def stamp_shades(pixel_T, stride, mode, key_2, shade_HW):
             if mask == _0:
                 mask = _spare_mask(key_2, t)
         for k in range(9):
-            lit = (mask >> np.uint64(k)) & _1
-            shade_HW[row + 1 + k // 3, column + 1 + k % 3] = shade if lit else 0
+            foreground = (mask >> np.uint64(k)) & _1
+            shade_HW[row + 1 + k // 3, column + 1 + k % 3] = shade if foreground else 0

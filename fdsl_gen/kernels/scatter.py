@@ -13,8 +13,8 @@ _TURN = 6.283185307179586
 
 
 @kernel
-def draw_integers(key_2, start, span, value_M):
-    """Draws of U{0..span}, exact by rejection: what ``seeding.Stream.integer`` would give.
+def sample_integers(key_2, start, span, value_M):
+    """Draws of U{0..span}, exact by rejection: what ``keys.Stream.integer`` would give.
 
     Args:
         key_2: key.

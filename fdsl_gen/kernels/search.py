@@ -8,18 +8,19 @@ DIVERGED = -1
 
 
 @kernel
-def fill_points(affine_N6, maps_T, side_pad, needed, lit):
+def fill_points(affine_N6, maps_T, side_pad, needed, foreground):
     """Pixels that the points of a trajectory light, or DIVERGED if one of them is not finite.
 
     Args:
         affine_N6: coefficients a b c d e f.
         maps_T: map after every point, uint8 (P - 1,).
         side_pad: side of the image and its border, pixels, int64 (2,).
-        needed: pixels that must be lit; counting stops when they cannot be reached any more.
-        lit: work space, uint8 (side, side).
+        needed: least number of foreground pixels; counting stops when it cannot be reached any
+            more.
+        foreground: work space, uint8 (side, side).
 
     Returns:
-        The number of lit pixels; less than ``needed`` and not exact if they were not reached.
+        The number of foreground pixels; less than ``needed`` and not exact if that was not reached.
     """
     low_x = high_x = low_y = high_y = x = y = 0.0
     for t in range(maps_T.shape[0]):
@@ -43,15 +44,15 @@ def fill_points(affine_N6, maps_T, side_pad, needed, lit):
         extent_y = 1.0
     side = float(side_pad[0] - 2 * side_pad[1])
     pad = float(side_pad[1])
-    lit[:] = 0
+    foreground[:] = 0
     x = 0.0
     y = 0.0
     count = 0
     for t in range(maps_T.shape[0] + 1):
         column = int((x - low_x) / extent_x * side + pad)
         row = int((y - low_y) / extent_y * side + pad)
-        if lit[row, column] == 0:
-            lit[row, column] = 1
+        if foreground[row, column] == 0:
+            foreground[row, column] = 1
             count += 1
         if t == maps_T.shape[0] or count + maps_T.shape[0] - t < needed:
             break

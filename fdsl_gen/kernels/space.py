@@ -90,8 +90,8 @@ def project(point_3P, camera_43, image_HW):
     Args:
         point_3P: the model.
         camera_43: position, direction of view, right, up; the last three of length 1.
-        image_HW: uint8, square; lit pixels become 255. Row 0 is at the smallest y, so pictures are
-            upside down, as released.
+        image_HW: uint8, square; foreground pixels become 255. Row 0 is at the smallest y, so images
+            are upside down, as released.
     """
     side = image_HW.shape[0]
     last = side - 1

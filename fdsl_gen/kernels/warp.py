@@ -1,7 +1,7 @@
-"""Geometric transforms of a picture: every output pixel looks up where it comes from.
+"""Geometric transforms of an image: every output pixel looks up where it comes from.
 
-Coordinates are in half-widths about the center, so that pixels of a picture of side S lie at
-``(column + .5 - S/2) / (S/2)``. Samples are bilinear; beyond the picture everything is black.
+Coordinates are in half-widths about the center, so that pixels of an image of side S lie at
+``(column + .5 - S/2) / (S/2)``. Samples are bilinear; beyond the image everything is black.
 
 Shapes: S side, C channels, G nodes of a displacement lattice along each axis.
 """
@@ -12,9 +12,9 @@ from fdsl_gen.core.jit import kernel
 
 
 @kernel
-def _sample(u, v, picture_SSC, out_C):
-    """The picture at (u, v), bilinear and rounded to the nearest level."""
-    side, _, channels = picture_SSC.shape
+def _sample(u, v, source_SSC, out_C):
+    """The image at (u, v), bilinear and rounded to the nearest level."""
+    side, _, channels = source_SSC.shape
     half = 0.5 * side
     x = u * half + half - 0.5
     y = v * half + half - 0.5
@@ -31,21 +31,21 @@ def _sample(u, v, picture_SSC, out_C):
             for i in range(2):
                 if 0 <= row + j < side and 0 <= column + i < side:
                     weight = (right if i else 1.0 - right) * (down if j else 1.0 - down)
-                    total += weight * picture_SSC[row + j, column + i, c]
+                    total += weight * source_SSC[row + j, column + i, c]
         out_C[c] = np.uint8(total + 0.5)
 
 
 @kernel
-def warp_rational(coefficient_36, picture_SSC, out_SSC):
+def warp_rational(coefficient_36, source_SSC, out_SSC):
     """Look up (p/w, q/w), three polynomials of the second degree in the output's coordinates.
 
     Args:
         coefficient_36: of 1, u, v, u*u, u*v, v*v, for p, q and w, float64. Where w is not positive
             the output is black.
-        picture_SSC: uint8.
+        source_SSC: uint8.
         out_SSC: output.
     """
-    side = picture_SSC.shape[0]
+    side = source_SSC.shape[0]
     half = 0.5 * side
     term = np.empty(6)
     value = np.empty(3)
@@ -66,7 +66,7 @@ def warp_rational(coefficient_36, picture_SSC, out_SSC):
                 value[k] = total
             if value[2] > 0.0:
                 u, v_from = value[0] / value[2], value[1] / value[2]
-                _sample(u, v_from, picture_SSC, out_SSC[row, column])
+                _sample(u, v_from, source_SSC, out_SSC[row, column])
             else:
                 out_SSC[row, column, :] = 0
 
@@ -82,16 +82,16 @@ def _spline(t, weight_4):
 
 
 @kernel
-def warp_elastic(lattice_2GG, picture_SSC, out_SSC):
+def warp_elastic(lattice_2GG, source_SSC, out_SSC):
     """Look up the place displaced by a smooth field, cubic B-splines over a lattice.
 
     Args:
         lattice_2GG: displacements of u and v, float64; the lattice has G - 3 cells across the
-            picture and one node more around it.
-        picture_SSC: uint8.
+            image and one node more around it.
+        source_SSC: uint8.
         out_SSC: output.
     """
-    side = picture_SSC.shape[0]
+    side = source_SSC.shape[0]
     half = 0.5 * side
     cells = lattice_2GG.shape[1] - 3
     across = np.empty(4)
@@ -113,4 +113,4 @@ def warp_elastic(lattice_2GG, picture_SSC, out_SSC):
                 moved[k] = total
             u = (column + 0.5 - half) / half + moved[0]
             v = (row + 0.5 - half) / half + moved[1]
-            _sample(u, v, picture_SSC, out_SSC[row, column])
+            _sample(u, v, source_SSC, out_SSC[row, column])

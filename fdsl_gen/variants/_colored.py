@@ -65,7 +65,7 @@ class Look(NamedTuple):
     value: int  # of 255
 
 
-class Sky(NamedTuple):
+class Background(NamedTuple):
     """How clouds look: decay of their amplitude; scale and shift of hue, saturation and value."""
 
     decay: float
@@ -180,7 +180,7 @@ class ColoredSettings(Variant):
         factors = ifs.sample_factors(stream, num_maps, sigma)
         return System(index, key, factors, ifs.compose(factors), sigma)
 
-    def draw_look(self, stream: Stream) -> Look:
+    def sample_look(self, stream: Stream) -> Look:
         """Flips and color of a fractal."""
         return Look(
             transposed=stream.uniform() < self.flip_probability,
@@ -204,20 +204,20 @@ class ColoredSettings(Variant):
         most, shift = float(max(greatest, 1)), look.hue_shift
         color.paint_hits(np.ascontiguousarray(turned), most, shift, palette, image)
 
-    def draw_sky(self, stream: Stream) -> Sky:
+    def sample_background(self, stream: Stream) -> Background:
         """What the clouds of an image follow from."""
         decay = self.between(stream, "cloud_decay")
         look = [
             [self.between(stream, f"cloud_{name}_{part}") for part in ("scale", "shift")]
             for name in ("hue", "saturation", "value")
         ]
-        return Sky(decay, np.array(look))
+        return Background(decay, np.array(look))
 
-    def paint_sky(self, sky: Sky, key: Key) -> Image:
+    def paint_background(self, background: Background, key: Key) -> Image:
         """A background, uint8 (H, W, 3); black if there is none.
 
         Args:
-            sky: of the image.
+            background: of the image.
             key: of the image; the heights of its clouds have a stream of their own.
         """
         image = np.zeros((self.image_size, self.image_size, 3), np.uint8)
@@ -225,11 +225,11 @@ class ColoredSettings(Variant):
             side = 2 ** (self.image_size - 1).bit_length() + 1
             grid_SS = np.empty((side, side))
             words = key.derive(f"{key.role} clouds", *key.indices).words
-            diamond_square.grow_clouds(words, sky.decay, grid_SS)
-            color.paint_clouds(grid_SS, sky.look_32, CIRCLES[self.hue], image)
+            diamond_square.grow_clouds(words, background.decay, grid_SS)
+            color.paint_clouds(grid_SS, background.look_32, CIRCLES[self.hue], image)
         return image
 
-    def draw_blur(self, stream: Stream) -> float:
+    def sample_blur(self, stream: Stream) -> float:
         """Deviation of an image's blur, pixels; 0 if it has none."""
         blurred = stream.uniform() < self.blur_probability
         sigma = self.between(stream, "blur_sigma")
@@ -253,7 +253,7 @@ def facts(look: Look) -> dict[str, int | float]:
     return {name: float(v) if name == "hue_shift" else int(v) for name, v in look._asdict().items()}
 
 
-def draw_patch(stream: Stream) -> NDArray[np.int32]:
+def sample_patch(stream: Stream) -> NDArray[np.int32]:
     """A 3x3 patch, U{1..511}: cells row by row from the highest bit, int32 (3, 3)."""
     bits = stream.integer(1, 511)
     return np.array([bits >> (8 - k) & 1 for k in range(9)], np.int32).reshape(3, 3)

@@ -54,17 +54,17 @@ class ContourSettings(Variant):
         """Pixels of the image for a pixel of the settings."""
         return self.image_size / FRAME
 
-    def draw_noise(self, stream: Stream) -> tuple[float, float]:
+    def sample_noise(self, stream: Stream) -> tuple[float, float]:
         """Noise coefficient and ring offset of a category, drawn in this order."""
         noise = stream.uniform(self.noise_coefficient_min, self.noise_coefficient_max)
         return noise, stream.uniform(self.ring_offset_min, self.ring_offset_max)
 
-    def draw_oval_rates(self, stream: Stream) -> tuple[float, float]:
+    def sample_oval_rates(self, stream: Stream) -> tuple[float, float]:
         """Stretch of the two axes."""
         low, high = self.oval_rate_min, self.oval_rate_max
         return stream.uniform(low, high), stream.uniform(low, high)
 
-    def draw_center(self, stream: Stream, spread: int) -> tuple[float, float]:
+    def sample_center(self, stream: Stream, spread: int) -> tuple[float, float]:
         """A place (512 + U{-spread..spread}) / 2 on each axis, in pixels of the image."""
         x, y = stream.integer(-spread, spread), stream.integer(-spread, spread)
         return (FRAME + x) / 2 * self.scale, (FRAME + y) / 2 * self.scale
@@ -75,20 +75,20 @@ class ContourSettings(Variant):
 
 
 def draw_contours(
-    blocks: Iterable[NDArray[np.int32]], ink_K: NDArray[Any], canvas_HW: NDArray[Any]
+    blocks: Iterable[NDArray[np.int32]], value_K: NDArray[Any], canvas_HW: NDArray[Any]
 ) -> None:
     """Draw the contours of a figure over an image.
 
     Args:
         blocks: pixels of the contours, int32 (B, 2, Q) each.
-        ink_K: value of each contour's pixels, of the type of the canvas.
+        value_K: value of each contour's pixels, of the type of the canvas.
         canvas_HW: changed.
     """
     flat = canvas_HW.reshape(-1)
     drawn = 0
     for pixel_B2Q in blocks:
-        inks = ink_K[drawn : drawn + len(pixel_B2Q)]
-        draw_polygons(pixel_B2Q, inks, canvas_HW.shape[1], flat)
+        values = value_K[drawn : drawn + len(pixel_B2Q)]
+        draw_polygons(pixel_B2Q, values, canvas_HW.shape[1], flat)
         drawn += len(pixel_B2Q)
 
 

@@ -54,7 +54,7 @@ def fresh_sequence(
 ) -> NDArray[np.uint8]:
     """A map sequence of its own, uint8 (P,); the last entry is not used."""
     uniform_T = np.empty(num_points)
-    chaos.draw_uniforms(key, uniform_T)
+    chaos.sample_uniforms(key, uniform_T)
     return _sequence(uniform_T, cumulative_N)
 
 
@@ -224,19 +224,19 @@ def _draw_few(
 
 
 def most_pixels(num_points: int, side: int, mode: Draw) -> int:
-    """How many pixels of a square image points can light at most."""
+    """How many pixels of a square image points can fill at most."""
     reach = max(side - 2 * PAD + 1, 0) + (0 if mode == "point" else 2)
     return min(num_points * (1 if mode == "point" else 9), min(reach, side) ** 2)
 
 
 def filling_rates(canvases: NDArray[np.uint64], side: int) -> NDArray[np.float64]:
-    """Lit pixels / all pixels of bit images, float64 (L,)."""
-    lit: NDArray[np.int64] = np.bitwise_count(canvases).sum(axis=1, dtype=np.int64)
-    return lit / (side * side)
+    """Foreground pixels / all pixels of bit images, float64 (L,)."""
+    num_foreground: NDArray[np.int64] = np.bitwise_count(canvases).sum(axis=1, dtype=np.int64)
+    return num_foreground / (side * side)
 
 
 def to_image(canvas: NDArray[np.uint64], side: int) -> NDArray[np.uint8]:
     """A bit image as gray levels 0 and 127, flipped top-bottom, uint8 (side, side)."""
     rows = canvas.astype("<u8", copy=False).view(np.uint8).reshape(side, -1)
-    lit = np.unpackbits(rows, axis=1, count=side, bitorder="little")
-    return np.ascontiguousarray(lit[::-1]) * np.uint8(VALUE)
+    foreground = np.unpackbits(rows, axis=1, count=side, bitorder="little")
+    return np.ascontiguousarray(foreground[::-1]) * np.uint8(VALUE)

@@ -120,7 +120,7 @@ class ExFractalDb(Variant):
         uniform_P = np.empty(self.num_points)
         maps_P = np.empty(self.num_points, np.uint8)
         point_3P = np.empty((3, self.num_points))
-        chaos.draw_uniforms(key.words, uniform_P)
+        chaos.sample_uniforms(key.words, uniform_P)
         chaos.choose_maps(uniform_P, cumulative_N, maps_P)
         return point_3P if space.wander(maps_P, affine_NK, point_3P) else None
 

@@ -19,7 +19,15 @@ from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.jitter import Jitter, Kind, jittered
 from fdsl_gen.kernels import splat
 from fdsl_gen.variants import _colored
-from fdsl_gen.variants._colored import ColoredSettings, Game, Look, Played, Sky, Table, Window
+from fdsl_gen.variants._colored import (
+    Background,
+    ColoredSettings,
+    Game,
+    Look,
+    Played,
+    Table,
+    Window,
+)
 from fdsl_gen.variants.base import ImageSpec, Job, Rendered
 
 
@@ -33,7 +41,7 @@ class _Plan(NamedTuple):
         moves: of the window along x and y, in extents of the points.
         sizes: of the window along x and y, in extents of the points.
         look: of the fractal.
-        sky: of the clouds.
+        background: of the clouds.
         blur_sigma: deviation of the blur, pixels; 0 for none.
     """
 
@@ -43,7 +51,7 @@ class _Plan(NamedTuple):
     moves: list[float]
     sizes: list[float]
     look: Look
-    sky: Sky
+    background: Background
     blur_sigma: float
 
 
@@ -118,20 +126,20 @@ class FractalColor(ColoredSettings):
         """The draws of an image. The jitter comes last: how many draws it needs varies."""
         system, key = job.category, job.key
         stream = Stream(key)
-        patch_33 = _colored.draw_patch(stream)
+        patch_33 = _colored.sample_patch(stream)
         moves = [stream.uniform(-self.window_shift, self.window_shift) for _ in range(2)]
         sizes = [self.between(stream, "window_scale") for _ in range(2)]
-        look = self.draw_look(stream)
-        sky = self.draw_sky(stream)
-        blur_sigma = self.draw_blur(stream)
+        look = self.sample_look(stream)
+        background = self.sample_background(stream)
+        blur_sigma = self.sample_blur(stream)
         how = self.jitter_of(len(system.affine_N6))
         affine_N6, attempts = jittered(how, stream, system.factors, system.affine_N6)
         game = Game(affine_N6, key.derive(f"{key.role} maps", *key.indices))
-        return _Plan(game, attempts, patch_33, moves, sizes, look, sky, blur_sigma)
+        return _Plan(game, attempts, patch_33, moves, sizes, look, background, blur_sigma)
 
     def _render(self, job: Job, plan: _Plan, table: Table, points: Played) -> Rendered:
         rows, columns = map(_seen, points.extents, plan.moves, plan.sizes)
-        image = self.paint_sky(plan.sky, job.key)
+        image = self.paint_background(plan.background, job.key)
         hits_HW, greatest = table.hits(points, (rows, columns), plan.patch_33, self.image_size)
         self.paint(hits_HW, greatest, plan.look, image)
         facts = {

@@ -99,7 +99,7 @@ class FractalDb(Variant):
 
     @property
     def _pixels_needed(self) -> int:
-        """Pixels of the search image that a category must light."""
+        """Pixels of the search image that a category must fill."""
         return int(np.ceil(self.filling_rate * self.search_size**2))
 
     def check_files(self) -> None:
@@ -157,7 +157,7 @@ class FractalDb(Variant):
         if self.categories_from is not None or self.categories_sha256 is not None:
             return self._given(index, key)
         side_pad = np.array([self.search_size, _planar.PAD])
-        lit = np.empty((self.search_size, self.search_size), np.uint8)
+        foreground = np.empty((self.search_size, self.search_size), np.uint8)
         uniform_T = np.empty(self.search_points - 1)
         maps_T = np.empty(self.search_points - 1, np.uint8)
         needed = self._pixels_needed
@@ -168,9 +168,9 @@ class FractalDb(Variant):
             affine_N6 = ifs.sample_uniform(stream, self.num_maps_min, self.num_maps_max)
             cumulative_N = ifs.cumulative_probabilities(affine_N6)
             own = key.derive("candidate sequence", index, candidate)
-            chaos.draw_uniforms(own.words, uniform_T)
+            chaos.sample_uniforms(own.words, uniform_T)
             chaos.choose_maps(uniform_T, cumulative_N, maps_T)
-            count = search.fill_points(affine_N6, maps_T, side_pad, needed, lit)
+            count = search.fill_points(affine_N6, maps_T, side_pad, needed, foreground)
             if count >= needed:
                 rate = count / self.search_size**2
                 return SearchedIfs(index, key, affine_N6, cumulative_N, candidate + 1, rate)

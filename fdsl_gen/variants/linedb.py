@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.kernels.line import draw_segments
-from fdsl_gen.kernels.scatter import draw_integers, scatter_segments
+from fdsl_gen.kernels.scatter import sample_integers, scatter_segments
 from fdsl_gen.variants._citations import KATAOKA_2022_REPLACING
 from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
 
@@ -79,10 +79,10 @@ class LineDb(Variant):
         scatter_segments(job.key.words, np.array([side, side], np.float64), segment_M4)
         gray_M = np.empty(lines.num_lines, np.int64)
         shades = job.key.derive(f"{job.key.role} grey", *job.key.indices)
-        draw_integers(shades.words, 0, self.gray_max - self.gray_min, gray_M)
+        sample_integers(shades.words, 0, self.gray_max - self.gray_min, gray_M)
         image = np.zeros((side, side), np.uint8)
-        ink_M = (gray_M + self.gray_min).astype(np.uint8)
-        draw_segments(segment_M4, ink_M, side, image.reshape(-1))
+        value_M = (gray_M + self.gray_min).astype(np.uint8)
+        draw_segments(segment_M4, value_M, side, image.reshape(-1))
         labels = None
         if self.shuffle_labels:
             label = _shuffled(job.key.seed, job.instance, job.num_categories)[lines.index]

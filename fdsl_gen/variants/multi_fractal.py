@@ -21,13 +21,21 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.kernels import compose
 from fdsl_gen.variants import _colored
-from fdsl_gen.variants._colored import ColoredSettings, Game, Look, Played, Sky, System, Table
+from fdsl_gen.variants._colored import (
+    Background,
+    ColoredSettings,
+    Game,
+    Look,
+    Played,
+    System,
+    Table,
+)
 from fdsl_gen.variants.base import Job, Rendered, Task, category_key
 
 BATCH = 16  # images whose games are played together; memory and speed, never pixels
 
 
-class Thing(NamedTuple):
+class SceneObject(NamedTuple):
     """An object of a scene."""
 
     system: System
@@ -43,8 +51,8 @@ class Scene(NamedTuple):
     """An image before it is drawn."""
 
     key: Key
-    things: list[Thing]  # later ones lie on top
-    sky: Sky
+    objects: list[SceneObject]  # later ones lie on top
+    background: Background
     blur_sigma: float  # pixels; 0 for none
 
 
@@ -79,41 +87,45 @@ class MultiFractal(ColoredSettings):
         remaining = iter(jobs)
         while batch := list(islice(remaining, BATCH)):
             scenes = [self._plan(job) for job in batch]
-            played = table.play([thing.game for scene in scenes for thing in scene.things])
+            played = table.play(
+                [scene_object.game for scene in scenes for scene_object in scene.objects]
+            )
             for scene in scenes:
                 yield self._render(scene, table, played)
 
     def _plan(self, job: Job) -> Scene:
         stream = Stream(job.key)
         count = stream.integer(self.num_objects_min, self.num_objects_max)
-        things = [self._draw_thing(job, number) for number in range(count)]
-        return Scene(job.key, things, self.draw_sky(stream), self.draw_blur(stream))
+        objects = [self._sample_object(job, number) for number in range(count)]
+        return Scene(job.key, objects, self.sample_background(stream), self.sample_blur(stream))
 
-    def _draw_thing(self, job: Job, number: int) -> Thing:
+    def _sample_object(self, job: Job, number: int) -> SceneObject:
         key = job.key.derive(f"{job.key.role} object", *job.key.indices, number)
         stream = Stream(key)
         system = find_system(self, key.seed, stream.integer(0, job.num_categories - 1))
-        patch_33 = _colored.draw_patch(stream)
-        look = self.draw_look(stream)
+        patch_33 = _colored.sample_patch(stream)
+        look = self.sample_look(stream)
         size = max(int(self.image_size * self.between(stream, "object_size")), 1)
         left, top = (
             stream.integer(-(size // 2), self.image_size - 1 - size // 2) for _ in range(2)
         )
         game = Game(system.affine_N6, key.derive(f"{key.role} maps", *key.indices))
-        return Thing(system, game, patch_33, look, size, left, top)
+        return SceneObject(system, game, patch_33, look, size, left, top)
 
     def _render(self, scene: Scene, table: Table, played: Iterator[Played]) -> Rendered:
         """Draw a scene with the next points of ``played``, as many as it has objects."""
-        image = self.paint_sky(scene.sky, scene.key)
+        image = self.paint_background(scene.background, scene.key)
         side = self.object_canvas
-        for thing in scene.things:
+        for scene_object in scene.objects:
             points = next(played)
-            hits_HW, greatest = table.hits(points, points.extents, thing.patch_33, side)
+            hits_HW, greatest = table.hits(points, points.extents, scene_object.patch_33, side)
             tile_MM3 = np.zeros((side, side, 3), np.uint8)
-            self.paint(hits_HW, greatest, thing.look, tile_MM3)
-            compose.paste_resized(tile_MM3, thing.size, thing.left, thing.top, image)
-        labels = tuple(sorted({thing.system.index for thing in scene.things}))
-        named = {"num_objects": len(scene.things), "blur_sigma": scene.blur_sigma}
+            self.paint(hits_HW, greatest, scene_object.look, tile_MM3)
+            compose.paste_resized(
+                tile_MM3, scene_object.size, scene_object.left, scene_object.top, image
+            )
+        labels = tuple(sorted({scene_object.system.index for scene_object in scene.objects}))
+        named = {"num_objects": len(scene.objects), "blur_sigma": scene.blur_sigma}
         return Rendered(self.finish(image, scene.blur_sigma), labels=labels, parameters=named)
 
 

@@ -96,7 +96,7 @@ class Rcdb(ContourSettings):
             stream, self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max
         )
         num_contours = stream.integer(self.num_contours_min, self.num_contours_max)
-        noise_coefficient, ring_offset = self.draw_noise(stream)
+        noise_coefficient, ring_offset = self.sample_noise(stream)
         shape = Shape(
             num_vertices=num_vertices,
             noise_coefficient=noise_coefficient,
@@ -111,8 +111,8 @@ class Rcdb(ContourSettings):
     def _render(self, radial: Radial, key: Key) -> Rendered:
         stream = Stream(key)
         radius = stream.integer(self.radius_min, self.radius_max)
-        oval_rates = self.draw_oval_rates(stream)
-        center = self.draw_center(stream, self.center_spread)
+        oval_rates = self.sample_oval_rates(stream)
+        center = self.sample_center(stream, self.center_spread)
         figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(radial.shape, self.scale, radius, oval_rates)
         # The center is added at drawing: rounding depends on it.
@@ -142,5 +142,5 @@ class Rcdb(ContourSettings):
         low, high = self.broken_thickness_min, self.broken_thickness_max
         drawn = [stream.integer(low, high) for _ in range(self.broken_contours)]
         thickness_M = np.array([max(1, round(t * self.scale)) for t in drawn])
-        ink = np.uint8(background)
-        draw_strokes(segment_M4, thickness_M, ink, self.image_size, image.reshape(-1))
+        value = np.uint8(background)
+        draw_strokes(segment_M4, thickness_M, value, self.image_size, image.reshape(-1))

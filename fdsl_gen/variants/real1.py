@@ -1,11 +1,11 @@
-"""1p-frac's extension to a real picture: one photograph and its geometric perturbations.
+"""1p-frac's extension to a real image: one photograph and its geometric perturbations.
 
 Nakamura et al., "Scaling Backwards: Minimal Synthetic Pre-training?", ECCV 2024, arXiv 2408.00677,
-the experiment that replaces the fractal by a real image. Category c is one perturbation of the
-picture, with one image.
+the experiment that replaces the fractal by a real image. Category c is one perturbation of that
+source image, with one image.
 
 Ours: the details, since no code was released. A transform says for every pixel of the output where
-in the picture it comes from, in half-widths about the center; beyond the picture all is black:
+in the source image it comes from, in half-widths about the center; beyond it all is black:
 
 - ``affine``: identity + U(-delta, delta) for each of the 2x3 entries;
 - ``homography``: the same for each of 3x3 entries;
@@ -14,7 +14,7 @@ in the picture it comes from, in half-widths about the center; beyond the pictur
 - ``elastic``: plus a smooth field of displacements, cubic B-splines over a lattice of
   U(-delta, delta).
 
-With ``canny`` the edges are those of the untransformed picture (``kernels/canny.py``).
+With ``canny`` the edges are those of the untransformed source image (``kernels/canny.py``).
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ from fdsl_gen.core import keys
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import pinned, setting
-from fdsl_gen.geometry.source_image import picture_digest, read_picture, to_gray
+from fdsl_gen.geometry.source_image import read_source_image, source_image_digest, to_gray
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
 from fdsl_gen.variants._citations import NAKAMURA_2024_SCALING
@@ -51,26 +51,26 @@ class Real1(Variant):
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     source: str | None = setting(
-        None, doc="path of the picture (a copy is kept)", identity=False, stored=False
+        None, doc="path of the source image (a copy is stored)", identity=False, stored=False
     )
     source_sha256: str | None = setting(
         None,
-        doc="digest of the prepared picture; found on reading if not given",
-        derived="picture_sha256",
+        doc="digest of the prepared source image; found on reading if not given",
+        derived="source_image_sha256",
     )
     representation: Literal["gray", "canny", "rgb"] = setting(
-        "gray", doc="what is shown of the picture: gray levels, edges, colors (encoding rgb8)"
+        "gray", doc="what is shown of the source image: gray levels, edges, colors (encoding rgb8)"
     )
     canny_low: float = setting(
         100.0, doc="gradient above which an edge goes on, |gx| + |gy| of gray levels", low=0.0
     )
     canny_high: float = setting(200.0, doc="gradient above which an edge begins", low=0.0)
-    transform: Transform = setting("affine", doc="what perturbs the picture")
+    transform: Transform = setting("affine", doc="what perturbs the image")
     delta: float = setting(
-        0.1, doc="size of the perturbation, half-widths of the picture", low=0.0, high=100.0
+        0.1, doc="size of the perturbation, half-widths of the image", low=0.0, high=100.0
     )
     elastic_cells: int = setting(
-        8, doc="cells of the elastic lattice across the picture", low=1, high=1024
+        8, doc="cells of the elastic lattice across the image", low=1, high=1024
     )
 
     def __post_init__(self) -> None:
@@ -82,14 +82,14 @@ class Real1(Variant):
 
     def check_files(self) -> None:
         if self.source is not None:
-            self.picture()
+            self.source_image()
 
     @property
-    def picture_sha256(self) -> str | None:
-        """Digest of the prepared picture, as given or as read; None if there is no picture yet."""
+    def source_image_sha256(self) -> str | None:
+        """Digest of the prepared image, as given or as read; None if there is no image yet."""
         if self.source_sha256 is not None or self.source is None:
             return self.source_sha256
-        return picture_digest(read_picture(self.source, self.image_size))
+        return source_image_digest(read_source_image(self.source, self.image_size))
 
     @property
     def image(self) -> ImageSpec:
@@ -105,18 +105,18 @@ class Real1(Variant):
         area = self.image_size**2
         return 1_600 + {"gray": area, "rgb": 3 * area, "canny": area // 5}[self.representation]
 
-    def picture(self) -> NDArray[np.uint8]:
-        """The prepared picture, uint8 (S, S, 3).
+    def source_image(self) -> NDArray[np.uint8]:
+        """The prepared source image, uint8 (S, S, 3).
 
         Raises:
             UsageError: if there is none, or another one than there was.
         """
         if self.source is None:
-            raise UsageError("source: say which picture the dataset is made from (--source FILE)")
-        found = read_picture(self.source, self.image_size)
-        if picture_digest(found) != self.picture_sha256:
+            raise UsageError("source: say which image the dataset is made from (--source FILE)")
+        found = read_source_image(self.source, self.image_size)
+        if source_image_digest(found) != self.source_image_sha256:
             raise UsageError(
-                f"source: {self.source} is not the picture that this dataset was begun with"
+                f"source: {self.source} is not the image that this dataset was begun with"
                 " (its sha256 differs)"
             )
         return found
@@ -151,11 +151,11 @@ def coefficients(transform: str, delta: float, key: Key) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=2)
 def _represented(settings: Real1) -> NDArray[np.uint8]:
-    """What the images show of the picture, uint8 (S, S, C)."""
-    picture = settings.picture()
+    """What the images show of the source image, uint8 (S, S, C)."""
+    image = settings.source_image()
     if settings.representation == "rgb":
-        return np.array(picture)
-    gray = to_gray(picture)
+        return np.array(image)
+    gray = to_gray(image)
     if settings.representation == "canny":
         edges = np.empty_like(gray)
         find_edges(gray, np.array([settings.canny_low, settings.canny_high]), edges)

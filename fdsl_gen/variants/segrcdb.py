@@ -90,7 +90,7 @@ class SegRcdb(ContourSettings):
             stream, self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max
         )
         num_contours = stream.integer(self.num_contours_min, self.num_contours_max)
-        noise_coefficient, ring_offset = self.draw_noise(stream)
+        noise_coefficient, ring_offset = self.sample_noise(stream)
         shape = Shape(
             num_vertices=num_vertices,
             noise_coefficient=noise_coefficient,
@@ -98,7 +98,7 @@ class SegRcdb(ContourSettings):
             ring_offset=ring_offset,
         )
         radius = stream.integer(self.radius_min, self.radius_max)
-        return Figure(index, key, shape, num_contours, radius, self.draw_oval_rates(stream))
+        return Figure(index, key, shape, num_contours, radius, self.sample_oval_rates(stream))
 
     def render_one(self, job: Job) -> Rendered:
         draw = self._draw_with_lines if self.mask == "M1" else self._draw_with_areas
@@ -111,7 +111,7 @@ class SegRcdb(ContourSettings):
             stream = Stream(job.key.derive("image object", *job.key.indices, number))
             index = stream.integer(0, job.num_categories - 1)
             figure = _figure(self, category_key(job.key.seed, index))
-            center = self.draw_center(stream, self.center_spread)
+            center = self.sample_center(stream, self.center_spread)
             key = job.key.derive("image figure", *job.key.indices, number)
             point_2Q = ellipse(figure.shape, self.scale, figure.radius, figure.oval_rates)
             point_2Q += np.array(center)[:, None]  # from the start on: rounding depends on it
@@ -135,14 +135,14 @@ class SegRcdb(ContourSettings):
             blocks = list(contours)
             first, last = blocks[0][:1], blocks[-1][-1:]
             draw_contours(blocks, grays(key, figure.num_contours, _WHITE).astype(np.uint8), image)
-            ink = np.array([figure.index + 1], np.uint8)
+            value = np.array([figure.index + 1], np.uint8)
             if self.mask == "M3":
-                fill_polygon(last[0], ink[0], side, flat)
+                fill_polygon(last[0], value[0], side, flat)
             elif figure.num_contours > 1:
-                fill_polygon(last[0], ink[0], side, flat)
+                fill_polygon(last[0], value[0], side, flat)
                 fill_polygon(first[0], np.uint8(0), side, flat)
-                draw_polygons(last, ink, side, flat)
-                draw_polygons(first, ink, side, flat)
+                draw_polygons(last, value, side, flat)
+                draw_polygons(first, value, side, flat)
         return image, mask
 
 

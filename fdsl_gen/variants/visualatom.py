@@ -69,9 +69,9 @@ class VisualAtom(ContourSettings):
         stream = Stream(key)
         num_vertices = stream.integer(self.num_vertices_min, self.num_vertices_max)
         num_orbits = stream.integer(self.num_orbits_min, self.num_orbits_max)
-        noise_coefficient, ring_offset = self.draw_noise(stream)
+        noise_coefficient, ring_offset = self.sample_noise(stream)
         radius = stream.integer(self.radius_min, self.radius_max)
-        frequencies = self.draw_frequencies(stream)
+        frequencies = self.sample_frequencies(stream)
         shape = Shape(
             num_vertices=num_vertices,
             noise_coefficient=noise_coefficient,
@@ -80,9 +80,9 @@ class VisualAtom(ContourSettings):
             frequencies=frequencies,
             amplitudes=(self.amplitude_1, self.amplitude_2),
         )
-        return Atom(index, key, shape, num_orbits, radius, self.draw_oval_rates(stream))
+        return Atom(index, key, shape, num_orbits, radius, self.sample_oval_rates(stream))
 
-    def draw_frequencies(self, stream: Stream) -> tuple[int, int]:
+    def sample_frequencies(self, stream: Stream) -> tuple[int, int]:
         """Frequencies of the two waves; they are equal only where both are 0."""
         low, high = self.frequency_min, self.frequency_max
         first = stream.integer(low, high)
@@ -95,7 +95,7 @@ class VisualAtom(ContourSettings):
         return self._render(job.category, job.key)
 
     def _render(self, atom: Atom, key: Key) -> Rendered:
-        center = self.draw_center(Stream(key), self.center_spread)
+        center = self.sample_center(Stream(key), self.center_spread)
         figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(atom.shape, self.scale, atom.radius, atom.oval_rates)
         point_2Q += np.array(center)[:, None]  # from the start on: rounding depends on it

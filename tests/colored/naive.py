@@ -195,7 +195,7 @@ def window(values, move, size):
 # Draws of an image
 
 
-def draw_look(settings, draws):
+def sample_look(settings, draws):
     """Flips, and (shift, saturation, value)."""
     flips = [draws.uniform() < settings.flip_probability for _ in range(3)]
     shift = draws.uniform(settings.hue_shift_min, settings.hue_shift_max)
@@ -204,7 +204,7 @@ def draw_look(settings, draws):
     return flips, (shift, saturation, value)
 
 
-def draw_sky(settings, draws):
+def sample_background(settings, draws):
     """(decay, ((scale, shift) of hue, saturation, value))."""
     decay = draws.uniform(settings.cloud_decay_min, settings.cloud_decay_max)
     look = []
@@ -217,7 +217,7 @@ def draw_sky(settings, draws):
     return decay, look
 
 
-def draw_blur(settings, draws):
+def sample_blur(settings, draws):
     blurred = draws.uniform() < settings.blur_probability
     sigma = draws.uniform(settings.blur_sigma_min, settings.blur_sigma_max)
     return sigma if blurred else None
@@ -238,9 +238,9 @@ def fractal_color(settings, category_key, key):
     reach = settings.window_shift
     moves = [draws.uniform(-reach, reach) for _ in range(2)]
     sizes = [draws.uniform(settings.window_scale_min, settings.window_scale_max) for _ in range(2)]
-    flips, look = draw_look(settings, draws)
-    sky = draw_sky(settings, draws)
-    sigma = draw_blur(settings, draws)
+    flips, look = sample_look(settings, draws)
+    sky = sample_background(settings, draws)
+    sigma = sample_blur(settings, draws)
     maps, _ = jitter(settings, draws, factors, maps)
     trajectory = points(maps, key.derive("instance maps", *key.indices), settings.num_points)
     windows = [
@@ -257,8 +257,8 @@ def multi_fractal(settings, key, num_categories):
     """Nested lists of colors of an image of multi-fractal, and its labels."""
     draws = Draws(key)
     count = draws.integer(settings.num_objects_min, settings.num_objects_max)
-    sky = draw_sky(settings, draws)
-    sigma = draw_blur(settings, draws)
+    sky = sample_background(settings, draws)
+    sigma = sample_blur(settings, draws)
     side = settings.image_size
     picture = pictures.background(settings, sky, key.derive("image clouds", *key.indices))
     labels = set()
@@ -267,7 +267,7 @@ def multi_fractal(settings, key, num_categories):
         label = own.integer(0, num_categories - 1)
         labels.add(label)
         patch = patch_bits(own)
-        flips, look = draw_look(settings, own)
+        flips, look = sample_look(settings, own)
         size = math.trunc(side * own.uniform(settings.object_size_min, settings.object_size_max))
         size = max(size, 1)
         left = own.integer(-(size // 2), side - 1 - size // 2)

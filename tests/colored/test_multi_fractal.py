@@ -60,16 +60,16 @@ def test_later_objects_lie_on_top():
     checked = 0
     for i, job in enumerate(jobs_of(recipe, [SampleId(-1, i) for i in range(30)])):
         scene = recipe.variant._plan(job)
-        if len(scene.things) < 2:
+        if len(scene.objects) < 2:
             continue
         picture = [[pictures.BLACK] * 24 for _ in range(24)]
-        thing = scene.things[-1]
-        played = naive.points(thing.game.affine_N6.tolist(), thing.game.key, TINY["num_points"])
+        one = scene.objects[-1]
+        played = naive.points(one.game.affine_N6.tolist(), one.game.key, TINY["num_points"])
         windows = [(min(p[axis] for p in played), max(p[axis] for p in played)) for axis in (0, 1)]
-        counts = naive.hits(played, windows, thing.patch_33.ravel().tolist(), 14)
-        look = thing.look
+        counts = naive.hits(played, windows, one.patch_33.ravel().tolist(), 14)
+        look = one.look
         tile = pictures.colored(pictures.flipped(counts, *look[:3]), look[3:], recipe.variant)
-        pictures.paste(picture, pictures.resized(tile, thing.size), thing.top, thing.left)
+        pictures.paste(picture, pictures.resized(tile, one.size), one.top, one.left)
         lit = np.array(picture).any(axis=2)
         assert np.array_equal(render(recipe, None, i).image[lit], np.array(picture)[lit])
         checked += lit.any()
@@ -79,18 +79,18 @@ def test_later_objects_lie_on_top():
 def test_laws_of_scenes():
     recipe = load_recipe("multi-fractal", num_points=1, num_images=3000)
     scenes = [recipe.variant._plan(job) for job in jobs_of(recipe, samples(1200))]
-    counts = np.bincount([len(scene.things) for scene in scenes], minlength=7)
+    counts = np.bincount([len(scene.objects) for scene in scenes], minlength=7)
     assert counts[0] == counts[6] == 0
     assert counts[1:6].min() > 0.16 * len(scenes)
-    things = [thing for scene in scenes for thing in scene.things]
-    sizes = [thing.size for thing in things]
+    objects = [one for scene in scenes for one in scene.objects]
+    sizes = [one.size for one in objects]
     assert min(sizes) == int(224 * 0.15) and 132 <= max(sizes) <= 134
     assert np.mean(sizes) == pytest.approx(224 * 0.375 - 0.5, abs=2)
     for name in ("left", "top"):
-        places = [getattr(thing, name) + thing.size // 2 for thing in things]
+        places = [getattr(one, name) + one.size // 2 for one in objects]
         assert 0 <= min(places) <= 1 and 222 <= max(places) <= 223
         assert np.histogram(places, 4, (0, 224))[0] == pytest.approx(len(places) / 4, rel=0.12)
-    labels = [thing.system.index for thing in things]
+    labels = [one.system.index for one in objects]
     assert min(labels) >= 0 and max(labels) <= 999
     assert np.histogram(labels, 5, (0, 1000))[0] == pytest.approx(len(labels) / 5, rel=0.12)
     assert len(set(labels)) > 900
@@ -103,9 +103,9 @@ def samples(count: int) -> list[SampleId]:
 def test_objects_are_new_in_every_image():
     recipe = load_recipe("multi-fractal", **TINY, num_categories=1)
     keys = [
-        thing.game.key.digest
+        one.game.key.digest
         for job in jobs_of(recipe, samples(50))
-        for thing in recipe.variant._plan(job).things
+        for one in recipe.variant._plan(job).objects
     ]
     assert len(set(keys)) == len(keys)
 

@@ -299,7 +299,7 @@ def test_patches_are_never_empty_and_equally_likely():
     for k in range(200):
         stream = Stream(Key(8, "patch", (k,)))
         for _ in range(250):
-            bits = _colored.draw_patch(stream)
+            bits = _colored.sample_patch(stream)
             counts[int("".join(map(str, bits.ravel())), 2)] += 1
     assert counts[0] == 0
     expected = counts.sum() / 511

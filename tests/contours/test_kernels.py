@@ -9,7 +9,7 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.kernels.line import draw_polygons, draw_segment, draw_segments, draw_strokes
 from fdsl_gen.kernels.perlin import draw_perlin, perlin
 from fdsl_gen.kernels.polygon import fill_polygon
-from fdsl_gen.kernels.scatter import draw_integers, scatter_segments, scatter_strokes
+from fdsl_gen.kernels.scatter import sample_integers, scatter_segments, scatter_strokes
 from tests.contours import naive
 
 WIDTH, HEIGHT = 64, 48
@@ -149,7 +149,7 @@ def test_a_crossing_just_below_one_half(k):
 def test_integers_equal_those_of_a_stream(span):
     key = Key(5, "test", (span,))
     drawn = np.empty(3000, np.int64)
-    draw_integers(key.words, 0, span, drawn)
+    sample_integers(key.words, 0, span, drawn)
     stream = Stream(key)
     assert drawn.tolist() == [stream.integer(0, span) for _ in range(3000)]
     assert (drawn.min(), drawn.max()) == (0, span)

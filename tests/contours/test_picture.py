@@ -15,7 +15,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.contact_sheet import draw_preview
 from fdsl_gen.dataset.folder import open_folder
-from fdsl_gen.geometry.source_image import read_picture, to_gray
+from fdsl_gen.geometry.source_image import read_source_image, to_gray
 from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import load_recipe
@@ -37,30 +37,30 @@ def gradient(width: int = 30, height: int = 30) -> np.ndarray:
 
 def test_gray_pictures_keep_their_levels(tmp_path):
     path = saved(tmp_path, Image.fromarray(gradient()), "gray.png")
-    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_source_image(path, 30)), gradient())
 
 
 def test_a_wide_picture_is_cropped_in_the_middle(tmp_path):
     path = saved(tmp_path, Image.fromarray(gradient(50, 30)), "wide.png")
-    assert np.array_equal(to_gray(read_picture(path, 30)), gradient(50, 30)[:, 10:40])
+    assert np.array_equal(to_gray(read_source_image(path, 30)), gradient(50, 30)[:, 10:40])
 
 
 def test_sixteen_bits(tmp_path):
     deep = gradient().astype(np.uint16) * 257
     path = saved(tmp_path, Image.fromarray(deep), "deep.png")
-    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_source_image(path, 30)), gradient())
 
 
 def test_thirty_two_bits(tmp_path):
     full = gradient().astype(np.int64) * (2**31 - 1) // 255
     path = saved(tmp_path, Image.fromarray(full.astype(np.int32)), "deep.tif")
-    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_source_image(path, 30)), gradient())
 
 
 def test_floating_point(tmp_path):
     levels = gradient().astype(np.float32)
     path = saved(tmp_path, Image.fromarray(levels / 255), "real.tif")
-    assert np.array_equal(to_gray(read_picture(path, 30)), gradient())
+    assert np.array_equal(to_gray(read_source_image(path, 30)), gradient())
     wide = saved(tmp_path, Image.fromarray(levels), "wide.tif")
     with pytest.raises(UsageError, match=r"source: .*wide.tif: it has floating-point levels"):
         real(source=wide)
@@ -69,7 +69,7 @@ def test_floating_point(tmp_path):
 def test_cmyk(tmp_path):
     image = Image.fromarray(np.stack([gradient()] * 3, axis=2)).convert("CMYK")
     path = saved(tmp_path, image, "print.jpg", quality=95)
-    assert np.abs(to_gray(read_picture(path, 30)).astype(int) - gradient()).mean() < 12
+    assert np.abs(to_gray(read_source_image(path, 30)).astype(int) - gradient()).mean() < 12
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -80,17 +80,17 @@ def test_transparent_pixels_are_black(tmp_path, mode):
         image = image.convert("RGB").quantize(4)
         image.info["transparency"] = image.getpixel((0, 0))
         path = saved(tmp_path, image, "clear.png", transparency=image.getpixel((0, 0)))
-        assert not read_picture(path, 30).any()
+        assert not read_source_image(path, 30).any()
         return
     path = saved(tmp_path, image.convert(mode), "clear.png")
     expected = np.zeros((30, 30), np.uint8)
     expected[:, 15:] = 200
-    assert np.array_equal(to_gray(read_picture(path, 30)), expected)
+    assert np.array_equal(to_gray(read_source_image(path, 30)), expected)
 
 
 def test_half_transparent(tmp_path):
     path = saved(tmp_path, Image.new("RGBA", (20, 20), (200, 100, 50, 128)), "half.png")
-    assert read_picture(path, 20)[3, 3].tolist() == [100, 50, 25]
+    assert read_source_image(path, 20)[3, 3].tolist() == [100, 50, 25]
 
 
 def test_exif_orientation(tmp_path):
@@ -98,16 +98,16 @@ def test_exif_orientation(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     path = saved(tmp_path, image, "turned.png", exif=exif)
-    assert np.array_equal(to_gray(read_picture(path, 30)), np.rot90(gradient(), -1))
+    assert np.array_equal(to_gray(read_source_image(path, 30)), np.rot90(gradient(), -1))
 
 
 def test_tiny_and_palette_pictures(tmp_path):
     path = saved(tmp_path, Image.new("RGB", (1, 1), (9, 8, 7)), "dot.png")
-    assert np.all(read_picture(path, 16) == (9, 8, 7))
+    assert np.all(read_source_image(path, 16) == (9, 8, 7))
     bits = saved(tmp_path, Image.new("1", (3, 2), 1), "bits.png")
-    assert np.all(read_picture(bits, 16) == 255)
+    assert np.all(read_source_image(bits, 16) == 255)
     first = saved(tmp_path, Image.fromarray(gradient()).convert("P"), "first.gif")
-    assert np.array_equal(to_gray(read_picture(first, 30)), gradient())
+    assert np.array_equal(to_gray(read_source_image(first, 30)), gradient())
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -127,7 +127,7 @@ def test_a_large_picture_is_read_and_a_bomb_is_not(tmp_path, monkeypatch):
         real(source=str(bomb))
     large = saved(tmp_path, Image.fromarray(gradient()), "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # Pillow warns above
-    assert np.array_equal(to_gray(read_picture(large, 30)), gradient())
+    assert np.array_equal(to_gray(read_source_image(large, 30)), gradient())
 
 
 def test_what_is_no_picture(tmp_path):
@@ -145,10 +145,10 @@ def test_what_is_no_picture(tmp_path):
 
 def test_a_picture_is_needed(tmp_path):
     recipe = load_recipe("real-1", num_categories=8)
-    with pytest.raises(UsageError, match="source: say which picture"):
+    with pytest.raises(UsageError, match="source: say which image"):
         generate(recipe, tmp_path / "out", workers=1)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(UsageError, match="source: say which picture"):
+    with pytest.raises(UsageError, match="source: say which image"):
         draw_preview(recipe)
 
 
@@ -158,22 +158,24 @@ def test_the_path_is_not_in_the_identity_and_the_pixels_are(tmp_path):
     recipe = real()
     assert real(source=str(elsewhere)).identity == recipe.identity
     assert (
-        real(source=None, source_sha256=recipe.variant.picture_sha256).identity == recipe.identity
+        real(source=None, source_sha256=recipe.variant.source_image_sha256).identity
+        == recipe.identity
     )
     other = saved(tmp_path, Image.fromarray(gradient()), "other.png")
     assert real(source=other).identity != recipe.identity
     assert real(image_size=SIDE + 1).identity != recipe.identity
-    with pytest.raises(UsageError, match="not the picture that this dataset was begun with"):
-        real(source=other, source_sha256=recipe.variant.picture_sha256)
+    with pytest.raises(UsageError, match="not the image that this dataset was begun with"):
+        real(source=other, source_sha256=recipe.variant.source_image_sha256)
 
 
 def test_replacing_the_picture_replaces_its_digest(tmp_path):
     variant = real().variant
     other = saved(tmp_path, Image.fromarray(gradient()), "other.png")
     assert (
-        replace(variant, source=other).picture_sha256 == real(source=other).variant.picture_sha256
+        replace(variant, source=other).source_image_sha256
+        == real(source=other).variant.source_image_sha256
     )
-    assert replace(variant, image_size=20).picture_sha256 != variant.picture_sha256
+    assert replace(variant, image_size=20).source_image_sha256 != variant.source_image_sha256
 
 
 def test_a_picture_that_was_exchanged_is_read_again(tmp_path):
@@ -199,7 +201,7 @@ def begun(tmp_path):
 
 def test_a_copy_is_kept_and_the_path_is_written_nowhere(begun):
     kept = begun / "__meta__" / "source.png"
-    assert np.array_equal(np.asarray(Image.open(kept)), read_picture(str(PHOTO), SIDE))
+    assert np.array_equal(np.asarray(Image.open(kept)), read_source_image(str(PHOTO), SIDE))
     for path in begun.rglob("*"):
         assert path.is_dir() or b"original.png" not in path.read_bytes(), path
     with Image.open(begun / "preview.png") as preview:
@@ -235,7 +237,7 @@ def test_another_picture_is_refused_in_a_folder(begun, tmp_path):
 def test_a_damaged_copy_is_noticed(begun):
     shutil.copy(PHOTO, begun / "__meta__" / "source.png")
     Image.fromarray(gradient()).save(begun / "__meta__" / "source.png")
-    with pytest.raises(UsageError, match="not the picture that this dataset was begun with"):
+    with pytest.raises(UsageError, match="not the image that this dataset was begun with"):
         open_folder(begun)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream, uniforms
-from fdsl_gen.geometry.source_image import read_picture, to_gray
+from fdsl_gen.geometry.source_image import read_source_image, to_gray
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
 from fdsl_gen.recipe.jobs import render
@@ -62,7 +62,7 @@ def test_affine():
     stream = Stream(Key(0, "category", (3,)))
     e, a, b, f, c, d = (stream.uniform(-0.3, 0.3) for _ in range(6))
     expected = warped(
-        read_picture(str(PHOTO), SIDE),
+        read_source_image(str(PHOTO), SIDE),
         lambda u, v: ((1 + a) * u + b * v + e, c * u + (1 + d) * v + f),
     )
     assert_nearly_equal(drawn(delta=0.3), expected)
@@ -79,7 +79,7 @@ def test_homography():
         p, q, w = (row[0] + row[1] * u + row[2] * v for row in m)
         return p / w, q / w
 
-    expected = warped(read_picture(str(PHOTO), SIDE), move)
+    expected = warped(read_source_image(str(PHOTO), SIDE), move)
     assert_nearly_equal(drawn(delta=0.2, transform="homography"), expected)
 
 
@@ -103,7 +103,7 @@ def test_polynomial():
         x, y = (sum(k * t for k, t in zip(row, terms, strict=True)) for row in (p, q))
         return u + x, v + y
 
-    expected = warped(read_picture(str(PHOTO), SIDE), move)
+    expected = warped(read_source_image(str(PHOTO), SIDE), move)
     assert_nearly_equal(drawn(delta=0.2, transform="polynomial"), expected)
 
 
@@ -128,13 +128,13 @@ def test_elastic():
         ]
         return u + field[0], v + field[1]
 
-    expected = warped(read_picture(str(PHOTO), SIDE), move)
+    expected = warped(read_source_image(str(PHOTO), SIDE), move)
     found = drawn(delta=0.2, transform="elastic", elastic_cells=cells)
     assert_nearly_equal(found, expected)
 
 
 def test_a_constant_lattice_only_shifts():
-    picture = read_picture(str(PHOTO), 32).copy()
+    picture = read_source_image(str(PHOTO), 32).copy()
     out = np.empty_like(picture)
     lattice = np.zeros((2, 7, 7))
     lattice[0] = 4 / 16  # four pixels
@@ -147,7 +147,7 @@ def test_a_constant_lattice_only_shifts():
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_without_perturbation_the_image_is_the_picture(transform, side):
     settings = {"delta": 0.0, "transform": transform, "image_size": side}
-    picture = read_picture(str(PHOTO), side)
+    picture = read_source_image(str(PHOTO), side)
     colored = real(representation="rgb", encoding="rgb8", **settings)
     assert np.array_equal(render(colored, 5).image, picture)
     assert np.array_equal(render(real(**settings), 5).image, to_gray(picture))
@@ -159,7 +159,7 @@ def test_without_perturbation_the_image_is_the_picture(transform, side):
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_perturbations_have_their_size(transform):
     weak, strong = (render(real(transform=transform, delta=d), 1).image for d in (0.02, 0.2))
-    picture = to_gray(read_picture(str(PHOTO), SIDE)).astype(int)
+    picture = to_gray(read_source_image(str(PHOTO), SIDE)).astype(int)
     moved = [np.abs(image - picture).mean() for image in (weak, strong)]
     assert 0 < moved[0] < moved[1] / 2
     assert not np.array_equal(strong, render(real(transform=transform, delta=0.2), 2).image)
@@ -206,7 +206,7 @@ def edges_twin(gray: np.ndarray, low: float, high: float) -> np.ndarray:
 @pytest.mark.parametrize("thresholds", [(0.0, 0.0), (20.0, 60.0), (100.0, 200.0), (30.0, 1e4)])
 def test_edges(thresholds):
     noise = np.random.RandomState(8).randint(0, 256, (30, 47)).astype(np.uint8)
-    for gray in (to_gray(read_picture(str(PHOTO), 64)), noise):
+    for gray in (to_gray(read_source_image(str(PHOTO), 64)), noise):
         found = np.empty_like(gray)
         find_edges(gray, np.array(thresholds), found)
         assert np.array_equal(found, edges_twin(gray, *thresholds))

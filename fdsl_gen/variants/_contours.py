@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.keys import Stream
 from fdsl_gen.core.settings import check_ranges, setting
-from fdsl_gen.geometry.contour import FRAME, Shape
+from fdsl_gen.geometry.contour import FRAME, Shape, check_vertex_range, exponential_count
 from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.variants.base import ImageSpec, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContourSettings(Variant):
+class RadialSettings(Variant):
     """Settings that all datasets of radial contours have."""
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
@@ -72,6 +72,46 @@ class ContourSettings(Variant):
     def blank(self, gray: int = 0) -> NDArray[np.uint8]:
         """An empty image, uint8 (H, W)."""
         return np.full((self.image_size, self.image_size), gray, np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadialFigureSettings(RadialSettings):
+    """Settings of datasets whose categories are figures of radial contours; defaults of RCDB."""
+
+    num_vertices_mean: float = setting(
+        100.0, doc="mean of the exponential that vertex counts are drawn from", low=0.1, high=1e6
+    )
+    num_vertices_min: int = setting(3, doc="least vertices of a contour", low=3, high=100_000)
+    num_vertices_max: int = setting(200, doc="most vertices of a contour", low=3, high=100_000)
+    num_contours_min: int = setting(1, doc="least contours of a figure", low=1, high=10_000)
+    num_contours_max: int = setting(200, doc="most contours of a figure", low=1, high=10_000)
+    radius_min: int = setting(0, doc="least radius of the ellipse, pixels at size 512", low=0)
+    radius_max: int = setting(100, doc="greatest radius, pixels at size 512", low=0, high=10_000)
+    center_spread: int = setting(
+        400,
+        doc="centers are (512 + U{-spread..spread}) / 2, pixels at size 512",
+        low=0,
+        high=10_000,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_vertex_range(self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max)
+
+    def sample_figure(self, stream: Stream) -> tuple[Shape, int]:
+        """Shape and number of the contours of a category."""
+        num_vertices = exponential_count(
+            stream, self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max
+        )
+        num_contours = stream.integer(self.num_contours_min, self.num_contours_max)
+        noise_coefficient, ring_offset = self.sample_noise(stream)
+        shape = Shape(
+            num_vertices=num_vertices,
+            noise_coefficient=noise_coefficient,
+            noise_gain=2.0,
+            ring_offset=ring_offset,
+        )
+        return shape, num_contours
 
 
 def draw_contours(

@@ -19,16 +19,14 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import (
     Shape,
-    check_vertex_range,
     ellipse,
-    exponential_count,
     grays,
     grown,
 )
 from fdsl_gen.kernels.line import draw_strokes
 from fdsl_gen.kernels.scatter import scatter_strokes
 from fdsl_gen.variants._citations import KATAOKA_2022_REPLACING
-from fdsl_gen.variants._contours import ContourSettings, draw_contours, facts
+from fdsl_gen.variants._contours import RadialFigureSettings, draw_contours, facts
 from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
@@ -44,27 +42,12 @@ class Radial(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rcdb(ContourSettings):
+class Rcdb(RadialFigureSettings):
     """Settings of RCDB."""
 
     KIND: ClassVar[str] = "rcdb"
     CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
 
-    num_vertices_mean: float = setting(
-        100.0, doc="mean of the exponential that vertex counts are drawn from", low=0.1, high=1e6
-    )
-    num_vertices_min: int = setting(3, doc="least vertices of a contour", low=3, high=100_000)
-    num_vertices_max: int = setting(200, doc="most vertices of a contour", low=3, high=100_000)
-    num_contours_min: int = setting(1, doc="least contours of a figure", low=1, high=10_000)
-    num_contours_max: int = setting(200, doc="most contours of a figure", low=1, high=10_000)
-    radius_min: int = setting(0, doc="least radius of the ellipse, pixels at size 512", low=0)
-    radius_max: int = setting(100, doc="greatest radius, pixels at size 512", low=0, high=10_000)
-    center_spread: int = setting(
-        400,
-        doc="centers are (512 + U{-spread..spread}) / 2, pixels at size 512",
-        low=0,
-        high=10_000,
-    )
     background: Literal["black", "white"] = setting("black", doc="color of the background")
     broken_contours: int = setting(
         0, doc="lines of background color drawn over the image (failure case)", low=0, high=100_000
@@ -82,27 +65,12 @@ class Rcdb(ContourSettings):
         4, doc="greatest thickness, pixels at size 512", low=1, high=1_000
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_vertex_range(self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max)
-
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured: 34 kB at 512 pixels, 13 kB at 256."""
         return int(1_600 + 3.0 * self.image_size**1.5)
 
     def category(self, index: int, key: Key) -> Radial:
-        stream = Stream(key)
-        num_vertices = exponential_count(
-            stream, self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max
-        )
-        num_contours = stream.integer(self.num_contours_min, self.num_contours_max)
-        noise_coefficient, ring_offset = self.sample_noise(stream)
-        shape = Shape(
-            num_vertices=num_vertices,
-            noise_coefficient=noise_coefficient,
-            noise_gain=2.0,
-            ring_offset=ring_offset,
-        )
+        shape, num_contours = self.sample_figure(Stream(key))
         return Radial(index, key, shape, num_contours)
 
     def render_one(self, job: Job) -> Rendered:

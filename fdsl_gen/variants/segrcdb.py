@@ -22,16 +22,14 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import (
     Shape,
-    check_vertex_range,
     ellipse,
-    exponential_count,
     grays,
     grown,
 )
 from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.kernels.polygon import fill_polygon
 from fdsl_gen.variants._citations import SHINODA_2023_SEGRCDB
-from fdsl_gen.variants._contours import ContourSettings, draw_contours
+from fdsl_gen.variants._contours import RadialFigureSettings, draw_contours
 from fdsl_gen.variants.base import Category, Job, Rendered, Task, category_key
 
 _WHITE = 255
@@ -48,7 +46,7 @@ class Figure(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegRcdb(ContourSettings):
+class SegRcdb(RadialFigureSettings):
     """Settings of SegRCDB."""
 
     KIND: ClassVar[str] = "segrcdb"
@@ -56,14 +54,8 @@ class SegRcdb(ContourSettings):
     TASK: ClassVar[Task] = "segmentation"
     CITATION: ClassVar[str] = SHINODA_2023_SEGRCDB
 
-    num_vertices_mean: float = setting(
-        100.0, doc="mean of the exponential that vertex counts are drawn from", low=0.1, high=1e6
-    )
-    num_vertices_min: int = setting(3, doc="least vertices of a contour", low=3, high=100_000)
     num_vertices_max: int = setting(500, doc="most vertices of a contour", low=3, high=100_000)
-    num_contours_min: int = setting(1, doc="least contours of a figure", low=1, high=10_000)
     num_contours_max: int = setting(50, doc="most contours of a figure", low=1, high=10_000)
-    radius_min: int = setting(0, doc="least radius of the ellipse, pixels at size 512", low=0)
     radius_max: int = setting(50, doc="greatest radius, pixels at size 512", low=0, high=10_000)
     center_spread: int = setting(
         512,
@@ -76,27 +68,13 @@ class SegRcdb(ContourSettings):
         "M1", doc="what the mask shows: lines, area between first and last contour, filled area"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_vertex_range(self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max)
-
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured, image and mask M1: 236 kB at 512 pixels, 62 kB at 256."""
         return int(3_200 + 20.0 * self.image_size**1.5)
 
     def category(self, index: int, key: Key) -> Figure:
         stream = Stream(key)
-        num_vertices = exponential_count(
-            stream, self.num_vertices_mean, self.num_vertices_min, self.num_vertices_max
-        )
-        num_contours = stream.integer(self.num_contours_min, self.num_contours_max)
-        noise_coefficient, ring_offset = self.sample_noise(stream)
-        shape = Shape(
-            num_vertices=num_vertices,
-            noise_coefficient=noise_coefficient,
-            noise_gain=2.0,
-            ring_offset=ring_offset,
-        )
+        shape, num_contours = self.sample_figure(stream)
         radius = stream.integer(self.radius_min, self.radius_max)
         return Figure(index, key, shape, num_contours, radius, self.sample_oval_rates(stream))
 

@@ -17,7 +17,7 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import Shape, ellipse, grays, grown
 from fdsl_gen.variants._citations import TAKASHIMA_2023_VISUAL
-from fdsl_gen.variants._contours import ContourSettings, draw_contours, facts
+from fdsl_gen.variants._contours import RadialSettings, draw_contours, facts
 from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
@@ -34,7 +34,7 @@ class Atom(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisualAtom(ContourSettings):
+class VisualAtom(RadialSettings):
     """Settings of VisualAtom."""
 
     KIND: ClassVar[str] = "visualatom"

@@ -17,7 +17,7 @@ from fdsl_gen.dataset.export import export_imagefolder
 from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
 from fdsl_gen.variants import kinds
-from fdsl_gen.variants._contours import ContourSettings
+from fdsl_gen.variants._contours import RadialSettings
 from fdsl_gen.variants.linedb import LineDb
 from tests.contours.conftest import samples, tiny
 from tests.random_settings import draw_recipe, files, short_searches, some_samples
@@ -25,7 +25,7 @@ from tests.random_settings import draw_recipe, files, short_searches, some_sampl
 OURS = [
     name
     for name in recipe_names(recipe_folder())
-    if isinstance(load_recipe(name).variant, ContourSettings | LineDb)
+    if isinstance(load_recipe(name).variant, RadialSettings | LineDb)
 ]
 
 

@@ -26,7 +26,7 @@ from fdsl_gen.core.settings import Bounds
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
-from fdsl_gen.variants import exfractaldb, fractal1, fractaldb, kinds, variant_class
+from fdsl_gen.variants import exfractaldb, fractal_1, fractaldb, kinds, variant_class
 
 PHOTO = Path(__file__).parent / "contours" / "photo.png"
 FEW = 20  # candidates of a search, so that one without success ends soon
@@ -175,7 +175,7 @@ def some_samples(made: Recipe, rng: Random) -> list[SampleId]:
 def short_searches() -> Iterator[None]:
     """Searches that give up soon."""
     with (
-        patch.multiple(fractal1, MAX_BASES=FEW, MAX_TRIES=FEW),
+        patch.multiple(fractal_1, MAX_BASES=FEW, MAX_ATTEMPTS=FEW),
         patch.object(fractaldb, "MAX_CANDIDATES", FEW),
         patch.object(exfractaldb, "MAX_CANDIDATES", FEW),
     ):

@@ -17,7 +17,7 @@ from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import load_recipe, recipe_from_dict
 from fdsl_gen.variants import kinds
 from fdsl_gen.variants.fractaldb import FractalDb
-from fdsl_gen.variants.real1 import Real1
+from fdsl_gen.variants.real_1 import Real1
 
 FOLDER = recipe_files.recipe_folder()
 NAMES = recipe_files.recipe_names(FOLDER)

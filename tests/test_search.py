@@ -9,7 +9,7 @@ from fdsl_gen import load_recipe, render
 from fdsl_gen.core import patience
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.kernels import raster
-from fdsl_gen.variants import _planar, exfractaldb, fractal1, fractaldb
+from fdsl_gen.variants import _planar, exfractaldb, fractal_1, fractaldb
 
 SIDE = {"image_size": 100, "num_points": 50}  # 9 x 50 of 10,000 pixels are 4.5 %
 SEARCH = {"search_size": 100, "search_points": 2000}  # 20 % of the pixels
@@ -57,15 +57,15 @@ def test_no_image_lights_more_pixels_than_the_bound(mode):
 @pytest.mark.parametrize(
     ("name", "module", "change", "words"),
     [
-        ("fractal-1", fractal1, {"filling_rate": 0.7, "image_size": 64}, "a base whose"),
-        ("fractal-1", fractal1, {"filling_rate": 0.7, "base": [[0.1, 0, 0, 0.1, 0, 0]] * 2,
+        ("fractal-1", fractal_1, {"filling_rate": 0.7, "image_size": 64}, "a base whose"),
+        ("fractal-1", fractal_1, {"filling_rate": 0.7, "base": [[0.1, 0, 0, 0.1, 0, 0]] * 2,
          "image_size": 64}, "a perturbation that"),
         ("fractaldb-1k", fractaldb, {"filling_rate": 0.35}, "category 0"),
         ("exfractaldb-1k", exfractaldb, {"variance": 0.9}, "category 0"),
     ],
 )  # fmt: skip
 def test_a_long_search_says_what_it_does(monkeypatch, caplog, name, module, change, words):
-    for limit in ("MAX_BASES", "MAX_TRIES", "MAX_CANDIDATES"):
+    for limit in ("MAX_BASES", "MAX_ATTEMPTS", "MAX_CANDIDATES"):
         if hasattr(module, limit):
             monkeypatch.setattr(module, limit, 3)
     monkeypatch.setattr(patience, "_FIRST", 0.0)

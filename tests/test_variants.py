@@ -13,7 +13,7 @@ from fdsl_gen.core.settings import setting
 from fdsl_gen.recipe.categories import SHARED, load_cached
 from fdsl_gen.recipe.jobs import render
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
-from fdsl_gen.variants import fractal1
+from fdsl_gen.variants import fractal_1
 from fdsl_gen.variants.base import ImageSpec, Job, Rendered, Variant
 
 
@@ -61,7 +61,7 @@ WHOLE = json.dumps({"base": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], "rejected_bases": 
 def test_shared_parameters_are_taken_from_the_cache_unless_damaged(
     stored: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fractal1, "_BASES", {})
+    monkeypatch.setattr(fractal_1, "_BASES", {})
     recipe = load_recipe("fractal-1", image_size=64, num_points=2000)
     (tmp_path / SHARED).write_text(stored)
     load_cached(recipe, tmp_path)

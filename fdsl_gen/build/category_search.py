@@ -11,11 +11,11 @@ from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
 from fdsl_gen.variants.base import category_key
 
-Keep = Callable[[Path, bytes], None]  # writes a small file whole
+Write = Callable[[Path, bytes], None]  # writes a small file whole
 
 
 def search_block(
-    recipe: Recipe, cache: Path, keep: Keep, block: int, report: Callable[[int], None]
+    recipe: Recipe, cache: Path, write: Write, block: int, report: Callable[[int], None]
 ) -> None:
     """Find the categories of a block and write its file."""
     last = min((block + 1) * BLOCK, recipe.num_categories)
@@ -23,7 +23,7 @@ def search_block(
     for index in range(block * BLOCK, last):
         found.append(recipe.variant.category(index, category_key(recipe.seed, index)))
         report(1)
-    keep(block_path(cache, block), block_bytes(found))
+    write(block_path(cache, block), block_bytes(found))
 
 
 def missing_blocks(recipe: Recipe, cache: Path, share: Share | None = None) -> list[int]:
@@ -53,7 +53,7 @@ def find_categories(
     cache: Path,
     engine: Engine,
     watch: Observer,
-    keep: Keep = local.write,
+    write: Write = local.write,
     share: Share | None = None,
 ) -> list[Failure[int]]:
     """Search categories that the cache does not hold yet; returns the blocks that failed.
@@ -63,7 +63,7 @@ def find_categories(
         cache: folder of blocks.
         engine: does the search.
         watch: told of every category.
-        keep: writes the file of a block.
+        write: writes the file of a block.
         share: of a task of a job array; None: all blocks.
     """
     blocks = missing_blocks(recipe, cache, share)
@@ -74,4 +74,4 @@ def find_categories(
     wanted = sum(_size(recipe, block) for block in _blocks(recipe, share))
     watch.begin(images=todo, done=wanted - todo)
     recipe.variant.category(0, category_key(recipe.seed, 0))  # compiles before the workers
-    return engine.run(partial(search_block, recipe, cache, keep), blocks, watch)
+    return engine.run(partial(search_block, recipe, cache, write), blocks, watch)

@@ -2,7 +2,7 @@
 
 The names are those of a folder (``folder.py``). A shard is built whole on this machine and sent
 whole; its index and its marker follow, and the manifest comes when all are there. What shards are
-rendered with - categories that were searched for, the picture of a dataset made from one - stands
+rendered with - categories that were searched for, the source image of a dataset made from one - stands
 in the bucket, too, and is brought to every machine that renders.
 """
 
@@ -38,7 +38,7 @@ class RemoteFolder(Folder):
     """A dataset in ``bucket``; ``path`` is a folder of this machine for what is under way.
 
     That folder has the same path on every machine and holds, besides shards that are being built,
-    copies of the categories and of the picture.
+    copies of the categories and of the source image.
     """
 
     bucket: ObjectStore

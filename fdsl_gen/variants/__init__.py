@@ -9,13 +9,13 @@ from fdsl_gen.variants.base import Variant
 # kind -> (module, class)
 _KINDS = {
     "exfractaldb": ("exfractaldb", "ExFractalDb"),
-    "fractal-1": ("fractal1", "Fractal1"),
+    "fractal-1": ("fractal_1", "Fractal1"),
     "fractal-color": ("fractal_color", "FractalColor"),
     "fractaldb": ("fractaldb", "FractalDb"),
     "linedb": ("linedb", "LineDb"),
     "multi-fractal": ("multi_fractal", "MultiFractal"),
     "rcdb": ("rcdb", "Rcdb"),
-    "real-1": ("real1", "Real1"),
+    "real-1": ("real_1", "Real1"),
     "segrcdb": ("segrcdb", "SegRcdb"),
     "visualatom": ("visualatom", "VisualAtom"),
 }

@@ -11,7 +11,7 @@ from fdsl_gen.geometry.source_image import read_source_image, to_gray
 from fdsl_gen.kernels.canny import find_edges
 from fdsl_gen.kernels.warp import warp_elastic, warp_rational
 from fdsl_gen.recipe.jobs import render
-from fdsl_gen.variants.real1 import coefficients
+from fdsl_gen.variants.real_1 import coefficients
 from tests.contours.conftest import PHOTO, real
 
 SIDE = 40

@@ -31,7 +31,7 @@ from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
 NUM_PROBES = 100
 PROBES_NEEDED = 50
 MAX_BASES = 1_000
-MAX_TRIES = 10_000
+MAX_ATTEMPTS = 10_000
 LANES = 64  # attempts drawn side by side; memory and speed, never pixels
 
 
@@ -60,7 +60,7 @@ class _Pending:
 
     position: int
     job: Job
-    tries: int = 0
+    attempts: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ class Fractal1(Variant):
         are done.
         """
         numbered = enumerate(jobs)
-        patience = Patience("a perturbation that fills the image", MAX_TRIES)
+        patience = Patience("a perturbation that fills the image", MAX_ATTEMPTS)
         pending: list[_Pending] = []
         done: dict[int, Rendered] = {}
         next_out = 0
@@ -154,9 +154,9 @@ class Fractal1(Variant):
             pending += [_Pending(position, job) for position, job in islice(numbered, room)]
             if not pending:
                 return
-            patience.tried(max(one.tries for one in pending))
-            for one, rendered in zip(pending, self._try_all(pending), strict=True):
-                one.tries += 1
+            patience.tried(max(one.attempts for one in pending))
+            for one, rendered in zip(pending, self._attempt_all(pending), strict=True):
+                one.attempts += 1
                 if rendered is not None:
                     done[one.position] = rendered
             pending = [one for one in pending if one.position not in done]
@@ -164,17 +164,17 @@ class Fractal1(Variant):
                 yield done.pop(next_out)
                 next_out += 1
 
-    def _try_all(self, pending: list[_Pending]) -> list[Rendered | None]:
+    def _attempt_all(self, pending: list[_Pending]) -> list[Rendered | None]:
         """The next attempt of every pending job: an image, or None where it is not full enough."""
         for one in pending:
-            if one.tries == MAX_TRIES:
+            if one.attempts == MAX_ATTEMPTS:
                 raise RenderError(
-                    f"category {one.job.category.index}: none of {MAX_TRIES:,} perturbations fills"
-                    f" more than {self.filling_rate:g} of the image; lower filling_rate or delta"
+                    f"category {one.job.category.index}: none of {MAX_ATTEMPTS:,} perturbations"
+                    f" fills more than {self.filling_rate:g} of the image; lower filling_rate or delta"
                 )
         categories = [one.job.category for one in pending]
         instance_keys = [
-            c.key.derive("try", c.index, one.tries)
+            c.key.derive("try", c.index, one.attempts)
             for one, c in zip(pending, categories, strict=True)
         ]
         affine_LN6, canvases = self._attempts(categories[0].base, instance_keys)
@@ -183,7 +183,7 @@ class Fractal1(Variant):
         for one, affine_N6, canvas, rate in zip(pending, affine_LN6, canvases, rates, strict=True):
             if rate > self.filling_rate:
                 image = _planar.to_image(canvas, self.image_size)
-                facts = {"attempts": one.tries + 1, "filling_rate": rate}
+                facts = {"attempts": one.attempts + 1, "filling_rate": rate}
                 images.append(Rendered(image, parameters=facts | ifs.named(affine_N6)))
             else:
                 images.append(None)

@@ -170,7 +170,8 @@ class Fractal1(Variant):
             if one.attempts == MAX_ATTEMPTS:
                 raise RenderError(
                     f"category {one.job.category.index}: none of {MAX_ATTEMPTS:,} perturbations"
-                    f" fills more than {self.filling_rate:g} of the image; lower filling_rate or delta"
+                    f" fills more than {self.filling_rate:g} of the image; lower filling_rate or"
+                    " delta"
                 )
         categories = [one.job.category for one in pending]
         instance_keys = [

@@ -2,8 +2,8 @@
 
 The names are those of a folder (``folder.py``). A shard is built whole on this machine and sent
 whole; its index and its marker follow, and the manifest comes when all are there. What shards are
-rendered with - categories that were searched for, the source image of a dataset made from one - stands
-in the bucket, too, and is brought to every machine that renders.
+rendered with - categories that were searched for, the source image of a dataset made from one -
+stands in the bucket, too, and is brought to every machine that renders.
 """
 
 import contextlib

@@ -137,7 +137,7 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
     for number, (split, entry) in enumerate(entries[k] for k in order[:count]):
         share = -(-(count - number) // min(count, len(entries)))  # of so many shards, rounded up
         only = SplitEntry(num_samples=entry.samples, shards=(entry,))
-        with _fetched(place, entry, f"{META}/{source_image.KEPT}", *categories) as folder:
+        with _fetched(place, entry, f"{META}/{source_image.SOURCE_IMAGE}", *categories) as folder:
             local.write(folder / MANIFEST, replace(manifest, splits={split: only}).to_json())
             problems += _check_pixels(folder, share, seen)
     return problems

@@ -174,6 +174,9 @@ class Sequential:
         return range(shard + 1, min(shard + 2, len(self._sizes)))
 
 
+_BATCHES_AHEAD = 8  # as many as two workers prepare
+
+
 class OneOfEach:
     """Several neighbouring instances count as one sample of which each visit takes another.
 
@@ -197,8 +200,9 @@ class OneOfEach:
         return [self._turn(position) for position in self._order.batch(index)]
 
     def next_shards(self, index: int) -> Sequence[int]:
-        """None in particular: any shard may be next."""
-        return ()
+        """The shards of a batch some way ahead, which may be any."""
+        ahead = self.batch(index + _BATCHES_AHEAD)
+        return list(dict.fromkeys(position.shard for position in ahead))
 
     def _turn(self, position: Position) -> Position:
         visit = position.epoch * self._repeats + position.repeat

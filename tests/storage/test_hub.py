@@ -9,7 +9,7 @@ import inspect
 import huggingface_hub
 import pytest
 
-from fdsl_gen.core.errors import StorageError, UsageError
+from fdsl_gen.core.errors import ShardsFailed, StorageError, UsageError
 from fdsl_gen.dataset.hub import upload_to_hub
 from tests.conftest import fdsl_gen
 
@@ -50,15 +50,44 @@ def test_the_manifest_goes_last(small_folder, calls):
     assert file["path_in_repo"] == "manifest.json"
 
 
-def test_what_the_hub_refuses_is_one_sentence(small_folder, monkeypatch):
+class _Response:
+    def __init__(self, status_code):
+        self.status_code = status_code
+
+
+def _answered(status):
+    error = RuntimeError("token hf_secret is not valid")
+    error.response = _Response(status)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (_answered(401), UsageError, "log in with hf auth login or HF_TOKEN"),
+        (_answered(403), UsageError, r"does not let this account write to me/set"),
+        (_answered(404), UsageError, r"has no place me/set"),
+        (_answered(429), StorageError, r"failed at me/set \(429\); wait, then run the same"),
+        (_answered(502), StorageError, r"failed at me/set \(502\)"),
+        (_answered(413), StorageError, r"did not take me/set \(413\)"),
+        (ConnectionResetError("hf_secret"), StorageError, "cannot be reached .*check the network"),
+        (OSError(28, "No space left on device", "x.tar"), ShardsFailed, "x.tar: No space left"),
+        (KeyError("hf_secret"), StorageError, r"did not take me/set \(KeyError\)"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence(small_folder, monkeypatch, error, kind, words):
     class Refusing:
         def create_repo(self, *args, **kwargs):
-            raise PermissionError("token hf_secret is not valid")
+            raise error
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Refusing)
-    with pytest.raises(StorageError, match=r"did not take me/set \(PermissionError\)") as refused:
+    with pytest.raises(kind, match=words) as refused:
         upload_to_hub(small_folder, "me/set")
+    assert type(refused.value) is kind
     assert "hf_secret" not in str(refused.value)
+    assert ("log in" in str(refused.value)) == (
+        getattr(error, "response", None) is not None and error.response.status_code == 401
+    )
 
 
 def test_only_finished_datasets_are_sent(tmp_path, calls):

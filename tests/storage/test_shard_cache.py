@@ -72,6 +72,42 @@ def test_a_shard_without_an_index_is_brought_alone(entries, bucket, direct, tmp_
     assert list((tmp_path / "__meta__/index").iterdir()) == []
 
 
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short"])
+def test_a_damaged_shard_is_fetched_again(entries, bucket, proxy, tmp_path, damage):
+    path = ShardCache(bucket, entries, tmp_path, BIG).locate(3)
+    data = bytearray(path.read_bytes())
+    data[700] ^= 4
+    path.write_bytes(data if damage == "a flipped bit" else data[:-512])
+    cache = ShardCache(bucket, entries, tmp_path, BIG)
+    assert local.file_sha256(cache.locate(3)) == entries[3].sha256
+    assert cache.locate(3) == path
+    assert proxy.count("GET", ".tar") == 2
+
+
+def test_a_shard_is_checked_once_by_a_process(entries, bucket, tmp_path, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        local,
+        "file_sha256",
+        lambda path, real=local.file_sha256: (hashed.append(path), real(path))[1],
+    )
+    cache = ShardCache(bucket, entries, tmp_path, BIG)
+    cache.locate(3)
+    cache.locate(3)
+    assert hashed == []  # it came through this process
+    other = ShardCache(bucket, entries, tmp_path, BIG)
+    other.locate(3)
+    other.locate(3)
+    assert len(hashed) == 1
+
+
+def test_indexes_are_read_without_their_shards(entries, bucket, direct, proxy, tmp_path):
+    direct.delete(f"__meta__/index/{entries[2].file.removesuffix('.tar')}.npy")
+    found = ShardCache(bucket, entries, tmp_path, BIG).read_indexes()
+    assert [data is None for data in found] == [shard == 2 for shard in range(8)]
+    assert proxy.count("GET", ".tar") == 0
+
+
 def test_a_cut_download_goes_on(entries, bucket, proxy, tmp_path):
     proxy.rule = lambda method, path, before: CUT if ".tar" in path and before < 2 else PASS
     cache = ShardCache(bucket, entries, tmp_path, BIG)

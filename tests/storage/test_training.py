@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_train.cli.main import main
+from fdsl_train.data.locate.dataset import Place
+from fdsl_train.data.sources.base import order_of
 from tests.storage.conftest import SECRET
-from tests.storage.proxy import BUSY, CUT, FORBIDDEN, PASS
+from tests.storage.proxy import BUSY, CUT, FORBIDDEN, PASS, SILENT
 
 FLAGS = """--recipe cpu_smoke --img-size 32 --patch-size 8 --embed-dim 32 --depth 1 --num-heads 2
     --steps 12 --warmup-steps 2 --global-batch-size 16 --scale 0.5,1 --log-every 1 --workers 1"""
@@ -93,6 +96,34 @@ def test_a_cache_smaller_than_the_set(stored, bucket, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     held = sum(path.stat().st_size for path in (tmp_path / "cache").glob("*.tar"))
     assert held <= 3 * largest
+
+
+def test_an_outage_ends_a_run_with_its_own_code(stored, hasty, proxy, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    proxy.rule = lambda method, path, before: SILENT if path.endswith(".tar") else PASS
+    for workers in (0, 1):
+        output = tmp_path / f"out-{workers}"
+        result = pretrain(hasty.url, output, *reached(hasty, tmp_path), "--workers", workers)
+        assert result.exit_code == 3, result.output
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("fdsl-train: ")]
+        assert "does not answer" in line
+
+
+def test_instances_that_count_as_one_are_found_without_fetching_shards(
+    direct, bucket, proxy, tmp_path
+):
+    recipe = load_recipe(
+        "rcdb-1k", num_categories=8, num_instances=6, num_shards=6, image_size=48, pick_one_of=3
+    )
+    generate(recipe, direct.url, workers=1, storage=direct.options, tmp_dir=tmp_path / "tmp")
+    generate(recipe, tmp_path / "folder", workers=1)
+    near = Place(data=tmp_path / "folder")
+    far = Place(data=bucket.url, storage=bucket.options, cache_dir=tmp_path / "cache")
+    found = far.split(far.manifest(), "train")
+    assert np.array_equal(found.views, near.split(near.manifest(), "train").views)
+    assert proxy.count("GET", ".tar") == 0
+    plan = order_of(found, seed=0, batch_size=4, repeats=1)
+    assert set(plan.next_shards(2)) == {position.shard for position in plan.batch(10)}
 
 
 def test_what_cannot_be_read_is_a_sentence(stored, bucket, proxy, tmp_path, monkeypatch):

@@ -23,11 +23,13 @@ from fdsl_gen.storage.errors import ObjectMissing
 from fdsl_gen.storage.manifest import fetch_manifest
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.options import StorageOptions
+from fdsl_gen.storage.threads import map_threads
 
 KEEP_SECONDS = 10.0  # within which the caller of locate() opens the file
 _WAIT_SECONDS = 0.05  # between two looks for room
 _ROOM_SECONDS = 600.0  # after which nobody waits for room any longer
 _THREADS = 4  # shards that are fetched ahead at a time
+_INDEX_THREADS = 16
 
 
 def read_remote_manifest(url: str, options: StorageOptions | None = None) -> Manifest:
@@ -88,9 +90,10 @@ class ShardCache:
         self._max_bytes = max_bytes
         self._keep_seconds = keep_seconds
         self._ahead: _Ahead | None = None
+        self._checked: set[tuple[int, int]] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_ahead": None}
+        return self.__dict__ | {"_ahead": None, "_checked": set()}
 
     def locate(self, shard: int) -> Path:
         """The local file of a shard; waits until it is there.
@@ -102,7 +105,7 @@ class ShardCache:
         """
         path = self._path(shard)
         try:
-            while not self._touch(path):
+            while not (self._touch(path) and self._is_whole(shard, path)):
                 self.bring(shard, wait=True)
         except ObjectMissing:
             raise UsageError(
@@ -142,6 +145,40 @@ class ShardCache:
                 local.write(self._index(path), self._bucket.read(name))
 
         download_file(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=bring_index)
+        with contextlib.suppress(FileNotFoundError):  # it has had to give way already
+            self._checked.add(_identity(path))
+
+    def read_indexes(self) -> list[bytes | None]:
+        """See ``Shelf``; the files are not kept."""
+        stems = [entry.file.removesuffix(".tar") for entry in self._shards]
+        found = dict(map_threads(self._read_index, stems, min(_INDEX_THREADS, len(stems))))
+        return [found[stem] for stem in stems]
+
+    def _read_index(self, stem: str) -> bytes | None:
+        try:
+            return self._bucket.read(f"{META}/index/{stem}.npy")
+        except ObjectMissing:
+            return None
+
+    def _is_whole(self, shard: int, path: Path) -> bool:
+        """Whether a file of the cache is still what came, looked at once by every process.
+
+        What has been damaged since is removed, and so fetched again.
+        """
+        entry = self._shards[shard]
+        try:
+            identity = _identity(path)
+            if identity in self._checked:
+                return True
+            if identity[1] == entry.bytes and local.file_sha256(path) == entry.sha256:
+                self._checked.add(identity)
+                return True
+        except FileNotFoundError:  # it has had to give way
+            return False
+        with self._alone(), contextlib.suppress(FileNotFoundError):
+            if _identity(path) == identity:  # unless another process has been faster
+                self._remove(path)
+        return False
 
     def _path(self, shard: int) -> Path:
         entry = self._shards[shard]
@@ -215,6 +252,12 @@ class ShardCache:
         path.unlink(missing_ok=True)
         self._index(path).unlink(missing_ok=True)
         return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file stands at a path, and its bytes."""
+    found = path.stat()
+    return found.st_ino, found.st_size
 
 
 def _size(path: Path) -> int:

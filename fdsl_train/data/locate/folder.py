@@ -22,6 +22,13 @@ class Shelf(Protocol):
         """Begin to bring shards that will be located soon; does not wait."""
         ...
 
+    def read_indexes(self) -> Sequence[bytes | None]:
+        """The index files of all shards, in order, without the shards.
+
+        None where there is none, or where the shard itself is near.
+        """
+        ...
+
 
 class FolderShelf:
     """The shards of a local dataset folder.
@@ -44,6 +51,10 @@ class FolderShelf:
 
     def prefetch(self, shards: Sequence[int]) -> None:
         """Nothing to do."""
+
+    def read_indexes(self) -> Sequence[bytes | None]:
+        """See :class:`Shelf`."""
+        return [None] * len(self._paths)
 
 
 def _check_files(folder: Path, entry: SplitEntry) -> None:

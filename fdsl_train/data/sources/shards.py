@@ -4,6 +4,7 @@ Everything that can be checked without reading the shards is checked when a spli
 can only be seen inside them (a damaged image, an impossible label) is an error of the sample.
 """
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -142,6 +143,7 @@ class ShardSource:
         self.content_digests = tuple(shard.content_digest for shard in entry.shards)
         self._shelf = shelf
         self._members = manifest.members
+        self._shard_bytes = tuple(shard.bytes for shard in entry.shards)
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
         self._decoded: Decoded | None = None
         self.views: NDArray[np.int64] | None = None
@@ -224,12 +226,19 @@ class ShardSource:
                 f"{where}: the label {label} is not below the number of classes, {self.num_classes}"
             )
 
+    def _keys(self, shard: int, data: bytes | None) -> NDArray[np.bytes_]:
+        """The keys of a shard, from the content of its index file if that is right."""
+        if data is not None:
+            samples, size = self.shard_sizes[shard], self._shard_bytes[shard]
+            with contextlib.suppress(ValueError):  # the shard itself knows better
+                return np.asarray(index_from(data, self._members, samples, size)["key"])
+        return np.asarray(self._shard(shard).index["key"])
+
     def _group(self, count: int) -> NDArray[np.int64]:
         """int64 (num_samples, count, 2): shard and row of the instances that count as one."""
         places: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-        for shard in range(len(self.shard_sizes)):
-            opened = self._shard(shard)
-            for row, key in enumerate(opened.index["key"]):
+        for shard, data in enumerate(self._shelf.read_indexes()):
+            for row, key in enumerate(self._keys(shard, data)):
                 category, instance = map(int, bytes(key).split(b"_"))
                 group = places.setdefault((category, instance // count), [])
                 group.append((instance, shard, row))

@@ -54,6 +54,12 @@ def test_every_kind_is_a_variant_with_its_name_and_paper(kind: str) -> None:
     assert cls.CITATION.startswith("@")
 
 
+def test_modules_that_are_no_kind_are_marked() -> None:
+    modules = {path.stem for path in Path(variants.__file__).parent.glob("*.py")}
+    public = {name for name in modules if not name.startswith("_")} - {"base"}
+    assert public == {module for module, _ in variants._KINDS.values()}
+
+
 WHOLE = json.dumps({"base": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], "rejected_bases": 41})
 
 

@@ -52,6 +52,7 @@ def contact_sheet(
 
 def colored(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask in one color for each category, the background black, uint8 (H, W, 3)."""
+    # A role is part of its key: spelled otherwise, it would give other colors.
     bright = words(Key(0, "mask colours").words, 3 * 256) % np.uint64(192) + np.uint64(64)
     palette = bright.astype(np.uint8).reshape(256, 3)
     palette[0] = 0

@@ -1,1 +1,1 @@
-"""Numbers behind pictures: maps, contours, cameras. No pixels."""
+"""Numbers behind images: maps, contours, cameras. No pixels."""

@@ -1,6 +1,6 @@
-"""Pictures over pictures: bilinear resizing, pasting, a small blur, all in whole numbers.
+"""Images over images: bilinear resizing, pasting, a small blur, all in whole numbers.
 
-Shapes: H x W pixels of a picture, M x M of a tile.
+Shapes: H x W pixels of an image, M x M of a tile.
 """
 
 import numpy as np
@@ -108,7 +108,7 @@ def _blur_row(row_X, middle, weight, out_X):
 def blur(weight, image_HW3):
     """Blur with the kernel [weight, 256 - 2 weight, weight] / 256 in both directions, rounded once.
 
-    Beyond an edge the picture is mirrored, its outermost pixel not repeated. Works in place: a row
+    Beyond an edge the image is mirrored, its outermost pixel not repeated. Works in place: a row
     is overwritten when the sums of the row below it are known.
 
     Args:

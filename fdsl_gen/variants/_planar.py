@@ -1,8 +1,8 @@
-"""Pictures of 2-D chaos games, many at a time: what the planar fractal datasets share.
+"""Images of 2-D chaos games, many at a time: what the planar fractal datasets share.
 
 The rules are those of the released FractalDB generator (Kataoka et al., "Pre-training without
 Natural Images", IJCV 2022, section 3.1), on which 1p-frac and OFDB build.
-Shapes: L pictures drawn side by side, N maps, P points, T of them in a block.
+Shapes: L images drawn side by side, N maps, P points, T of them in a block.
 """
 
 from functools import lru_cache
@@ -183,7 +183,7 @@ def draw_pixels(
 def draw_colored(
     pixel_T: NDArray[np.int32], side: int, mode: Draw, key: Key, channel_order: str
 ) -> NDArray[np.uint8]:
-    """A picture in which point t has hue (t mod 128) / 128, flipped top-bottom, uint8 (H, W, 3)."""
+    """An image in which point t has hue (t mod 128) / 128, flipped top-bottom, uint8 (H, W, 3)."""
     shade_HW = np.zeros((side, side), np.uint8)  # 0: black; 1 + t mod 128: drawn by point t
     raster.stamp_shades(pixel_T, raster.canvas_stride(side), _MODES[mode], key.words, shade_HW)
     return np.ascontiguousarray(palette(channel_order)[shade_HW[::-1]])

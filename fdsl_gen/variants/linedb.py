@@ -78,6 +78,7 @@ class LineDb(Variant):
         segment_M4 = np.empty((lines.num_lines, 4), np.int64)
         scatter_segments(job.key.words, np.array([side, side], np.float64), segment_M4)
         gray_M = np.empty(lines.num_lines, np.int64)
+        # A role is part of its key: spelled otherwise, it would draw other grays.
         shades = job.key.derive(f"{job.key.role} grey", *job.key.indices)
         sample_integers(shades.words, 0, self.gray_max - self.gray_min, gray_M)
         image = np.zeros((side, side), np.uint8)

@@ -74,9 +74,8 @@ class Rcdb(RadialFigureSettings):
         return Radial(index, key, shape, num_contours)
 
     def render_one(self, job: Job) -> Rendered:
-        return self._render(job.category, job.key)
-
-    def _render(self, radial: Radial, key: Key) -> Rendered:
+        radial: Radial = job.category
+        key = job.key
         stream = Stream(key)
         radius = stream.integer(self.radius_min, self.radius_max)
         oval_rates = self.sample_oval_rates(stream)

@@ -92,9 +92,8 @@ class VisualAtom(RadialSettings):
         return first, second
 
     def render_one(self, job: Job) -> Rendered:
-        return self._render(job.category, job.key)
-
-    def _render(self, atom: Atom, key: Key) -> Rendered:
+        atom: Atom = job.category
+        key = job.key
         center = self.sample_center(Stream(key), self.center_spread)
         figure = key.derive(f"{key.role} figure", *key.indices)
         point_2Q = ellipse(atom.shape, self.scale, atom.radius, atom.oval_rates)

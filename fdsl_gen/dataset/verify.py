@@ -138,7 +138,8 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
         share = -(-(count - number) // min(count, len(entries)))  # of so many shards, rounded up
         only = SplitEntry(num_samples=entry.samples, shards=(entry,))
         with _fetched(place, entry, f"{META}/{source_image.SOURCE_IMAGE}", *categories) as folder:
-            local.write(folder / MANIFEST, replace(manifest, splits={split: only}).to_json())
+            alone = replace(manifest, splits={split: only}, content_digest=entry.content_digest)
+            local.write(folder / MANIFEST, alone.to_json())
             problems += _check_pixels(folder, share, seen)
     return problems
 

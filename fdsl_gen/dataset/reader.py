@@ -130,9 +130,9 @@ def read_members(handle: int, row: np.void, members: tuple[str, ...]) -> dict[st
 class Dataset(Mapping[str, Sample]):
     """A finished dataset folder as a mapping from keys to samples. Made by :func:`open_dataset`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
         self.folder = folder
-        self.manifest: Manifest = read_manifest(folder)
+        self.manifest: Manifest = read_manifest(folder) if manifest is None else manifest
 
     @cached_property
     def _places(self) -> dict[str, tuple[ShardEntry, np.void]]:

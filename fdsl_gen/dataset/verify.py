@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import (
-    MANIFEST,
     META,
     Manifest,
     ShardEntry,
@@ -23,7 +22,7 @@ from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.folder import Folder
-from fdsl_gen.dataset.reader import load_index, open_dataset
+from fdsl_gen.dataset.reader import Dataset, load_index, open_dataset
 from fdsl_gen.recipe.jobs import jobs_of, labels_of
 from fdsl_gen.recipe.order import SampleId, shards_of
 from fdsl_gen.recipe.recipe import recipe_from_dict
@@ -128,7 +127,7 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
         seen: called with the number of samples done since the last call.
     """
     if isinstance(place, Path):
-        return _check_pixels(place, count, seen)
+        return _check_pixels(open_dataset(place), count, seen)
     manifest = fetch_manifest(place)
     entries = [(split, e) for split, found in manifest.splits.items() for e in found.shards]
     categories = place.list(f"{META}/categories")
@@ -138,14 +137,13 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
         share = -(-(count - number) // min(count, len(entries)))  # of so many shards, rounded up
         only = SplitEntry(num_samples=entry.samples, shards=(entry,))
         with _fetched(place, entry, f"{META}/{source_image.SOURCE_IMAGE}", *categories) as folder:
-            alone = replace(manifest, splits={split: only}, content_digest=entry.content_digest)
-            local.write(folder / MANIFEST, alone.to_json())
-            problems += _check_pixels(folder, share, seen)
+            alone = replace(manifest, splits={split: only})
+            problems += _check_pixels(Dataset(folder, alone), share, seen)
     return problems
 
 
-def _check_pixels(path: Path, count: int, seen: Callable[[int], None]) -> list[str]:
-    dataset = open_dataset(path)
+def _check_pixels(dataset: Dataset, count: int, seen: Callable[[int], None]) -> list[str]:
+    path = dataset.folder
     recipe = source_image.attach_source(
         recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path
     )

@@ -64,7 +64,7 @@ class Manifest:
         image: shape of every image.
         members: endings of the members of every sample, in order.
         splits: by name.
-        pick_one_of: so many neighbouring instances of a category count as one sample of which
+        pick_one_of: so many neighboring instances of a category count as one sample of which
             training takes another at each visit.
     """
 

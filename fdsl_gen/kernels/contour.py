@@ -12,7 +12,7 @@ import numpy as np
 
 from fdsl_gen.core.jit import kernel
 from fdsl_gen.kernels.elementary import cos, sin
-from fdsl_gen.kernels.perlin import draw_perlin
+from fdsl_gen.kernels.perlin import sample_perlin
 
 GRAYS = 2**40
 
@@ -54,7 +54,7 @@ def grow(ring_4Q, motion_3, key_2, first, center_2, point_2Q, pixel_K2Q):
     noise_Q = np.empty(vertices, np.float32)
     for k in range(contours):
         for axis in range(2):
-            draw_perlin(key_2, np.uint64((2 * (first + k) + axis) * vertices), noise_Q)
+            sample_perlin(key_2, np.uint64((2 * (first + k) + axis) * vertices), noise_Q)
             point_Q = point_2Q[axis]
             pixel_Q = pixel_K2Q[k, axis]
             for q in range(vertices):

@@ -53,7 +53,7 @@ def perlin(x):
 
 
 @kernel
-def draw_perlin(key_2, start, noise_M):
+def sample_perlin(key_2, start, noise_M):
     """Noise at abscissae U(0, 10000) from words ``start ..`` (uint64) of the stream of a key.
 
     Args:

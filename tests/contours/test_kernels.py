@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.kernels.line import draw_polygons, draw_segment, draw_segments, draw_strokes
-from fdsl_gen.kernels.perlin import draw_perlin, perlin
+from fdsl_gen.kernels.perlin import perlin, sample_perlin
 from fdsl_gen.kernels.polygon import fill_polygon
 from fdsl_gen.kernels.scatter import sample_integers, scatter_segments, scatter_strokes
 from tests.contours import naive
@@ -36,7 +36,7 @@ def test_perlin_equals_the_package_bit_for_bit():
 def test_draws_of_perlin_noise():
     key = Key(3, "test")
     drawn = np.empty(100_000, np.float32)
-    draw_perlin(key.words, np.uint64(7), drawn)
+    sample_perlin(key.words, np.uint64(7), drawn)
     expected = [noise.pnoise1(10_000.0 * u) for u in naive.units(key, 1000, 7)]
     assert drawn[:1000].tolist() == expected
     assert abs(drawn.mean()) < 0.005

@@ -4,13 +4,24 @@ import json
 from collections.abc import Iterator
 
 from fdsl_gen.archive import content_digest
-from fdsl_gen.archive.manifest import FORMAT, MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.manifest import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    ShardEntry,
+    SplitEntry,
+    parse_manifest,
+)
 from fdsl_gen.build.sample import members_of
-from fdsl_gen.core.errors import ShardsFailed
+from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import card
 from fdsl_gen.dataset.contact_sheet import Preview, draw_preview, preview_png
+from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.dataset.folder import Folder
 from fdsl_gen.executors import Observer, Silent
+from fdsl_gen.storage.threads import map_threads
+
+_JOBS = 4  # shards that are read at a time
 
 
 def build_manifest(folder: Folder) -> Manifest:
@@ -33,40 +44,39 @@ def build_manifest(folder: Folder) -> Manifest:
             " run its fdsl-gen command again"
         )
     total = sum(int(e.content_digest, 16) for split in entries.values() for e in split)
-    image = recipe.variant.image
     return Manifest(
         format=FORMAT,
         recipe=recipe.to_dict(),
         identity=recipe.identity,
         recipe_digest=recipe.recipe_digest,
         content_digest=content_digest.as_text(total),
-        task=recipe.variant.TASK,
-        num_classes=recipe.num_classes,
-        image=ImageEntry(
-            height=image.height, width=image.width, channels=image.channels, levels=image.levels
-        ),
         members=members_of(recipe),
         splits={
             name: SplitEntry(num_samples=sum(e.samples for e in split), shards=tuple(split))
             for name, split in entries.items()
         },
-        pick_one_of=recipe.pick_one_of,
+        **facts_of(recipe),
     )
 
 
-def finalize(folder: Folder, watch: Observer | None = None) -> Manifest:
+def finalize(folder: Folder, watch: Observer | None = None, *, overwrite: bool = False) -> Manifest:
     """Complete a folder whose shards are all there. Doing it again changes nothing.
 
     Args:
         folder: of the dataset.
         watch: told what is odd about the images.
+        overwrite: replace the manifest of a finished dataset that says something else.
 
     Raises:
         ShardsFailed: if shards are missing.
+        Mismatch: if a shard is not what its marker says; no manifest was written.
+        UsageError: if there is a manifest that says something else.
     """
     folder.check_present()
     folder.fetch()
     manifest = build_manifest(folder)
+    if not _is_written(folder, manifest, overwrite):
+        _check_shards(folder, manifest)
     shared = folder.recipe.variant.shared_parameters(folder.recipe.seed)
     preview = draw_preview(folder.recipe, cache=folder.categories)
     files = {
@@ -82,6 +92,43 @@ def finalize(folder: Folder, watch: Observer | None = None) -> Manifest:
     for remark in _remarks(manifest, preview):
         (watch or Silent()).note(remark)
     return manifest
+
+
+def _is_written(folder: Folder, manifest: Manifest, overwrite: bool) -> bool:
+    """Whether this manifest stands in its folder already; a damaged one counts as none.
+
+    Raises:
+        UsageError: if there is another one, which is to stay.
+    """
+    there = folder.manifest_bytes()
+    if there is None or there == manifest.to_json():
+        return there is not None
+    try:
+        parse_manifest(there, f"{folder.where}/{MANIFEST}")
+    except UsageError:
+        return False
+    if overwrite:
+        return False
+    raise UsageError(
+        f"{folder.where} is finished, and its {MANIFEST} says something else than its shards and"
+        f" markers; see fdsl-gen verify {folder.where}, or replace the manifest with fdsl-gen"
+        f" finalize --overwrite {folder.where}"
+    )
+
+
+def _check_shards(folder: Folder, manifest: Manifest) -> None:
+    """A marker is a claim: compare every shard with it before a manifest repeats it.
+
+    Raises:
+        Mismatch: if one is something else.
+    """
+    entries = [entry for split in manifest.splits.values() for entry in split.shards]
+    for entry, sound in map_threads(folder.is_intact, entries, _JOBS):
+        if not sound:
+            raise Mismatch(
+                f"{entry.file} in {folder.where} is not what its marker says (its size or sha256"
+                " differ); delete it and run its fdsl-gen command again"
+            )
 
 
 def _remarks(manifest: Manifest, preview: Preview) -> Iterator[str]:

@@ -274,14 +274,25 @@ def status(folder: Path | str, **values: Any) -> None:
 @with_storage
 @cli.command("finalize")
 @click.argument("folder", type=PLACE)
-def finalize_folder(folder: Path | str, **values: Any) -> None:
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="first restore a damaged or lost recipe.json from the manifest",
+)
+@click.option("--overwrite", is_flag=True, help="replace a manifest that says something else")
+def finalize_folder(folder: Path | str, repair: bool, overwrite: bool, **values: Any) -> None:
     """Write card, preview and manifest of a folder whose shards are all there."""
     from fdsl_gen.build.finalize import finalize
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.remote import open_place
+    from fdsl_gen.dataset.repair import restore_recipe
+    from fdsl_gen.storage.objects import ObjectStore
 
+    storage = take_storage(values)
+    if repair:
+        restore_recipe(folder if isinstance(folder, Path) else ObjectStore.at(folder, storage))
     with Progress() as progress:
-        manifest = finalize(open_place(folder, take_storage(values)), progress)
+        manifest = finalize(open_place(folder, storage), progress, overwrite=overwrite)
     click.echo(f"{folder} is complete, content digest {manifest.content_digest}")
 
 

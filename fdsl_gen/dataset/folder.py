@@ -29,12 +29,21 @@ from fdsl_gen.core import settings
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.dataset import source_image
-from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
+from fdsl_gen.dataset.lock import (
+    OWNER,
+    owned_recipe,
+    owner_bytes,
+    read_owner,
+    refuse_foreign,
+    refuse_other,
+)
+from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.recipe.categories import SHARED
 from fdsl_gen.recipe.order import Shard, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage import local
 from fdsl_gen.storage.errors import ObjectExists
+from fdsl_gen.storage.local import LocalStore
 
 ROOT_FILES = (MANIFEST, "_info.json", "preview.png", "README.md")
 
@@ -116,6 +125,17 @@ class Folder:
         """Whether the manifest is there."""
         return (self.path / MANIFEST).exists()
 
+    def manifest_bytes(self) -> bytes | None:
+        """The content of the manifest; None if there is none."""
+        try:
+            return read_bounded(self.path / MANIFEST)
+        except FileNotFoundError:
+            return None
+
+    def is_intact(self, entry: ShardEntry) -> bool:
+        """Whether a shard has the size and the sha256 that are claimed of it."""
+        return is_intact(LocalStore(self.path), entry)
+
     def has(self, shard: Shard) -> bool:
         """Whether a shard stands under its final name, marked or not."""
         return self.tar(shard).exists()
@@ -145,7 +165,8 @@ class Folder:
     def mark(self, shard: Shard, entry: ShardEntry, **facts: Any) -> None:
         """Note that a shard is finished; ``facts`` of the run go into the marker only."""
         run = {"host": socket.gethostname(), "pid": os.getpid(), "version": fdsl_gen.__version__}
-        data = {"shard": settings.to_dict(entry, defaults=True), "run": run | facts}
+        claim = settings.to_dict(entry, defaults=True)
+        data = {"shard": claim, "digest": settings.digest(claim), "run": run | facts}
         self.write(self.marker(shard), (json.dumps(data, indent=1) + "\n").encode())
 
     def entry(self, shard: Shard) -> ShardEntry | None:
@@ -181,7 +202,10 @@ class Folder:
 def read_marker(data: bytes, where: str) -> ShardEntry | None:
     """The content of a marker; None if it is damaged, and so says nothing of its shard."""
     try:
-        return settings.from_dict(ShardEntry, parse_json(data, where)["shard"], where)
+        found = parse_json(data, where)
+        if settings.digest(found["shard"]) != found["digest"]:
+            return None
+        return settings.from_dict(ShardEntry, found["shard"], where)
     except (UsageError, KeyError, TypeError):
         return None
 
@@ -190,9 +214,9 @@ def _owner_path(path: Path) -> Path:
     return path / META / OWNER
 
 
-def _owner_data(path: Path) -> dict[str, Any] | None:
+def _owner_data(path: Path) -> bytes | None:
     try:
-        return read_owner(read_bounded(_owner_path(path)), str(_owner_path(path)))
+        return read_bounded(_owner_path(path))
     except FileNotFoundError:
         return None
 
@@ -207,9 +231,8 @@ def open_folder(path: Path) -> Folder:
     if data is None:
         what = "is not a dataset folder of fdsl-gen" if path.exists() else "does not exist"
         raise UsageError(f"{path} {what}")
-    return Folder(
-        path, source_image.attach_source(recipe_from_dict(data["recipe"], "recipe.json"), path)
-    )
+    recipe = owned_recipe(data, str(_owner_path(path)))
+    return Folder(path, source_image.attach_source(recipe, path))
 
 
 def claim(path: Path, recipe: Recipe, *, overwrite: bool = False) -> Folder:
@@ -250,7 +273,7 @@ def claim_path(path: Path, ours: bytes, *, overwrite: bool = False) -> None:
             _empty(path)
         local.write_new(_owner_path(path), [ours])
     except FileExistsError:
-        refuse_other(str(path), _owner_path(path).read_bytes(), ours)
+        refuse_other(str(path), read_bounded(_owner_path(path)), ours)
     except OSError as error:
         raise UsageError(f"cannot write into {path}: {error.strerror}") from None
 
@@ -266,7 +289,8 @@ def _empty(path: Path) -> None:
     data = _owner_data(path)
     if data is None:
         return
-    folder = Folder(path, recipe_from_dict(data["recipe"], "recipe.json"))
+    owner = read_owner(data, str(_owner_path(path)))
+    folder = Folder(path, recipe_from_dict(owner["recipe"], OWNER))
     folder.sweep()
     doomed = [path / name for name in ROOT_FILES]
     for shard in shards_of(folder.recipe):

@@ -7,9 +7,11 @@ from typing import Any
 from fdsl_gen.archive.manifest import META, Manifest
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import parse_json
-from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 
 OWNER = "recipe.json"  # in __meta__
+OWNER_NAME = f"{META}/{OWNER}"
+_REPAIR = "fdsl-gen finalize --repair restores it from the manifest of a finished dataset"
 
 
 def owner_bytes(recipe: Recipe) -> bytes:
@@ -41,7 +43,31 @@ def read_owner(data: bytes, where: str) -> dict[str, Any]:
             return found
     except (UsageError, KeyError, TypeError):
         pass
-    raise UsageError(f"{where} is damaged")
+    raise UsageError(f"{where} is damaged; {_REPAIR}")
+
+
+def owned_recipe(data: bytes, where: str) -> Recipe:
+    """The recipe in a ``recipe.json``, compared with the digests beside it.
+
+    Raises:
+        UsageError: if it is damaged, or a kind of dataset has changed since.
+    """
+    owner = read_owner(data, where)
+    recipe = recipe_from_dict(owner["recipe"], where)
+    if recipe.identity != owner["identity"] or recipe.recipe_digest != owner["recipe_digest"]:
+        raise UsageError(
+            f"{where} holds a recipe that does not fit the digests beside it: it is damaged, or"
+            f" another version of fdsl-gen made it; {_REPAIR}"
+        )
+    return recipe
+
+
+def is_owner(data: bytes, manifest: Manifest) -> bool:
+    """Whether the content of a ``recipe.json`` is that of the dataset of a manifest."""
+    try:
+        return read_owner(data, OWNER) == read_owner(owner_of(manifest), OWNER)
+    except UsageError:
+        return False
 
 
 def refuse_foreign(where: str, names: Iterable[str]) -> None:

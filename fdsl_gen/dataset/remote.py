@@ -15,11 +15,20 @@ from hashlib import sha256
 from pathlib import Path
 
 from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
-from fdsl_gen.core.errors import StorageError, UsageError
+from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
 from fdsl_gen.core.user_dirs import private_folder
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.folder import ROOT_FILES, Folder, claim, open_folder, read_marker
-from fdsl_gen.dataset.lock import OWNER, owner_bytes, read_owner, refuse_foreign, refuse_other
+from fdsl_gen.dataset.lock import (
+    OWNER,
+    OWNER_NAME,
+    owned_recipe,
+    owner_bytes,
+    read_owner,
+    refuse_foreign,
+    refuse_other,
+)
+from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.recipe.order import Shard, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage import local
@@ -29,7 +38,6 @@ from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.threads import map_threads
 from fdsl_gen.storage.url import is_remote
 
-OWNER_NAME = f"{META}/{OWNER}"
 JOBS = 16  # small requests at a time
 
 
@@ -86,6 +94,17 @@ class RemoteFolder(Folder):
     def is_complete(self) -> bool:
         return self.bucket.stat(MANIFEST) is not None
 
+    def manifest_bytes(self) -> bytes | None:
+        try:
+            return self.bucket.read(MANIFEST)
+        except ObjectMissing:
+            return None
+        except Mismatch:
+            return b""  # damaged: whoever parses it says so
+
+    def is_intact(self, entry: ShardEntry) -> bool:
+        return is_intact(self.bucket, entry)
+
     def has(self, shard: Shard) -> bool:
         return self.bucket.stat(self.name(self.tar(shard))) is not None
 
@@ -117,7 +136,7 @@ class RemoteFolder(Folder):
         name = self.name(self.marker(shard))
         try:
             entry = read_marker(self.bucket.read(name), f"{self.where}/{name}")
-        except ObjectMissing:
+        except (ObjectMissing, Mismatch):
             return None
         return entry if entry is not None and entry.bytes == size else None
 
@@ -251,10 +270,9 @@ def open_remote(bucket: ObjectStore, tmp_dir: Path | None = None) -> RemoteFolde
         UsageError: if there is none.
     """
     try:
-        owner = read_owner(bucket.read(OWNER_NAME), f"{bucket.url}/{OWNER_NAME}")
+        recipe = owned_recipe(bucket.read(OWNER_NAME), f"{bucket.url}/{OWNER_NAME}")
     except ObjectMissing:
         raise UsageError(f"{bucket.url} is not a dataset of fdsl-gen") from None
-    recipe = recipe_from_dict(owner["recipe"], OWNER)
     scratch = _scratch(bucket, recipe, tmp_dir)
     return RemoteFolder(scratch, _with_source_image(bucket, recipe, scratch), bucket)
 

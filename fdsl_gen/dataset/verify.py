@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import (
+    MANIFEST,
     META,
     Manifest,
     ShardEntry,
@@ -19,13 +20,16 @@ from fdsl_gen.archive.manifest import (
     read_manifest,
 )
 from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.dataset import source_image
+from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.dataset.folder import Folder
+from fdsl_gen.dataset.lock import OWNER_NAME, is_owner
 from fdsl_gen.dataset.reader import Dataset, load_index, open_dataset
 from fdsl_gen.recipe.jobs import jobs_of, labels_of
 from fdsl_gen.recipe.order import SampleId, shards_of
-from fdsl_gen.recipe.recipe import recipe_from_dict
+from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
@@ -63,9 +67,31 @@ def check_files(
             seen(entry)
     problems = [problem for entry in entries for problem in found[entry.file]]
     recipe = recipe_from_dict(manifest.recipe, "manifest.json")
+    problems += _check_facts(place, manifest, recipe)
     expected = {f"{shard.stem(recipe.name)}.tar" for shard in shards_of(recipe)}
     problems += [f"{name} is not in the manifest" for name in sorted(expected - found.keys())]
     return problems
+
+
+def _check_facts(place: Path | Store, manifest: Manifest, recipe: Recipe) -> Iterator[str]:
+    """Compare what a manifest says of a dataset with what follows from its recipe."""
+    try:
+        owner: bytes | None = (
+            read_bounded(place / OWNER_NAME) if isinstance(place, Path) else place.read(OWNER_NAME)
+        )
+    except (FileNotFoundError, ObjectMissing):
+        owner = None
+    if owner is not None and not is_owner(owner, manifest):
+        yield (
+            f"{OWNER_NAME} and {MANIFEST} tell of different recipes, so one of them is damaged"
+            " (fdsl-gen finalize --repair restores the first from the second)"
+        )
+    facts = facts_of(recipe)
+    if owner is None:  # with a witness, other digests mean another version of the kind of dataset
+        facts |= {"identity": recipe.identity, "recipe_digest": recipe.recipe_digest}
+    for name, value in facts.items():
+        if getattr(manifest, name) != value:
+            yield f"{MANIFEST} is damaged: its {name} is not that of its recipe"
 
 
 def _check_stored(store: Store, manifest: Manifest, entry: ShardEntry) -> list[str]:

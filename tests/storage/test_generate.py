@@ -18,6 +18,7 @@ from fdsl_gen.build.finalize import finalize
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.dataset.lock import owner_bytes
 from fdsl_gen.dataset.remote import RemoteFolder, claim_remote, open_place, open_remote
+from fdsl_gen.dataset.repair import restore_recipe
 from tests.conftest import SMALL, options
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import BUSY, CUT, PASS, SILENT
@@ -90,6 +91,22 @@ def test_a_shard_without_a_marker_is_read_and_marked(
     make(small(), bucket, tmp_path)
     assert proxy.count("PUT", ".tar") == 0
     assert json.loads(direct.read(marker))["run"]["adopted"] is True
+    equal_but_for_markers(contents(direct), finished)
+
+
+def test_a_damaged_marker_counts_as_missing(small, finished, bucket, direct, tmp_path):
+    make(small(), bucket, tmp_path)
+    marker = "__meta__/markers/fractal-1-train-000003.json"
+    direct.write(marker, direct.read(marker).replace(b'"blank": 0', b'"blank": 1'))
+    assert [shard.index for shard in open_remote(bucket).missing()] == [3]
+    make(small(), bucket, tmp_path)
+    equal_but_for_markers(contents(direct), finished)
+
+
+def test_a_lost_recipe_is_restored_from_the_manifest(small, finished, bucket, direct, tmp_path):
+    make(small(), bucket, tmp_path)
+    direct.delete("__meta__/recipe.json")
+    restore_recipe(bucket)
     equal_but_for_markers(contents(direct), finished)
 
 

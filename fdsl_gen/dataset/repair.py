@@ -1,0 +1,46 @@
+"""Giving a finished dataset back its ``recipe.json``, from its manifest."""
+
+from pathlib import Path
+
+from fdsl_gen.archive.manifest import Manifest, read_manifest
+from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.dataset.lock import OWNER_NAME, owned_recipe, owner_of
+from fdsl_gen.dataset.shard_check import is_intact
+from fdsl_gen.storage.base import Store
+from fdsl_gen.storage.local import LocalStore
+from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.threads import map_threads
+
+_JOBS = 4  # shards that are read at a time
+
+
+def restore_recipe(place: Path | Store) -> Manifest:
+    """Write ``__meta__/recipe.json`` anew from the manifest, which is compared with all shards.
+
+    Args:
+        place: folder of a finished dataset, or where it is stored.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: if there is no manifest, it is damaged, or another version made it.
+        Mismatch: if a shard is not what it says.
+    """
+    manifest = read_manifest(place) if isinstance(place, Path) else fetch_manifest(place)
+    store: Store = LocalStore(place) if isinstance(place, Path) else place
+    ours = owner_of(manifest)
+    try:
+        owned_recipe(ours, "")
+    except UsageError:
+        raise UsageError(
+            f"the manifest of {place if isinstance(place, Path) else place.url} does not fit its"
+            " own digests: it is damaged, or another version of fdsl-gen made it; nothing can be"
+            " restored from it"
+        ) from None
+    entries = [entry for split in manifest.splits.values() for entry in split.shards]
+    for entry, sound in map_threads(lambda entry: is_intact(store, entry), entries, _JOBS):
+        if not sound:
+            raise Mismatch(f"{entry.file} is not what the manifest says; nothing was restored")
+    store.write(OWNER_NAME, ours)
+    return manifest

@@ -11,6 +11,8 @@ import pytest
 
 from fdsl_gen import generate, load_recipe
 
+TESTS = Path(__file__).parent
+
 # The first call of a kernel compiles it, so times of single examples say nothing.
 hypothesis.settings.register_profile("fdsl", deadline=None)
 hypothesis.settings.load_profile("fdsl")
@@ -19,6 +21,16 @@ hypothesis.settings.load_profile("fdsl")
 # commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+FOLDERS_WITH_MARKERS = {"cluster", "storage", "train"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of some folders have the marker of its name."""
+    for item in items:
+        for name in FOLDERS_WITH_MARKERS & set(item.path.relative_to(TESTS).parts):
+            item.add_marker(name)
+
 
 SMALL = {"image_size": 64, "num_points": 3000, "num_categories": 40, "filling_rate": 0.03}
 

@@ -168,6 +168,12 @@ class Dataset(Mapping[str, Sample]):
 def open_dataset(path: str | Path) -> Dataset:
     """Open a finished dataset folder: ``open_dataset("shards")["00012_00000"].image``.
 
+    Args:
+        path: folder of the dataset.
+
+    Returns:
+        A mapping from keys to samples, which are read when they are asked for.
+
     Raises:
         UsageError: if it is not one.
     """

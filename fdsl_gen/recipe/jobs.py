@@ -39,6 +39,9 @@ def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
             depend on that (``shuffle_labels`` of linedb); None for scene sets.
         instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
 
+    Returns:
+        The image, uint8 (H, W) or (H, W, 3), with its labels or mask and its parameters.
+
     Raises:
         UsageError: if there is no such image.
     """

@@ -203,6 +203,9 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
             Changing a number of categories or instances without saying ``num_shards`` chooses the
             shard count anew.
 
+    Returns:
+        The recipe, checked.
+
     Raises:
         UsageError: if there is no such recipe, a value in it cannot be, or a file that it names
             cannot be read.

@@ -80,6 +80,9 @@ def evaluate(
         how: of :class:`Looking`: ``use_ema``, ``model``, ``img_size``, ``device``, ``batch_size``,
             ``workers``.
 
+    Returns:
+        Counts by class; ``percent()`` gives top-1 and top-5.
+
     Raises:
         UsageError: if model and images do not fit together, or a sample cannot be used.
 

@@ -30,11 +30,15 @@ def load_model(
         use_ema: take the moving average in the checkpoint.
         model: timm's name, for files of others that do not say it.
 
+    Returns:
+        A model that maps images, float32 (B, 3, H, W), to logits, float32 (B, num_classes).
+
     Raises:
         UsageError: if there are no such weights, or they do not fit the model.
 
+    >>> import torch
     >>> model = load_model("runs/photos")
-    >>> logits = model(torch.zeros(1, 3, 224, 224))  # float32 (1, num_classes)
+    >>> logits = model(torch.zeros(1, 3, 64, 64))  # float32 (1, num_classes)
     """
     asked = Architecture.of({"model": model, "img_size": img_size})
     trained = read_trained(Path(path), vars(asked), averaged=use_ema)

@@ -89,7 +89,8 @@ def finetune(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
 
-    >>> finetune("photos/", "runs/photos", checkpoint="runs/smoke/export", epochs=20).best
+    >>> export = "runs/smoke/export"
+    >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu_finetune").best
     """
     path = None if checkpoint is None else Path(checkpoint)
     start = Start(checkpoint=path, keep_head=keep_head, averaged=use_ema, class_order=class_order)

@@ -1,0 +1,53 @@
+"""What is in ``examples/``: a kind of dataset is one module, a recipe and a golden."""
+
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fdsl_gen import generate, load_recipe, open_dataset, render, variants
+from fdsl_gen.cli.main import cli
+from fdsl_gen.dataset import verify
+from tests.documents import ROOT, blocks
+
+FOLDER = ROOT / "examples"
+RECIPE = FOLDER / "checkerboard.yaml"
+
+
+@pytest.fixture
+def added(monkeypatch):
+    """The folder of the kinds has the example in it, and nothing else is told of it."""
+    monkeypatch.setattr(variants, "__path__", [*variants.__path__, str(FOLDER)])
+    yield
+    del sys.modules["fdsl_gen.variants.checkerboard"], variants.checkerboard
+
+
+def test_a_module_in_the_folder_is_a_kind(added, tmp_path):
+    assert "checkerboard" in variants.kinds()
+    recipe = load_recipe(RECIPE, num_categories=3, image_size=32)
+    image = render(recipe, category=1).image
+    assert image.shape == (32, 32)
+    assert set(np.unique(image[:11, 11:22])) == {image.max()}
+    generate(recipe, tmp_path / "out", workers=1)
+    made = open_dataset(tmp_path / "out")
+    assert len(made) == 12
+    assert np.array_equal(made["00001_00000"].image, image)
+    assert verify.check_pixels(tmp_path / "out", 12, lambda count: None) == []
+
+
+def test_its_settings_are_options(added, tmp_path):
+    out = tmp_path / "out"
+    words = ["run", str(RECIPE), "--out", str(out), "--workers=1", "--gray-min=255"]
+    done = CliRunner().invoke(cli, [*words, "--image-size=16"])
+    assert done.exit_code == 0, done.output
+    assert {int(sample.image.max()) for sample in open_dataset(out).values()} == {255}
+
+
+def test_it_is_gone_afterwards():
+    assert "checkerboard" not in variants.kinds()
+
+
+def test_architecture_shows_the_example():
+    (shown,) = (b for b in blocks(ROOT / "docs/architecture.md") if b.language == "python")
+    assert shown.text == (FOLDER / "checkerboard.py").read_text()

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,12 @@ import pytest
 
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.archive import content_digest, png, tar
+from fdsl_gen.build.generate import estimated_bytes
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.folder import open_folder
+from fdsl_gen.storage import local
+from fdsl_gen.storage.local import LocalStore
 from tests.conftest import SMALL, fdsl_gen, options
 
 # Enough work for a run to be caught in the middle: some seconds.
@@ -73,7 +77,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition, seconds=240.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = condition()
@@ -88,7 +92,7 @@ def test_killed_worker_costs_nothing(tmp_path, large_tars):
     process = start(out)
     wait_for(lambda: len(list(out.glob("*.tar"))) >= 3)
     os.kill(wait_for(lambda: children(process.pid))[0], signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert "a worker was killed by SIGKILL" in errors
     assert tars(out) == large_tars
@@ -111,7 +115,7 @@ def test_killed_main_process(tmp_path, large_tars):
     assert not (out / "manifest.json").exists()
 
     process = start(out)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert "were done before" in errors
     assert tars(out) == large_tars
@@ -129,7 +133,7 @@ def test_signals_leave_a_clean_folder(tmp_path, sent, code, words, workers):
     process = start(out, workers)
     wait_for(lambda: len(list(out.glob("*.tar"))) >= 2)
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == code, errors
     assert words in errors
     assert "Traceback" not in errors
@@ -198,10 +202,29 @@ def test_a_write_error_leaves_no_broken_shard(tmp_path, workers):
     )
 
 
-def test_no_space_is_said_before_the_start(small, tmp_path):
+def test_no_space_is_said_before_the_start(small, tmp_path, monkeypatch):
+    recipe = small()
+    needed = estimated_bytes(recipe, recipe.num_samples)
+
+    def leave(free):
+        found = shutil.disk_usage(tmp_path)._replace(free=free)
+        monkeypatch.setattr("fdsl_gen.build.generate.shutil.disk_usage", lambda _: found)
+
+    leave(needed - 1)
     with pytest.raises(ShardsFailed, match=r"not enough space in .*: about [\d.]+ GB are needed"):
-        generate(load_recipe("fractal-1", num_categories=10_000_000), tmp_path / "out", workers=1)
+        generate(recipe, tmp_path / "out", workers=1)
     assert everything(tmp_path / "out") == {"__meta__/recipe.json"}
+    leave(needed)
+    generate(recipe, tmp_path / "out", workers=1)
+
+
+def test_a_name_that_is_taken_by_a_folder_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "file" / "below").mkdir(parents=True)
+    with pytest.raises(OSError, match="Is a directory"):
+        local.write(tmp_path / "file", b"x")
+    with pytest.raises(ShardsFailed, match="Is a directory"):
+        LocalStore(tmp_path).upload("file", Path(__file__), "")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_another_recipe_is_refused_and_overwrite_replaces_it(small, tmp_path):
@@ -234,7 +257,6 @@ def test_a_foreign_folder_is_refused(small, tmp_path):
 
 
 def copied(folder: Path, to: Path) -> Path:
-    import shutil
 
     return shutil.copytree(folder, to)
 
@@ -510,8 +532,6 @@ def test_a_full_disk_in_warm_up_and_finalize(tmp_path, small_folder, name, monke
 
 @pytest.mark.parametrize("moment", ["render_shard", "finalize"])
 def test_a_folder_that_is_deleted_under_a_run(tmp_path, moment, monkeypatch, capsys):
-    import shutil
-
     from fdsl_gen.build import generate as build
 
     out = tmp_path / "out"

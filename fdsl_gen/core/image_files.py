@@ -23,6 +23,10 @@ from fdsl_gen.core.image_containers import (
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp"})
 ENDINGS |= {".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".gif"}
+# Of pictures that are not read: found among others, they are told of.
+OTHER_ENDINGS = frozenset({".avif", ".avifs", ".heic", ".heif", ".hif", ".jxl", ".svg", ".psd"})
+OTHER_ENDINGS |= {".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".tga", ".exr", ".hdr", ".dds"}
+OTHER_ENDINGS |= {".ico", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"}
 KINDS = "PNG, JPEG, WebP, TIFF, BMP, PPM, PGM, PBM, PFM or GIF"
 MAX_PIXELS = 178_956_970  # Pillow's own bound
 _MAX_BYTES = 1 << 30

@@ -87,10 +87,23 @@ def write_new(path: Path, parts: Iterable[bytes]) -> tuple[str, int]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a small file, replacing what stands there in one step."""
+    """Write a small file, replacing what stands there in one step.
+
+    Raises:
+        OSError: if it cannot be written; what stood there stays, and nothing else is left.
+    """
+    _replace(path, [data])
+
+
+def _replace(path: Path, parts: Iterable[bytes]) -> None:
+    """Give ``path`` new content in one step; nothing is left where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, _, _ = write_temporary(path, [data])
-    os.replace(temporary, path)
+    temporary, _, _ = write_temporary(path, parts)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
@@ -221,11 +234,7 @@ class LocalStore:
     def upload(self, name: str, path: Path, sha256: str) -> None:
         """See ``Store``."""
         with self._asking(name):
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary, _, _ = write_temporary(target, _blocks(path))
-            os.replace(temporary, target)
-            sync_folder(target.parent)
+            _replace(self.folder / name, _blocks(path))
 
     def delete(self, name: str) -> None:
         """See ``Store``."""

@@ -133,7 +133,7 @@ def run(out, *args, **env):
 
 
 def finish(process, code=0):
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     return output, errors

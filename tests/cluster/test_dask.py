@@ -25,7 +25,7 @@ def test_a_killed_worker_costs_nothing(standing, tmp_path):
     marker = wait_for(lambda: sorted(out.glob("__meta__/markers/*.json")))[0]
     time.sleep(0.1)  # its worker has been given the next shard by now
     os.kill(json.loads(marker.read_text())["run"]["pid"], signal.SIGKILL)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert re.search(r"the worker tcp://127.0.0.1:\d+ is gone; its shard goes to another", errors)
     assert "Traceback" not in errors
@@ -41,7 +41,7 @@ def test_a_killed_worker_costs_nothing(standing, tmp_path):
     array = tmp_path / "array"
     for task in (3, 0, 4, 1, 2, 0):  # task 0 twice
         share = start(array, f"--task-index={task}", "--num-tasks=5", "--workers=1")
-        _, errors = share.communicate(timeout=120)
+        _, errors = share.communicate(timeout=240)
         assert share.returncode == 0, errors
     assert not (array / "manifest.json").exists()
     assert fdsl_gen("finalize", str(array), cwd=tmp_path).returncode == 0

@@ -51,7 +51,7 @@ def test_signals(standing, tmp_path, own, sent, code, words):
     process = start(out, *where, start_new_session=True)
     wait_for(lambda: len(list(out.glob("*.tar"))) >= 2)
     os.killpg(process.pid, sent)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == code, errors
     assert words in errors
     assert "Traceback" not in errors
@@ -108,7 +108,7 @@ main()
 def test_other_versions_are_refused(standing, tmp_path, change, words):
     command = [sys.executable, "-c", CLIENT.format(change=change), "fractal-1", "--out=set"]
     command += [f"--scheduler={standing.address}", *options(SMALL)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert re.match(f"fdsl-gen: {words}", last)
@@ -124,7 +124,7 @@ def test_a_scheduler_that_comes_late_waits_for_workers_and_dies(tmp_path):
         cluster.add_worker()
         wait_for(lambda: list((tmp_path / "out").glob("*.tar")))
         cluster.kill_scheduler()
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 3, errors
     assert "the Dask scheduler is gone; to retry these alone: fdsl-gen fractal-1" in errors
     assert "Traceback" not in errors
@@ -222,7 +222,7 @@ def test_every_walltime_signal_ends_every_engine(tmp_path, sent, workers):
     os.killpg(process.pid, sent)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, sent)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == 75, errors
     assert f"stopped by {sent.name}; what is finished stays" in errors
     assert "Traceback" not in errors

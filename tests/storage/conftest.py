@@ -49,7 +49,7 @@ def _serve(command: list[str]):
         port = probe.getsockname()[1]
     words = [str(port) if word == "PORT" else word for word in command]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not _answers(port):
         assert process.poll() is None and time.monotonic() < end, f"{words[0]} did not start"
         time.sleep(0.05)

@@ -265,7 +265,7 @@ def test_killed_and_resumed_with_one_shard_a_worker_on_the_disk(
     command += [f"--endpoint-url={proxy.url}", f"--tmp-dir={tmp_path / 'tmp'}", "--workers=1"]
     command += options(SMALL)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not proxy.count("PUT", TAR):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.02)
@@ -277,7 +277,7 @@ def test_killed_and_resumed_with_one_shard_a_worker_on_the_disk(
     assert sum(name.endswith(".tar") for name in there) == 3
     assert len(list((tmp_path / "tmp").rglob("*.tmp"))) == 1
     process = None
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert "15 img were done before, 25 are left" in done.stderr
     assert SECRET not in done.stdout + done.stderr

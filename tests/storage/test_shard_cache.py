@@ -36,7 +36,7 @@ def entries(small_folder, direct):
 
 
 def wait_for(condition):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -149,10 +149,10 @@ def test_what_is_open_stays_readable(entries, bucket, tmp_path):
 def test_what_was_just_located_is_kept(entries, bucket, tmp_path):
     largest = max(entry.bytes for entry in entries)
     cache = ShardCache(bucket, entries, tmp_path, largest, keep_seconds=0.6)
-    first = cache.locate(0)
     began = time.monotonic()
+    first = cache.locate(0)
     cache.locate(1)
-    assert time.monotonic() - began > 0.4
+    assert time.monotonic() - began > 0.55
     assert not first.exists()
 
 
@@ -169,14 +169,14 @@ def test_the_part_of_a_dead_process_gives_way(entries, bucket, tmp_path):
 def test_files_of_the_future_give_way(entries, bucket, tmp_path, kind):
     """A clock that was ahead and has been put right: nothing waits for it to come round again."""
     largest = max(e.bytes for e in entries)
-    cache = ShardCache(bucket, entries, tmp_path, largest, keep_seconds=5.0)
+    cache = ShardCache(bucket, entries, tmp_path, largest, keep_seconds=60.0)
     old = cache.locate(0)
     if kind == "part":
         old = old.rename(part_of(old, largest))
     os.utime(old, (time.time() + 86_400,) * 2)
     began = time.monotonic()
     assert cache.locate(1).exists()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 40
     assert not old.exists()
 
 
@@ -210,9 +210,9 @@ def test_processes_share_it(entries, bucket, proxy, tmp_path, method):
         order = [(shard + number) % 8 for shard in range(8)]
         processes.append(context.Process(target=_read_all, args=(cache, order, results)))
         processes[-1].start()
-    found = [results.get(timeout=60) for _ in range(32)]
+    found = [results.get(timeout=240) for _ in range(32)]
     for process in processes:
-        process.join(30)
+        process.join(240)
         assert process.exitcode == 0
     assert len({pid for pid, *_ in found}) == 4
     assert all(size == entries[shard].bytes for _, shard, size, _ in found)
@@ -228,9 +228,9 @@ def test_the_same_shard_is_fetched_by_one_of_them(entries, bucket, proxy, tmp_pa
     processes = [context.Process(target=_read_all, args=(cache, [4], results)) for _ in range(4)]
     for process in processes:
         process.start()
-    assert {results.get(timeout=60)[2] for _ in processes} == {entries[4].bytes}
+    assert {results.get(timeout=240)[2] for _ in processes} == {entries[4].bytes}
     for process in processes:
-        process.join(30)
+        process.join(240)
     assert proxy.count("GET", entries[4].file) == 1
 
 

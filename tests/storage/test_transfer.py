@@ -117,7 +117,7 @@ def start(*command):
 
 
 def kill_when(condition, process):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.02)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,16 @@ def start(*arguments: str | Path) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def wait_for_lines(metrics: Path, count: int, *processes: "subprocess.Popen[str]") -> None:
+    """Wait until so many steps are logged, or one of the processes has ended."""
+    deadline = time.monotonic() + 240  # on a busy machine it takes a minute to start
+    while all(process.poll() is None for process in processes):
+        if metrics.exists() and metrics.read_text().count("\n") >= count:
+            return
+        assert time.monotonic() < deadline, f"no {count} lines in {metrics}"
+        time.sleep(0.002)
 
 
 def run(*arguments: str | Path) -> Result:

@@ -98,6 +98,23 @@ def test_capitals_and_hidden_files(tmp_path: Path) -> None:
     assert (num_samples(kept), num_samples(held), label) == (2, 1, "VAL")
 
 
+def test_pictures_of_kinds_that_are_not_read_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree(tmp_path, "train/a/1.png", "train/b/2.png", "val/b/3.png")
+    for name in ("a/x.heic", "a/deep/y.HEIC", "b/z.avif", "b/notes.txt", "b/Thumbs.db"):
+        path = tmp_path / "train" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    with caplog.at_level("INFO", "fdsl_train"):
+        kept, _, _ = open_folders(tmp_path, val_split=None, seed=0)
+    assert num_samples(kept) == 2
+    assert caplog.messages == [
+        f"{tmp_path / 'train'}: passed over 3 pictures of kinds that are not read (1 .avif, 2"
+        " .heic); convert them to PNG or JPEG to use them"
+    ]
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     tree(tmp_path, *(f"{name}/{i}.png" for name in ("rocket", "train", "tulip") for i in range(2)))
     kept, held, _ = open_folders(tmp_path, val_split=0.5, seed=0)

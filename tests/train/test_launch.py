@@ -127,10 +127,10 @@ def test_who_waits_obeys_signals(rank: str, number: signal.Signals, code: int) -
     assert process.stderr.readline().startswith("waiting for ")
     process.send_signal(number)
     began = time.monotonic()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     assert process.returncode == code
     assert len(errors.splitlines()) == 1
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 60
 
 
 def test_all_who_come_meet() -> None:

@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import start, write_recipe
+from conftest import start, wait_for_lines, write_recipe
 from safetensors.torch import load_file
 
 from fdsl_train.cli.main import main
@@ -38,15 +36,6 @@ def logged(output: Path) -> list[dict[str, Any]]:
         {key: value for key, value in json.loads(line).items() if key not in clock}
         for line in text.splitlines()
     ]
-
-
-def wait_for_lines(metrics: Path, count: int, process: "subprocess.Popen[str]") -> None:
-    """Until so many steps are logged, or the process ended, or a minute is over."""
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if metrics.exists() and metrics.read_text().count("\n") >= count:
-            return
-        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +119,7 @@ def test_a_signal_ends_a_run_between_steps(
     process = start(*arguments)
     wait_for_lines(output / "metrics.jsonl", 6, process)
     os.kill(process.pid, number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == code, said
     assert said.strip().startswith("fdsl-train: ") and sentence in said
     assert len(said.strip().splitlines()) == 1
@@ -156,6 +145,6 @@ def test_a_signal_to_a_loader_process_changes_nothing(
     for child in children:
         os.kill(int(child), signal.SIGTERM)
         os.kill(int(child), signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=240)
     assert process.returncode == 0, said
     assert logged(output) == logged(uninterrupted)

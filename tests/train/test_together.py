@@ -5,14 +5,13 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import build_dataset, environment, write_recipe
+from conftest import build_dataset, environment, wait_for_lines, write_recipe
 from together import finish, free_port, start_all, train_together
 
 from fdsl_train.cli.main import main
@@ -81,10 +80,7 @@ def test_a_stopped_pair_goes_on_from_where_it_stopped(validated: Path, tmp_path:
     train_together(*words, tmp_path / "whole")
     output = tmp_path / "stopped"
     processes = start_all(["-m", "fdsl_train.cli", *map(str, words), str(output)], 2)
-    metrics = output / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
-        time.sleep(0.002)
+    wait_for_lines(output / "metrics.jsonl", 1, *processes)
     os.kill(processes[1].pid, signal.SIGUSR1)
     (code, _, said), (other, _, silent) = finish(processes)
     assert code == other == 75, said + silent

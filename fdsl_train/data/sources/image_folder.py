@@ -4,6 +4,8 @@ Either a tree with a training folder beside one to validate on (the names are be
 not), or a flat tree of classes of which a share is held out.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,8 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.holdout import held_out_of
 from fdsl_train.data.sources.base import Sample
 from fdsl_train.data.sources.image_walk import ImageFile, folders_in, images_below
+
+logger = logging.getLogger(__name__)
 
 _TRAIN = ("train", "training")
 # In the order of preference; those of a group mean the same part.
@@ -218,14 +222,21 @@ class _Tree:
         if strangers:
             raise UsageError(f"{folder / min(strangers)} is a class that {self.train} lacks")
         files: list[File] = []
+        unread = Counter[str]()
         for label, name in enumerate(self.classes):
             place = folder / name
-            images = images_below(place, self.root) if complete or place.is_dir() else []
+            images = images_below(place, self.root, unread) if complete or place.is_dir() else []
             if complete and not images:
                 raise UsageError(f"{place} holds no images ({image_files.KINDS})")
             files += [(image, label) for image in images]
         if not files:
             raise UsageError(f"{folder} holds no images ({image_files.KINDS})")
+        if unread:
+            kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(unread.items()))
+            logger.info(
+                f"{folder}: passed over {unread.total():,} pictures of kinds that are not read"
+                f" ({kinds}); convert them to PNG or JPEG to use them"
+            )
         return files
 
 

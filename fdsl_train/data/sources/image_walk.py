@@ -6,11 +6,12 @@ tools leave between the images (copies, thumbnails) is passed over.
 
 import os
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.core.image_files import ENDINGS
+from fdsl_gen.core.image_files import ENDINGS, OTHER_ENDINGS
 
 # In lower case; hidden ones (.ipynb_checkpoints, .thumbnails, .git) begin with a dot.
 _MADE_BY_TOOLS = {"@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"}
@@ -44,12 +45,13 @@ def folders_in(path: Path) -> list[str]:
     return sorted(found)
 
 
-def images_below(folder: Path, root: Path) -> list[ImageFile]:
+def images_below(folder: Path, root: Path, unread: Counter[str]) -> list[ImageFile]:
     """All images below a folder, sorted by path.
 
     Args:
         folder: of a class.
         root: of all images; a link back to it, to ``folder`` or to what they are in leads nowhere.
+        unread: counts, by their ending, pictures of kinds that are not read.
 
     Raises:
         UsageError: if a folder cannot be read, an image is no regular file, or a link leads to
@@ -79,6 +81,8 @@ def images_below(folder: Path, root: Path) -> list[ImageFile]:
                 if not stat.S_ISREG(facts.st_mode):
                     raise UsageError(f"cannot read the image {path}: it is not a regular file")
                 found.append(ImageFile(path, facts.st_size))
+            elif path.suffix.lower() in OTHER_ENDINGS:
+                unread[path.suffix.lower()] += 1
     return sorted(found, key=lambda image: image.path.parts)
 
 

@@ -30,14 +30,14 @@ SIGNALS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
-RENDER = ["fractal-1", "--image-size=64", "--num-points=3000", "--num-categories=400"]
+RENDER = ["fractal-1", "--image-size=64", "--num-points=3000", "--num-categories=120"]
 RENDER += ["--filling-rate=0.03", "--num-shards=8", "--workers=2"]
-SEARCH = ["fractaldb-1k", "--image-size=64", "--num-categories=40", "--num-instances=10"]
+SEARCH = ["fractaldb-1k", "--image-size=64", "--num-categories=12", "--num-instances=4"]
 SEARCH += ["--workers=2"]
 # Forty images to train on and ten to validate on, after every second epoch.
 DATA = ["fractaldb-1k", "--image-size=32", "--num-categories=5", "--num-instances=10"]
 DATA += ["--validation-instances=2", "--num-shards=2", "--workers=1"]
-TRAIN = ["--recipe=cpu_smoke", "--img-size=32", "--patch-size=8", "--embed-dim=32", "--steps=30"]
+TRAIN = ["--recipe=cpu_smoke", "--img-size=32", "--patch-size=8", "--embed-dim=32", "--steps=16"]
 TRAIN += ["--global-batch-size=20", "--warmup-steps=2", "--checkpoint-every=4", "--log-every=1"]
 TRAIN += ["--eval-epochs=2", "--workers=1", "--resume=auto"]
 _PATIENCE = 300  # seconds for a whole run on a busy machine

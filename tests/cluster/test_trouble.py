@@ -55,7 +55,7 @@ def test_signals(standing, tmp_path, own, sent, code, words):
     assert process.returncode == code, errors
     assert words in errors
     assert "Traceback" not in errors
-    wait_for(lambda: not group(process.pid), 5)
+    wait_for(lambda: not group(process.pid), 60)
     with distributed.Client(standing.address, set_as_default=False) as client:
         wait_for(lambda: not any(client.processing().values()))
     finished = tars(out)
@@ -226,6 +226,6 @@ def test_every_walltime_signal_ends_every_engine(tmp_path, sent, workers):
     assert process.returncode == 75, errors
     assert f"stopped by {sent.name}; what is finished stays" in errors
     assert "Traceback" not in errors
-    wait_for(lambda: not group(process.pid), 5)
+    wait_for(lambda: not group(process.pid), 60)
     assert 2 <= len(tars(out)) < MEDIUM["num_shards"]
     assert not list(out.rglob(".*.tmp"))

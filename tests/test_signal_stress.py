@@ -1,0 +1,19 @@
+"""A few signals at random moments of every command; ``tests/signal_stress.py`` sends more."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.signal_stress import Command, commands, stress
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Command]:
+    return commands(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize("name", ["render", "search", "train"])
+def test_signals_at_random_moments(every: dict[str, Command], tmp_path: Path, name: str) -> None:
+    codes = stress(every[name], 4, tmp_path, cold=3)
+    assert codes.total() == 4
+    assert any(not case.endswith(": 0") for case in codes), f"no signal came in time: {codes}"

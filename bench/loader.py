@@ -29,7 +29,7 @@ from fdsl_train.data.sampler import Order
 from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import train_transform
-from fdsl_train.transforms.batch import Drawn, collate, to_float
+from fdsl_train.transforms.batch import AugmentedSample, collate, to_float
 
 RUNS = 5
 STAGES = ("read+decode", "seed", "crop+flip", "RandAugment", "erasing", "collate", "to float")
@@ -130,7 +130,7 @@ def stages(folder: Path, config: Resolved, count: int) -> dict[str, float]:
         for start in range(0, len(places), config.global_batch_size):
             drawn, clock = [], Clock(spent)
             for number, (shard, row) in enumerate(places[start : start + config.global_batch_size]):
-                sample = source.take(shard, row)
+                sample = source.read_sample(shard, row)
                 clock.note("read+decode")
                 seed_cpu(Key(config.seed, "augment", (start + number,)))
                 clock.note("seed")
@@ -138,7 +138,7 @@ def stages(folder: Path, config: Resolved, count: int) -> dict[str, float]:
                 clock.note("crop+flip")
                 pixels = torch.from_numpy(transform.grey.augment(seen))[None]
                 clock.note("RandAugment")
-                drawn.append(Drawn(pixels, transform.erasing()))
+                drawn.append(AugmentedSample(pixels, transform.erasing()))
                 clock.note("erasing")
             images = collate(drawn)
             clock.note("collate")

@@ -24,7 +24,7 @@ FREE_ON_RESUME = frozenset(
     {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache"}
 )
 
-# Saying the one in a flag takes back what the recipe says of the other.
+# Setting one by a flag clears the other.
 _RIVALS = {
     "steps": "epochs",
     "epochs": "steps",

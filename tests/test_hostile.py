@@ -116,7 +116,7 @@ def test_an_index_is_not_believed(folder, name):
     with pytest.raises(Mismatch, match="index"):
         [dataset[key] for key in dataset]
     with pytest.raises(UsageError, match="index"):
-        open_split(folder, manifest, "train").take(0, 0)
+        open_split(folder, manifest, "train").read_sample(0, 0)
 
 
 def written(members):
@@ -185,7 +185,7 @@ def test_a_decoded_copy_is_checked_before_it_is_kept(folder, small_folder, tmp_p
     good = open_split(small_folder, read_manifest(small_folder), "train")
     copy = decode_once(good)
     assert copy is not None
-    assert copy.take(0).label == good.take(0, 0).label
+    assert copy.read_sample(0).label == good.read_sample(0, 0).label
 
 
 def test_export_compares_shards_before_it_writes(folder, tmp_path):

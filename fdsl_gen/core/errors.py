@@ -23,7 +23,7 @@ class FdslError(Exception):
     """
 
     exit_code = Exit.UNEXPECTED
-    everywhere = True
+    all_ranks = True
 
 
 class UsageError(FdslError, ValueError):

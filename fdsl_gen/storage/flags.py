@@ -9,7 +9,7 @@ from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.url import is_remote
 
 
-class Place(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+class DatasetLocation(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
     """A folder, or ``s3://bucket/prefix`` (gs, az) as text."""
 
     name = "DIR|URL"
@@ -20,7 +20,7 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # generic in new versio
         return value if isinstance(value, str) and is_remote(value) else Path(value)
 
 
-PLACE = Place()
+PLACE = DatasetLocation()
 
 
 def storage_options() -> list[click.Parameter]:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.analysis.figures.heads import draw_heads
 from fdsl_train.analysis.figures.save import check_picture
-from fdsl_train.analysis.inference import Looking
+from fdsl_train.analysis.inference import Inference
 from fdsl_train.data.sources.image_folder import read_image
-from fdsl_train.models.pretrained import Trained
+from fdsl_train.models.pretrained import PretrainedWeights
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _CLASS = 0  # place of the class token
 
 
 def draw_attention(
-    looking: Looking, images: list[Path], out: Path, *, block: int, rollout: bool
+    inference: Inference, images: list[Path], out: Path, *, block: int, rollout: bool
 ) -> list[Path]:
     """Draw a picture for every image: the image, the mean over heads, and every head.
 
@@ -48,14 +48,14 @@ def draw_attention(
         UsageError: if the model has no class token or no such block, or a file cannot be used.
     """
     paths = _places(out, images)
-    trained = looking.read()
-    model = looking.build(trained, head=False)
-    looking.announce(trained)
+    trained = inference.read()
+    model = inference.build(trained, head=False)
+    inference.announce(trained)
     number = _block_number(model, trained, block)
-    transform = looking.transform(trained)
+    transform = inference.transform(trained)
     for image, path in zip(images, paths, strict=True):
         pixels = transform(read_image(image))
-        maps = attention_maps(model, pixels[None].to(looking.torch_device))
+        maps = attention_maps(model, pixels[None].to(inference.torch_device))
         if rollout:
             shown, what = rolled_out(maps[: number + 1]), f"rollout to block {number}"
         else:
@@ -130,7 +130,7 @@ def _unfused(model: nn.Module) -> Iterator[list[Any]]:
             layer.fused_attn = value
 
 
-def _block_number(model: nn.Module, trained: Trained, block: int) -> int:
+def _block_number(model: nn.Module, trained: PretrainedWeights, block: int) -> int:
     """The block's number from 0 on, of a model that has what is needed."""
     name = trained.architecture.model
     if getattr(model, "cls_token", None) is None or not hasattr(model, "blocks"):
@@ -148,7 +148,7 @@ def _block_number(model: nn.Module, trained: Trained, block: int) -> int:
     return block % count
 
 
-def _seen(pixels: Tensor, trained: Trained) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _seen(pixels: Tensor, trained: PretrainedWeights) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The image as the model sees it, uint8 (H, W, 3)."""
     mean = torch.tensor(trained.inputs.mean)[:, None, None]
     std = torch.tensor(trained.inputs.std)[:, None, None]

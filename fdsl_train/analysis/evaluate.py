@@ -13,8 +13,8 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage import local
 from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
 from fdsl_train.analysis.figures.save import check_picture
-from fdsl_train.analysis.inference import Looking
-from fdsl_train.data.open import Where, data_spec, open_one
+from fdsl_train.analysis.inference import Inference
+from fdsl_train.data.open import DataSpec, data_spec, open_eval
 from fdsl_train.models.class_labels import ClassOrder, model_class_names, model_labels
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Counts:
             torch.zeros(num_classes, num_classes, dtype=torch.int64) if confusion else None
         )
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, C), labels int64 (B,)."""
         best = logits.topk(min(_TOP, logits.shape[1]), dim=1).indices
         hits = best == labels[:, None]
@@ -59,7 +59,7 @@ class Counts:
 
 def evaluate(
     checkpoint: str | Path,
-    data: str | Path | Where,
+    data: str | Path | DataSpec,
     *,
     split: str | None = None,
     class_order: ClassOrder | None = None,
@@ -77,8 +77,8 @@ def evaluate(
         class_order: how the model counts classes that its file does not name.
         report: CSV file to write, a row per class.
         confusion: picture to draw of which classes are taken for which.
-        how: of :class:`Looking`: ``use_ema``, ``model``, ``img_size``, ``device``, ``batch_size``,
-            ``workers``.
+        how: of :class:`Inference`: ``use_ema``, ``model``, ``img_size``, ``device``,
+            ``batch_size``, ``workers``.
 
     Returns:
         Counts by class; ``percent()`` gives top-1 and top-5.
@@ -88,12 +88,12 @@ def evaluate(
 
     >>> top1, top5 = evaluate("runs/photos", "photos/").percent()
     """
-    looking, where = Looking(checkpoint=Path(checkpoint), **how), data_spec(data)
-    trained = looking.read()
-    source, label = open_one(where, split)
+    inference, where = Inference(checkpoint=Path(checkpoint), **how), data_spec(data)
+    trained = inference.read()
+    source, label = open_eval(where, split)
     to_model = model_labels(trained, source, class_order)
     names = model_class_names(trained, source, to_model)
-    model = looking.build(trained, head=True)
+    model = inference.build(trained, head=True)
     classes = len(names)
     if confusion is not None:
         check_picture(confusion)
@@ -102,10 +102,10 @@ def evaluate(
                 f"--confusion: a picture of {classes} classes cannot be read; {MOST_CLASSES} is the"
                 " most, --report has all"
             )
-    looking.announce(trained)
+    inference.announce(trained)
     counts = Counts(classes, confusion=confusion is not None)
-    for logits, labels in looking.outputs(source, trained, model):
-        counts.add(logits.float(), torch.tensor(to_model)[labels])
+    for logits, labels in inference.outputs(source, trained, model):
+        counts.update(logits.float(), torch.tensor(to_model)[labels])
     top1, top5 = counts.percent()
     images = int(counts.images.sum())
     logger.info(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")

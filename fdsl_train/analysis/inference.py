@@ -15,16 +15,16 @@ from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Source
 from fdsl_train.distributed.device import describe
 from fdsl_train.input_spec import InputSpec
-from fdsl_train.models.adapt import model_for, resize_note
+from fdsl_train.models.adapt import build_from_pretrained, resize_note
 from fdsl_train.models.architecture import Architecture
-from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.transforms import ImageTransform, eval_transform
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
+class Inference:
     """Which model looks at images, and how.
 
     Attributes:
@@ -51,16 +51,16 @@ class Looking:
         wanted = self.device == "auto" and torch.cuda.is_available()
         return torch.device("cuda" if wanted else "cpu")
 
-    def read(self) -> Trained:
+    def read(self) -> PretrainedWeights:
         """The weights.
 
         Raises:
             UsageError: if there are none, or they are of another model than asked.
         """
         asked = Architecture.of({"model": self.model, "img_size": self.img_size})
-        return read_trained(self.checkpoint, vars(asked), averaged=self.use_ema)
+        return read_pretrained(self.checkpoint, vars(asked), averaged=self.use_ema)
 
-    def build(self, trained: Trained, *, head: bool) -> nn.Module:
+    def build(self, trained: PretrainedWeights, *, head: bool) -> nn.Module:
         """The model, ready to evaluate, on its device.
 
         Args:
@@ -70,10 +70,12 @@ class Looking:
         Raises:
             UsageError: if the weights do not fit.
         """
-        model = model_for(trained, num_classes=None if head else 1, img_size=self.img_size)
+        model = build_from_pretrained(
+            trained, num_classes=None if head else 1, img_size=self.img_size
+        )
         return model.eval().requires_grad_(False).to(self.torch_device)
 
-    def announce(self, trained: Trained) -> None:
+    def announce(self, trained: PretrainedWeights) -> None:
         """Tell the user which weights look, where, and what became of them on the way."""
         name, device = trained.architecture.model, describe(self.torch_device)
         logger.info(f"{name} from {trained.name}, on {device}")
@@ -81,13 +83,13 @@ class Looking:
         for note in (*trained.notes, *([resized] if resized else [])):
             logger.info(note)
 
-    def transform(self, trained: Trained) -> ImageTransform:
+    def transform(self, trained: PretrainedWeights) -> ImageTransform:
         """From an image to what the model was validated on."""
         side = self.img_size or trained.architecture.img_size
         return eval_transform(InputSpec(img_size=side, **trained.inputs.settings()))
 
     def outputs(
-        self, source: Source, trained: Trained, function: Callable[[Tensor], Tensor]
+        self, source: Source, trained: PretrainedWeights, function: Callable[[Tensor], Tensor]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """What ``function`` makes of all images of a source, in file order.
 

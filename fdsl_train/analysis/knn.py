@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.analysis.inference import Looking
-from fdsl_train.data.open import Where, data_spec, open_both
+from fdsl_train.analysis.inference import Inference
+from fdsl_train.data.open import DataSpec, data_spec, open_train_val
 from fdsl_train.data.sources.base import Source
-from fdsl_train.models.pretrained import Trained
+from fdsl_train.models.pretrained import PretrainedWeights
 from fdsl_train.tasks.classification import Accuracy
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _BLOCK = 16384  # ... with so many of the bank: 64 MB of cosines
 
 def knn(
     checkpoint: str | Path,
-    data: str | Path | Where,
+    data: str | Path | DataSpec,
     *,
     val_split: float | None = None,
     seed: int = 0,
@@ -47,8 +47,8 @@ def knn(
         seed: chooses which.
         k: neighbours that vote.
         temperature: of the weight exp(cosine / temperature) of a vote.
-        how: of :class:`Looking`: ``use_ema``, ``model``, ``img_size``, ``device``, ``batch_size``,
-            ``workers``.
+        how: of :class:`Inference`: ``use_ema``, ``model``, ``img_size``, ``device``,
+            ``batch_size``, ``workers``.
 
     Returns:
         ``val_top1`` and ``val_top5``, percent.
@@ -58,29 +58,29 @@ def knn(
 
     >>> knn("runs/smoke/export", "photos/", k=10)["val_top1"]
     """
-    looking, where = Looking(checkpoint=Path(checkpoint), **how), data_spec(data)
-    trained = looking.read()
-    sources = open_both(where, val_split=val_split, seed=seed)
-    model = looking.build(trained, head=False)
-    looking.announce(trained)
-    bank, labels = _features(looking, trained, sources.train, model)
+    inference, where = Inference(checkpoint=Path(checkpoint), **how), data_spec(data)
+    trained = inference.read()
+    sources = open_train_val(where, val_split=val_split, seed=seed)
+    model = inference.build(trained, head=False)
+    inference.announce(trained)
+    bank, labels = _features(inference, trained, sources.train, model)
     if k > len(bank):
         raise UsageError(
             f"--k: {sources.train.name} has {len(bank)} training images, fewer than {k}"
         )
-    queries, truth = _features(looking, trained, sources.validation, model)
+    queries, truth = _features(inference, trained, sources.validation, model)
     logger.info(f"{len(bank)} training images, {bank.shape[1]} features")
     accuracy = Accuracy()
     for begin in range(0, len(queries), _QUERIES):
         votes = weighted_votes(
-            queries[begin : begin + _QUERIES].to(looking.torch_device),
+            queries[begin : begin + _QUERIES].to(inference.torch_device),
             bank,
             labels,
             num_classes=sources.train.num_classes,
             k=k,
             temperature=temperature,
         )
-        accuracy.add(votes, truth[begin : begin + _QUERIES])
+        accuracy.update(votes, truth[begin : begin + _QUERIES])
     percent = accuracy.percent(accuracy.counts())
     logger.info(
         f"{k} nearest neighbours: top-1 {percent['val_top1']:.2f} %,"
@@ -90,7 +90,7 @@ def knn(
 
 
 def _features(
-    looking: Looking, trained: Trained, source: Source, model: nn.Module
+    inference: Inference, trained: PretrainedWeights, source: Source, model: nn.Module
 ) -> tuple[Tensor, Tensor]:
     """What the head would see, of length 1: float32 (N, D), and labels int64 (N,)."""
     forward: Callable[[Tensor], Tensor] = model.forward_features  # type: ignore[assignment]
@@ -99,7 +99,7 @@ def _features(
     def embed(images: Tensor) -> Tensor:
         return F.normalize(pooled(forward(images), pre_logits=True).float(), dim=1)
 
-    parts = list(looking.outputs(source, trained, embed))
+    parts = list(inference.outputs(source, trained, embed))
     return torch.cat([part for part, _ in parts]), torch.cat([labels for _, labels in parts])
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from fdsl_train.cli.data_options import place_options, take_place
+from fdsl_train.cli.data_options import location_from, location_options
 
 if TYPE_CHECKING:
-    from fdsl_train.data.open import Where
+    from fdsl_train.data.open import DataSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,7 +21,7 @@ def data_options(command: F) -> F:
     for option in (
         click.option("--download", is_flag=True, help="let torchvision fetch a named dataset"),
         click.option("--data-dir", type=_PATH, help="folder of the files of a named dataset"),
-        place_options(
+        location_options(
             "folder of images or of a dataset, s3://BUCKET/PREFIX, torch/NAME, hfds/NAME"
         ),
     ):
@@ -39,12 +39,12 @@ def class_order_option(command: F) -> F:
     return option(command)
 
 
-def take_where(values: dict[str, Any]) -> "Where":
+def data_spec_of(values: dict[str, Any]) -> "DataSpec":
     """Where images are, taken out of the values of a command."""
-    from fdsl_train.data.open import Where
+    from fdsl_train.data.open import DataSpec
 
-    return Where(
-        place=take_place(values),
+    return DataSpec(
+        place=location_from(values),
         data_dir=values.pop("data_dir"),
         download=values.pop("download"),
     )
@@ -111,7 +111,7 @@ def evaluate(
 
     CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
     """
-    where = take_where(values)
+    where = data_spec_of(values)
     from fdsl_train.analysis.evaluate import evaluate as start
 
     start(
@@ -157,7 +157,7 @@ def knn(
 
     The head is not used, so a model straight from pre-training will do.
     """
-    where = take_where(values)
+    where = data_spec_of(values)
     from fdsl_train.analysis.knn import knn as start
 
     start(
@@ -202,10 +202,10 @@ def attention(images: tuple[Path, ...], out: Path, block: int, rollout: bool, **
     CKPT is as in eval, and the head is not used.
     """
     from fdsl_train.analysis.attention import draw_attention
-    from fdsl_train.analysis.inference import Looking
+    from fdsl_train.analysis.inference import Inference
 
     draw_attention(
-        Looking(batch_size=len(images), **which),
+        Inference(batch_size=len(images), **which),
         list(images),
         out,
         block=block,

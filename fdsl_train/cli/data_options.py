@@ -9,12 +9,12 @@ import click
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
-    from fdsl_train.data.locate.dataset import Place
+    from fdsl_train.data.locate.dataset import DatasetLocation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def place_options(about: str) -> Callable[[F], F]:
+def location_options(about: str) -> Callable[[F], F]:
     """Decorate a command with ``--data``, described by ``about``, and how to get at it."""
     options: list[click.Parameter] = [
         click.Option(["--data"], required=True, type=PLACE, help=about),
@@ -41,10 +41,10 @@ def place_options(about: str) -> Callable[[F], F]:
     return decorate
 
 
-def take_place(values: dict[str, Any]) -> "Place":
+def location_from(values: dict[str, Any]) -> "DatasetLocation":
     """The place, taken out of the values of a command."""
-    from fdsl_train.data.locate.dataset import Place
+    from fdsl_train.data.locate.dataset import DatasetLocation
 
     storage = take_storage(values)
     names = ("data", "cache_dir", "cache_gb")
-    return Place(storage=storage, **{name: values.pop(name) for name in names})
+    return DatasetLocation(storage=storage, **{name: values.pop(name) for name in names})

@@ -19,12 +19,12 @@ from fdsl_train.cli.analysis import (
     attention,
     class_order_option,
     data_options,
+    data_spec_of,
     evaluate,
     knn,
     plot,
-    take_where,
 )
-from fdsl_train.cli.data_options import place_options, take_place
+from fdsl_train.cli.data_options import location_from, location_options
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.config import describe_recipes
 from fdsl_train.distributed.launch import Process, find_process
@@ -62,29 +62,29 @@ def _told() -> Iterator[None]:
 def _tell(error: BaseException) -> int:
     """Say what ended the command; its exit code."""
     if isinstance(error, FdslError):
-        _complain(str(error), everywhere=error.everywhere)
+        _complain(str(error), all_ranks=error.all_ranks)
         return error.exit_code
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
-        _complain(f"cannot use{where}: {error.strerror or error}", everywhere=False)
+        _complain(f"cannot use{where}: {error.strerror or error}", all_ranks=False)
         return Exit.UNEXPECTED
     if isinstance(error, Stopped):
-        _complain(str(error), everywhere=True)
+        _complain(str(error), all_ranks=True)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        _complain(f"interrupted; {AFTER_A_SIGNAL}", everywhere=True)
+        _complain(f"interrupted; {AFTER_A_SIGNAL}", all_ranks=True)
         return Exit.INTERRUPTED
     # An EOFError, which click would take for the user's Ctrl-D.
     raise RuntimeError("a file ended too early") from error
 
 
-def _complain(sentence: str, *, everywhere: bool) -> None:
+def _complain(sentence: str, *, all_ranks: bool) -> None:
     """One sentence on standard error; of what all processes meet, one tells for its machine."""
     try:
         process = find_process()
     except UsageError:
         process = Process()  # that its variables make no sense is the complaint
-    if everywhere and process.local_rank > 0:
+    if all_ranks and process.local_rank > 0:
         return
     which = f"[{process.rank}]" if process.world_size > 1 else ""
     click.echo(f"fdsl-train{which}: {sentence}", err=True)
@@ -134,7 +134,7 @@ _RESUME = click.option(
 
 @main.command()
 @click.option("--recipe", help="name (fdsl-train list) or path; default: the dataset's own")
-@place_options("folder of a dataset made by fdsl-gen, or s3://BUCKET/PREFIX")
+@location_options("folder of a dataset made by fdsl-gen, or s3://BUCKET/PREFIX")
 @_OUTPUT
 @_RESUME
 @recipe_options
@@ -143,7 +143,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 
     Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
     """
-    place = take_place(values)
+    place = location_from(values)
     overrides = overrides_of(values)
     from fdsl_train.training.pretrain import pretrain as start
 
@@ -190,7 +190,7 @@ def finetune(
     """
     if (checkpoint is None) != from_scratch:
         raise UsageError("give one of --checkpoint and --from-scratch")
-    where = take_where(values)
+    where = data_spec_of(values)
     overrides = overrides_of(values)
     from fdsl_train.training.finetune import finetune as start
 

@@ -23,11 +23,11 @@ from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.storage.client import used_here
-from fdsl_train.data.prefetch import Batch, Parcel, on_device
+from fdsl_train.data.prefetch import Batch, CpuBatch, on_device
 from fdsl_train.data.sampler import Plan, Position
 from fdsl_train.data.sources.base import Label, Picture, Source
 from fdsl_train.training.randomness import seed_cpu
-from fdsl_train.transforms.batch import Drawn, Images, collate
+from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate
 
 _PREFETCH = 4  # batches each worker prepares ahead
 
@@ -35,11 +35,11 @@ _PREFETCH = 4  # batches each worker prepares ahead
 class Transform(Protocol):
     """What becomes of images: the random part in a worker, the rest on the device."""
 
-    def draw(self, picture: Picture) -> Drawn:
+    def draw(self, picture: Picture) -> AugmentedSample:
         """All but the last step, one image."""
         ...
 
-    def finish(self, images: Images) -> Tensor:
+    def finish(self, images: PackedImages) -> Tensor:
         """The last step, a batch: float32 (B, 3, H, W)."""
         ...
 
@@ -52,7 +52,7 @@ class _Refusal:
     sentence: str
 
 
-class _Batches(IterableDataset[Parcel | _Refusal]):
+class _Batches(IterableDataset[CpuBatch | _Refusal]):
     """Batches ``start .. stop - 1`` of a plan; in a worker, its share of them."""
 
     def __init__(
@@ -71,7 +71,7 @@ class _Batches(IterableDataset[Parcel | _Refusal]):
         self._batches = batches
         self._places = places
 
-    def __iter__(self) -> Iterator[Parcel | _Refusal]:
+    def __iter__(self) -> Iterator[CpuBatch | _Refusal]:
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in self._batches[first::stride]:
@@ -85,17 +85,17 @@ class _Batches(IterableDataset[Parcel | _Refusal]):
                 yield _Refusal(FdslError, f"cannot read{where}: {error.strerror or error}")
                 return
 
-    def _build(self, index: int) -> Parcel:
+    def _build(self, index: int) -> CpuBatch:
         self._source.prefetch(self._plan.next_shards(index))
         images, labels = [], []
         for position in self._plan.batch(index)[self._places]:
             image, label = self._sample(position)
             images.append(image)
             labels.append(label)
-        return Parcel(collate(images), self._targets(labels))
+        return CpuBatch(collate(images), self._targets(labels))
 
-    def _sample(self, position: Position) -> tuple[Drawn, Label]:
-        sample = self._source.take(position.shard, position.row)
+    def _sample(self, position: Position) -> tuple[AugmentedSample, Label]:
+        sample = self._source.read_sample(position.shard, position.row)
         # Keyed by what is drawn for, so that the draw does not depend on worker, batch or resume.
         drawn_for = (position.epoch, position.number, position.repeat)
         seed_cpu(Key(self._seed, "augment", drawn_for))
@@ -169,7 +169,7 @@ class Loader:
         self._transform = transform
         self._device = device or torch.device("cpu")
         self._channels_last = channels_last
-        self._loader: DataLoader[Parcel | _Refusal] = DataLoader(
+        self._loader: DataLoader[CpuBatch | _Refusal] = DataLoader(
             _Batches(source, plan, transform, seed, batches, slice(rank, None, world_size)),
             batch_size=None,  # the dataset yields whole batches
             num_workers=workers,
@@ -183,7 +183,7 @@ class Loader:
             generator=torch.Generator(),
         )
 
-    def _begin(self) -> Iterator[Parcel | _Refusal]:
+    def _begin(self) -> Iterator[CpuBatch | _Refusal]:
         """PyTorch's iterator; its workers do not outlive this process.
 
         They ignore signals meant for the whole run, and so also the one by which Python would end
@@ -204,12 +204,12 @@ class Loader:
         """
         return on_device(self._parcels(), self._device, self._transform.finish, self._channels_last)
 
-    def _parcels(self) -> Iterator[Parcel]:
+    def _parcels(self) -> Iterator[CpuBatch]:
         try:
             for parcel in self._begin():
                 if isinstance(parcel, _Refusal):
                     refused = parcel.kind(parcel.sentence)
-                    refused.everywhere = False
+                    refused.all_ranks = False
                     raise refused
                 yield parcel
         except RuntimeError as error:
@@ -219,5 +219,5 @@ class Loader:
                 "a data loader process died, often for want of memory (or of shared memory,"
                 " /dev/shm); try fewer --workers"
             )
-            died.everywhere = False
+            died.all_ranks = False
             raise died from error

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.data.locate.dataset import VALIDATION, Place, location_of
+from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation, location_of
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.image_folder import open_folder, open_folders
-from fdsl_train.data.sources.timm_named import is_named, open_named
+from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
+class DataSpec:
     """Where images are.
 
     Attributes:
@@ -20,7 +20,7 @@ class Where:
         download: whether they may be fetched.
     """
 
-    place: Place
+    place: DatasetLocation
     data_dir: Path | None = None
     download: bool = False
 
@@ -36,7 +36,7 @@ class Where:
     def named(self) -> Path | None:
         """timm's name, if that is what was given."""
         data = self.place.data
-        return data if isinstance(data, Path) and is_named(data) else None
+        return data if isinstance(data, Path) and is_timm_name(data) else None
 
     @property
     def tree(self) -> Path | None:
@@ -45,13 +45,13 @@ class Where:
         return data if isinstance(data, Path) and not self.place.is_ours else None
 
 
-def data_spec(data: "str | Path | Where") -> Where:
+def data_spec(data: "str | Path | DataSpec") -> DataSpec:
     """A folder, a URL or a name as text, or what is one already."""
-    return data if isinstance(data, Where) else Where(place=location_of(data))
+    return data if isinstance(data, DataSpec) else DataSpec(place=location_of(data))
 
 
 @dataclass(frozen=True)
-class Opened:
+class TrainValData:
     """Training and validation samples, and what the latter are called."""
 
     train: Source
@@ -59,7 +59,7 @@ class Opened:
     label: str
 
 
-def open_both(where: Where, *, val_split: float | None, seed: int) -> Opened:
+def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> TrainValData:
     """The samples to train on and those to validate on.
 
     Args:
@@ -71,27 +71,27 @@ def open_both(where: Where, *, val_split: float | None, seed: int) -> Opened:
         UsageError: if there is no such data, or no validation part.
     """
     if (data := where.named) is not None:
-        train = open_named(data, "train", root=where.data_dir, download=where.download)
+        train = open_timm_dataset(data, "train", root=where.data_dir, download=where.download)
         if val_split is not None:
             kept, share = train.divided(val_split, seed)
             label = f"{100 * val_split:g} % held out"
             if train.unused_split is not None:
                 label += f" of train, not its split {train.unused_split}"
-            return Opened(kept, share, label)
-        held = open_named(data, None, root=where.data_dir, download=where.download)
-        return Opened(train, held.with_classes_of(train), held.split)
+            return TrainValData(kept, share, label)
+        held = open_timm_dataset(data, None, root=where.data_dir, download=where.download)
+        return TrainValData(train, held.with_classes_of(train), held.split)
     if (root := where.tree) is not None:
-        return Opened(*open_folders(root, val_split=val_split, seed=seed))
+        return TrainValData(*open_folders(root, val_split=val_split, seed=seed))
     if val_split is not None:
         raise UsageError(
             "--val-split is for folders of images; render the dataset with validation_instances"
         )
     manifest = where.place.manifest()
     parts = [where.place.split(manifest, name) for name in ("train", VALIDATION)]
-    return Opened(parts[0], parts[1], VALIDATION)
+    return TrainValData(parts[0], parts[1], VALIDATION)
 
 
-def open_one(where: Where, split: str | None) -> tuple[Source, str]:
+def open_eval(where: DataSpec, split: str | None) -> tuple[Source, str]:
     """The samples to measure on, and what they are called.
 
     Args:
@@ -102,7 +102,7 @@ def open_one(where: Where, split: str | None) -> tuple[Source, str]:
         UsageError: if there is no such data or split.
     """
     if (data := where.named) is not None:
-        named = open_named(data, split, root=where.data_dir, download=where.download)
+        named = open_timm_dataset(data, split, root=where.data_dir, download=where.download)
         return named, named.split
     if (root := where.tree) is not None:
         return open_folder(root, split)

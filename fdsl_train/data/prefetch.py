@@ -6,27 +6,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fdsl_train.transforms.batch import Images
+from fdsl_train.transforms.batch import PackedImages
 
 
-class Parcel(NamedTuple):
+class CpuBatch(NamedTuple):
     """A batch as loader processes hand it over, on the CPU; labels as in :class:`Batch`."""
 
-    images: Images
+    images: PackedImages
     labels: Tensor
 
 
 class Batch(NamedTuple):
-    """Images float32 (B, 3, H, W), normalised; labels int64 (B,), or multi-hot float32 (B, C)."""
+    """Images float32 (B, 3, H, W), normalized; labels int64 (B,), or multi-hot float32 (B, C)."""
 
     images: Tensor
     labels: Tensor
 
 
 def on_device(
-    parcels: Iterable[Parcel],
+    parcels: Iterable[CpuBatch],
     device: torch.device,
-    finish: Callable[[Images], Tensor],
+    finish: Callable[[PackedImages], Tensor],
     channels_last: bool,
 ) -> Iterator[Batch]:
     """The batches, ready for a model.
@@ -41,9 +41,9 @@ def on_device(
         channels_last: memory layout of the images.
     """
 
-    def batch_of(parcel: Parcel) -> Batch:
+    def batch_of(parcel: CpuBatch) -> Batch:
         pixels, boxes, values = parcel.images
-        moved = Images(
+        moved = PackedImages(
             pixels.to(device, non_blocking=True), boxes, values.to(device, non_blocking=True)
         )
         images = finish(moved)

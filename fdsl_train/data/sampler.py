@@ -177,7 +177,7 @@ class Sequential:
 _BATCHES_AHEAD = 8  # as many as two workers prepare
 
 
-class OneOfEach:
+class MultiViewSampler:
     """Several neighbouring instances count as one sample of which each visit takes another.
 
     In every run of K visits a sample shows each of its K instances once, in an order of its own.

@@ -27,7 +27,7 @@ class Group:
         self.device = device
 
     @property
-    def speaks(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes files and talks to the user."""
         return self.rank == 0
 
@@ -55,7 +55,7 @@ class Group:
             return make()
         box: list[Any] = [None, None]
         failure: BaseException | None = None
-        if self.speaks:
+        if self.is_main:
             try:
                 box[0] = make()
             except BaseException as error:  # told to the others before it goes its way
@@ -98,7 +98,7 @@ class Group:
 
 
 @contextmanager
-def joined(process: Process, device: torch.device) -> Iterator[Group]:
+def process_group(process: Process, device: torch.device) -> Iterator[Group]:
     """Meet the other processes of the run, and part at the end.
 
     Tensors on the CPU travel by gloo, those on a GPU by NCCL.
@@ -126,7 +126,7 @@ def joined(process: Process, device: torch.device) -> Iterator[Group]:
 def _lost() -> FdslError:
     """The end of a process because of another one."""
     lost = FdslError("another process of the run ended")
-    lost.everywhere = False
+    lost.all_ranks = False
     return lost
 
 

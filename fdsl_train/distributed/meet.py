@@ -105,5 +105,5 @@ def _gave_up(process: Process, what: str) -> UsageError:
 
 def _alone(sentence: str) -> UsageError:
     error = UsageError(sentence)
-    error.everywhere = False  # others may be elsewhere, or not there at all
+    error.all_ranks = False  # others may be elsewhere, or not there at all
     return error

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.models.architecture import Architecture, classifier_layers, create_model, outline
 from fdsl_train.models.differences import difference
-from fdsl_train.models.pretrained import Trained
+from fdsl_train.models.pretrained import PretrainedWeights
 
 _ROOM = 100_000_000  # weights that a model may have beyond twice those of its file: 400 MB
 
 
-def model_for(
-    trained: Trained,
+def build_from_pretrained(
+    trained: PretrainedWeights,
     *,
     num_classes: int | None = None,
     img_size: int | None = None,
@@ -66,7 +66,7 @@ def model_for(
     return model
 
 
-def resize_note(trained: Trained, img_size: int | None) -> str | None:
+def resize_note(trained: PretrainedWeights, img_size: int | None) -> str | None:
     """What another input size means for the weights, in words; None if nothing."""
     before = trained.architecture.img_size
     tables = ("pos_embed", "relative_position", "rel_pos")
@@ -75,7 +75,7 @@ def resize_note(trained: Trained, img_size: int | None) -> str | None:
     return f"positions are interpolated from {before} px to {img_size} px"
 
 
-def _check_amount(trained: Trained, architecture: Architecture) -> None:
+def _check_amount(trained: PretrainedWeights, architecture: Architecture) -> None:
     """A model far larger than its file is a mistake in a size, and would fill the memory."""
     depth, held = architecture.depth, sum(value.numel() for value in trained.weights.values())
     count = 0
@@ -86,7 +86,7 @@ def _check_amount(trained: Trained, architecture: Architecture) -> None:
         raise _unfit(trained, f"they are {held}, far fewer than a model with {sizes} has")
 
 
-def _adapted(trained: Trained, model: nn.Module) -> dict[str, Tensor]:
+def _adapted(trained: PretrainedWeights, model: nn.Module) -> dict[str, Tensor]:
     """The weights as ``model`` names and sizes them, by the rules timm has for its architecture."""
     family = sys.modules[model_entrypoint(trained.architecture.model).__module__]
     rules = getattr(family, "checkpoint_filter_fn", None)
@@ -109,7 +109,7 @@ def _head_names(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
-def _check_fit(trained: Trained, model: nn.Module, weights: dict[str, Tensor]) -> None:
+def _check_fit(trained: PretrainedWeights, model: nn.Module, weights: dict[str, Tensor]) -> None:
     own = model.state_dict()
     lacking, extra = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if lacking:
@@ -125,7 +125,7 @@ def _check_fit(trained: Trained, model: nn.Module, weights: dict[str, Tensor]) -
             )
 
 
-def _check_finite(trained: Trained, weights: dict[str, Tensor]) -> None:
+def _check_finite(trained: PretrainedWeights, weights: dict[str, Tensor]) -> None:
     for name, value in weights.items():
         if value.is_complex() or not bool(torch.isfinite(value.float()).all()):
             bad = int(value.numel() - torch.isfinite(value.float()).sum())
@@ -135,7 +135,7 @@ def _check_finite(trained: Trained, weights: dict[str, Tensor]) -> None:
             )
 
 
-def _unfit(trained: Trained, reason: str) -> UsageError:
+def _unfit(trained: PretrainedWeights, reason: str) -> UsageError:
     return UsageError(
         f"the weights in {trained.name} do not fit {trained.architecture.model}: {reason}"
     )

@@ -14,12 +14,12 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.image_folder import FolderSource
 from fdsl_train.data.sources.timm_named import NamedSource
-from fdsl_train.models.pretrained import Trained
+from fdsl_train.models.pretrained import PretrainedWeights
 
 ClassOrder = Literal["natural", "text"]
 
 
-def model_labels(trained: Trained, source: Source, order: ClassOrder | None) -> list[int]:
+def model_labels(trained: PretrainedWeights, source: Source, order: ClassOrder | None) -> list[int]:
     """The model's label for every label of the data; the data may lack classes of a named model.
 
     Args:
@@ -45,7 +45,9 @@ def model_labels(trained: Trained, source: Source, order: ClassOrder | None) -> 
     return list(range(source.num_classes))
 
 
-def model_class_names(trained: Trained, source: Source, labels: list[int]) -> tuple[str, ...]:
+def model_class_names(
+    trained: PretrainedWeights, source: Source, labels: list[int]
+) -> tuple[str, ...]:
     """Names by label of the model; those of the data, or numbers, where its file has none.
 
     Args:

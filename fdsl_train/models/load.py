@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import nn
 
-from fdsl_train.models.adapt import model_for
+from fdsl_train.models.adapt import build_from_pretrained
 from fdsl_train.models.architecture import Architecture
-from fdsl_train.models.pretrained import read_trained
+from fdsl_train.models.pretrained import read_pretrained
 
 
 def load_model(
@@ -41,9 +41,9 @@ def load_model(
     >>> logits = model(torch.zeros(1, 3, 64, 64))  # float32 (1, num_classes)
     """
     asked = Architecture.of({"model": model, "img_size": img_size})
-    trained = read_trained(Path(path), vars(asked), averaged=use_ema)
+    trained = read_pretrained(Path(path), vars(asked), averaged=use_ema)
     wanted = 1 if num_classes == 0 else num_classes
-    built = model_for(trained, num_classes=wanted, img_size=img_size).eval()
+    built = build_from_pretrained(trained, num_classes=wanted, img_size=img_size).eval()
     if num_classes == 0:
         built.reset_classifier(0)  # type: ignore[operator]
     side = img_size or trained.architecture.img_size

@@ -62,7 +62,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class PretrainedWeights:
     """A trained model at rest.
 
     Attributes:
@@ -88,9 +88,9 @@ class Trained:
         return value_digest({name: self.weights[name] for name in sorted(self.weights)})
 
 
-def read_trained(
+def read_pretrained(
     path: Path, asked: dict[str, Any] | None = None, *, averaged: bool = False
-) -> Trained:
+) -> PretrainedWeights:
     """Weights from a run's folder, its ``export/``, a checkpoint, or a file of others.
 
     Args:
@@ -108,7 +108,7 @@ def read_trained(
         if (path / export.CONFIG).exists():
             trained = _read_export(path)
         elif (path / checkpoint.LAST).exists():
-            return read_trained(path / checkpoint.LAST, asked, averaged=averaged)
+            return read_pretrained(path / checkpoint.LAST, asked, averaged=averaged)
         else:
             raise UsageError(
                 f"{path} holds neither {checkpoint.LAST} nor an exported {export.CONFIG}"
@@ -145,7 +145,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise not_a_checkpoint(path) from None
 
 
-def _read_ours(path: Path, payload: dict[str, Any], averaged: bool) -> Trained:
+def _read_ours(path: Path, payload: dict[str, Any], averaged: bool) -> PretrainedWeights:
     checkpoint.check(path, payload)
     if averaged and "model_ema" not in payload:
         raise UsageError(f"{path} holds no averaged weights; leave --use-ema out")
@@ -153,7 +153,7 @@ def _read_ours(path: Path, payload: dict[str, Any], averaged: bool) -> Trained:
     weights = payload.get("model_ema" if averaged else "model")
     if not isinstance(weights, dict) or not isinstance(config, dict):
         raise not_a_checkpoint(path)
-    return Trained(
+    return PretrainedWeights(
         name=str(path),
         architecture=_architecture(config, str(path)),
         inputs=Inputs.of(config, str(path)),
@@ -163,7 +163,7 @@ def _read_ours(path: Path, payload: dict[str, Any], averaged: bool) -> Trained:
     )
 
 
-def _read_export(path: Path) -> Trained:
+def _read_export(path: Path) -> PretrainedWeights:
     where = path / export.CONFIG
     config = _read_json(where)
     weights = _read_safetensors(path / export.WEIGHTS)
@@ -195,7 +195,7 @@ def _read_export(path: Path) -> Trained:
     named = arguments | {"model": config["architecture"], "img_size": side[-1]}
     names = config.get("label_names", inputs.get("label_names"))
     count = config.get("num_classes", inputs.get("num_classes"))
-    return Trained(
+    return PretrainedWeights(
         name=str(path),
         architecture=_architecture(named, str(where)),
         inputs=Inputs.of(inputs, str(where)),
@@ -222,7 +222,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_third_party(
     path: Path, payload: dict[str, Any], asked: dict[str, Any], averaged: bool
-) -> Trained:
+) -> PretrainedWeights:
     model = asked.get("model") or model_name_in(payload)
     if model is None:
         raise UsageError(f"{path} does not say what model it is of; give timm's name with --model")
@@ -235,7 +235,7 @@ def _read_third_party(
     own = set(empty.state_dict())
     found = weights_in(payload, str(path), own=own, classifiers=classifiers, averaged=averaged)
     side = _trained_side(found.weights, empty) or architecture.img_size
-    return Trained(
+    return PretrainedWeights(
         name=str(path),
         architecture=dataclasses.replace(architecture, img_size=side),
         inputs=Inputs(**{name: inputs[name] for name in Inputs.__dataclass_fields__}),
@@ -273,7 +273,7 @@ def _head_width(classifiers: tuple[str, ...], weights: dict[str, Tensor]) -> int
     return None
 
 
-def _check_head(trained: Trained) -> None:
+def _check_head(trained: PretrainedWeights) -> None:
     """A width that is only said must not be believed: a head of that size would be made."""
     given = published(trained.architecture.model).classifier or ()
     width = _head_width((given,) if isinstance(given, str) else tuple(given), trained.weights)

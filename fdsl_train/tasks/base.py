@@ -19,7 +19,7 @@ class Outcome:
 class Score(Protocol):
     """A measure over a whole split, from counts, so that batches may differ in size."""
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, num_classes), labels as in ``Batch``."""
         ...
 

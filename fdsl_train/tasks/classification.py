@@ -18,7 +18,7 @@ class Accuracy:
         self._hits_5 = 0
         self._count = 0
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, num_classes), labels int64 (B,)."""
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices
         hits = best == labels[:, None]

@@ -20,7 +20,7 @@ class Recall:
         self._found = 0.0
         self._wanted = 0.0
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, C), labels multi-hot (B, C)."""
         self._found += float(_found(logits, labels).sum())
         self._wanted += float(labels.sum())

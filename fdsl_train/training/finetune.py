@@ -10,14 +10,14 @@ from torch import nn
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved, TrainConfig, load_config
-from fdsl_train.data.open import Opened, Where, data_spec, open_both
+from fdsl_train.data.open import DataSpec, TrainValData, data_spec, open_train_val
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
-from fdsl_train.models.adapt import model_for, resize_note
+from fdsl_train.models.adapt import build_from_pretrained, resize_note
 from fdsl_train.models.architecture import Architecture, create_model, published
 from fdsl_train.models.class_labels import ClassOrder, model_labels
-from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class InitSpec:
     """What to start from.
 
     Attributes:
@@ -53,7 +53,7 @@ class Start:
 
 
 def finetune(
-    data: str | Path | Where,
+    data: str | Path | DataSpec,
     output: str | Path,
     *,
     checkpoint: str | Path | None,
@@ -93,7 +93,9 @@ def finetune(
     >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu_finetune").best
     """
     path = None if checkpoint is None else Path(checkpoint)
-    start = Start(checkpoint=path, keep_head=keep_head, averaged=use_ema, class_order=class_order)
+    start = InitSpec(
+        checkpoint=path, keep_head=keep_head, averaged=use_ema, class_order=class_order
+    )
     where, output = data_spec(data), Path(output)
     process = find_process()
     if where.download and process.world_size > 1:
@@ -106,8 +108,8 @@ def finetune(
     trained = None
     if start.checkpoint is not None:
         asked = dataclasses.asdict(_architecture_in(config))
-        trained = read_trained(start.checkpoint, asked, averaged=start.averaged)
-    sources = open_both(where, val_split=val_split, seed=config.seed)
+        trained = read_pretrained(start.checkpoint, asked, averaged=start.averaged)
+    sources = open_train_val(where, val_split=val_split, seed=config.seed)
     _check_amount(sources, config)
     architecture = _with_size(config, _scratch(config) if trained is None else trained.architecture)
     resolved = dataclasses.replace(config, **dataclasses.asdict(architecture)).resolve(
@@ -141,7 +143,7 @@ def _in_words(measures: dict[str, float]) -> str:
     )
 
 
-def _check_amount(sources: Opened, config: TrainConfig) -> None:
+def _check_amount(sources: TrainValData, config: TrainConfig) -> None:
     count = num_samples(sources.train)
     if count < config.global_batch_size:
         raise UsageError(
@@ -166,7 +168,9 @@ def _with_size(config: TrainConfig, architecture: Architecture) -> Architecture:
     return dataclasses.replace(architecture, img_size=config.img_size or architecture.img_size)
 
 
-def _kept_labels(trained: Trained | None, start: Start, sources: Opened) -> list[int] | None:
+def _kept_labels(
+    trained: PretrainedWeights | None, start: InitSpec, sources: TrainValData
+) -> list[int] | None:
     """The label in the trained head for each label of the data; None for a new head."""
     if trained is None or not start.keep_head:
         return None
@@ -183,7 +187,10 @@ def _kept_labels(trained: Trained | None, start: Start, sources: Opened) -> list
 
 
 def _first_weights(
-    config: Resolved, trained: Trained | None, labels: list[int] | None, sources: Opened
+    config: Resolved,
+    trained: PretrainedWeights | None,
+    labels: list[int] | None,
+    sources: TrainValData,
 ) -> nn.Module:
     """The model before the first step, its head kept by ``labels``; says where it is from."""
     classes = sources.train.num_classes
@@ -203,7 +210,7 @@ def _first_weights(
     resized = resize_note(trained, config.img_size)
     for note in (*trained.notes, *([resized] if resized else [])):
         logger.info(note)
-    return model_for(
+    return build_from_pretrained(
         trained,
         num_classes=classes if labels is None else None,
         img_size=config.img_size,

@@ -18,7 +18,7 @@ from fdsl_train.distributed.group import Group
 
 
 class Means:
-    """Means of named scalars since the last :meth:`take`, summed on the device in float64.
+    """Means of named scalars since the last :meth:`compute`, summed on the device in float64.
 
     Args:
         group: the processes whose scalars are averaged.
@@ -29,7 +29,7 @@ class Means:
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
-    def add(self, values: dict[str, Tensor]) -> None:
+    def update(self, values: dict[str, Tensor]) -> None:
         """One step's scalars of this process, each a tensor of shape ()."""
         for name, value in values.items():
             before = self._sums.get(name)
@@ -37,8 +37,8 @@ class Means:
             self._sums[name] = now if before is None else before.to(now.device) + now
         self._count += 1
 
-    def take(self) -> dict[str, float]:
-        """The means, and start anew; nothing if nothing was added. Every process must ask."""
+    def compute(self) -> dict[str, float]:
+        """The means so far, and start anew. Collective: call on all ranks."""
         means = {name: value / self._count for name, value in self._totals().items()}
         self._sums, self._count = {}, 0
         return means
@@ -50,7 +50,7 @@ class Means:
         return {name: value / processes for name, value in zip(self._sums, sums, strict=True)}
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`restore` needs in any process, for a checkpoint. Every process must ask."""
+        """What :meth:`restore` needs in any process. Collective: call on all ranks."""
         return {"sums": self._totals(), "count": self._count}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
-from fdsl_train.data.locate.dataset import VALIDATION, Place, location_of
+from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation, location_of
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def pretrain(
-    data: str | Path | Place,
+    data: str | Path | DatasetLocation,
     output: str | Path,
     *,
     recipe: str | None = None,
@@ -86,7 +86,7 @@ def pretrain(
     return dataclasses.replace(finished, label=VALIDATION if validation is not None else "")
 
 
-def _named_by(manifest: Manifest, place: Place) -> str:
+def _named_by(manifest: Manifest, place: DatasetLocation) -> str:
     """The training recipe that the dataset's recipe names."""
     name = manifest.recipe.get("train_recipe")
     if not isinstance(name, str):

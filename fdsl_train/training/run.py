@@ -18,7 +18,7 @@ from fdsl_train.data.sources.base import Source, num_samples, order_of
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
 from fdsl_train.data.sources.shards import ShardSource
 from fdsl_train.distributed.device import describe
-from fdsl_train.distributed.group import Group, joined
+from fdsl_train.distributed.group import Group, process_group
 from fdsl_train.distributed.launch import Process
 from fdsl_train.models.architecture import num_parameters
 from fdsl_train.models.export import export
@@ -74,7 +74,7 @@ def train(run: Run, *, resume: bool) -> RunResult:
     config.share(run.process.world_size)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    with joined(run.process, run.device) as group:
+    with process_group(run.process, run.device) as group:
         trainer = _trainer(run, group)
         saved = _saved(run, group, resume)
         if saved is not None and saved["step"] == config.steps and (run.output / EXPORT).is_dir():
@@ -86,12 +86,12 @@ def train(run: Run, *, resume: bool) -> RunResult:
             group.on_all(partial(trainer.restore, saved))
         _announce(run, trainer.step)
         _decode(config, run.source, config.steps * config.global_batch_size)
-        progress = Progress(config.steps, trainer.step, quiet=not group.speaks)
+        progress = Progress(config.steps, trainer.step, quiet=not group.is_main)
         try:
             trainer.run(_batches(run, trainer.step), progress)
         finally:
             progress.close()
-        if group.speaks:
+        if group.is_main:
             model = trainer.learner.best_model
             exported = export(run.output, model, config, run.source.class_names)
             logger.info(f"all {config.steps} steps done, after {progress.elapsed}")

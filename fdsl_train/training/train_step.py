@@ -78,7 +78,7 @@ class Learner:
         dtype = getattr(torch, self._config.amp_dtype)
         return torch.autocast(self._group.device.type, dtype=dtype, enabled=self._config.amp)
 
-    def take(self, step: int, batch: Batch) -> dict[str, Tensor]:
+    def train_step(self, step: int, batch: Batch) -> dict[str, Tensor]:
         """One optimizer step.
 
         Args:

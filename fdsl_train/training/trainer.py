@@ -107,7 +107,7 @@ class Trainer:
             FdslError: if the loss is not finite; the last checkpoint is older than that.
             Stopped, KeyboardInterrupt: if a signal came; there is a checkpoint of the last step.
         """
-        self._log = Log(self.output, self.step) if self.group.speaks else None
+        self._log = Log(self.output, self.step) if self.group.is_main else None
         try:
             with signals.noted() as request:
                 self._steps(batches, progress, request)
@@ -124,9 +124,9 @@ class Trainer:
             asked = time.perf_counter()
             batch = next(iterator)
             waited += time.perf_counter() - asked
-            values = self.learner.take(step, batch)
-            self._since_line.add(values)
-            self._since_row.add(values)
+            values = self.learner.train_step(step, batch)
+            self._since_line.update(values)
+            self._since_row.update(values)
             done = self.step = step + 1
             if done % self.config.log_every == 0 or done == self.config.steps:
                 means = self._means(self._since_line)
@@ -172,7 +172,7 @@ class Trainer:
         model = self.learner.to_validate()
         with torch.no_grad(), self.learner.autocast():
             for images, labels in self.validation.loader:
-                score.add(model(images).float(), labels)
+                score.update(model(images).float(), labels)
         self.latest = score.percent(self.group.sum(score.counts()))
         first = next(iter(self.latest))
         if not self.best or self.latest[first] > self.best[first]:
@@ -181,7 +181,7 @@ class Trainer:
 
     def _means(self, means: Means) -> dict[str, float]:
         """Step, epoch, lr of the last step and the means since the last call."""
-        taken = means.take()
+        taken = means.compute()
         if not all(math.isfinite(value) for value in taken.values()):
             self._stop("the loss is not finite")
         seen = self.step * self.config.global_batch_size / self.num_samples
@@ -210,7 +210,7 @@ class Trainer:
             "best": self.best,
             "latest": self.latest,
         }
-        if self.group.speaks:
+        if self.group.is_main:
             checkpoint.save(self.output / name, state | self.learner.state())
         if name == LAST:
             self._saved_at = self.step

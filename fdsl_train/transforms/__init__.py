@@ -17,7 +17,7 @@ from torch import Tensor
 from fdsl_train.config import Resolved
 from fdsl_train.data.sources.base import Picture
 from fdsl_train.input_spec import InputSpec
-from fdsl_train.transforms.batch import Drawn, Images, collate, to_float
+from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.grey import GreyTrain
 
@@ -49,15 +49,15 @@ class ImageTransform:
         """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalised."""
         return self.finish(collate([self.draw(picture)]))[0]
 
-    def draw(self, picture: Picture) -> Drawn:
+    def draw(self, picture: Picture) -> AugmentedSample:
         """All but the last step, for batches: see :func:`collate` and :meth:`finish`.
 
         Pillow images of other modes than L are turned into RGB.
         """
         pixels = self._pixels(picture)
-        return Drawn(pixels, self.erasing() if self.erasing is not None else None)
+        return AugmentedSample(pixels, self.erasing() if self.erasing is not None else None)
 
-    def finish(self, images: Images) -> Tensor:
+    def finish(self, images: PackedImages) -> Tensor:
         """The last step: float32 (B, 3, S, S), normalised, where the pixels are."""
         return to_float(images, self._mean, self._std)
 

@@ -23,7 +23,7 @@ class Box(NamedTuple):
     values: Tensor
 
 
-class Drawn(NamedTuple):
+class AugmentedSample(NamedTuple):
     """One image, its draws made.
 
     Attributes:
@@ -35,7 +35,7 @@ class Drawn(NamedTuple):
     erased: Box | None
 
 
-class Images(NamedTuple):
+class PackedImages(NamedTuple):
     """The images of a batch: tensors only, so that memory can be pinned and moved.
 
     Attributes:
@@ -49,21 +49,21 @@ class Images(NamedTuple):
     values: Tensor
 
 
-def collate(drawn: Sequence[Drawn]) -> Images:
+def collate(drawn: Sequence[AugmentedSample]) -> PackedImages:
     """Images of one size; where some are grey and some not, the grey ones become RGB."""
     channels = max(len(one.pixels) for one in drawn)
     pixels = torch.stack([one.pixels.expand(channels, -1, -1) for one in drawn])
     erased = [(i, one.erased) for i, one in enumerate(drawn) if one.erased is not None]
     boxes = [(i, box.top, box.left, box.height, box.width) for i, box in erased]
     values = [box.values.flatten() for _, box in erased]
-    return Images(
+    return PackedImages(
         pixels,
         torch.tensor(boxes, dtype=torch.int64).reshape(-1, 5),
         torch.cat(values) if values else torch.empty(0),
     )
 
 
-def to_float(images: Images, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def to_float(images: PackedImages, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """float32 (B, 3, S, S) on the device of the pixels, normalised and erased.
 
     The operations are torchvision's, in its order: on the CPU the result is the same to the bit.

@@ -31,7 +31,7 @@ from tests.storage.proxy import (
 )
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
-everywhere = pytest.mark.parametrize("cloud", ["s3", "gs", "az"], indirect=True)
+all_ranks = pytest.mark.parametrize("cloud", ["s3", "gs", "az"], indirect=True)
 
 
 def digest(data: bytes) -> str:
@@ -70,7 +70,7 @@ def test_an_endpoint_holds_no_secret(url):
     assert "pass" not in str(refused.value)
 
 
-@everywhere
+@all_ranks
 def test_objects(bucket):
     assert bucket.stat("a") is None
     bucket.write("a", b"one")
@@ -90,7 +90,7 @@ def test_objects(bucket):
         list(bucket.stream("a"))
 
 
-@everywhere
+@all_ranks
 def test_a_new_object_replaces_nothing(bucket):
     bucket.put_new("a", b"one", digest(b"one"))
     bucket.put_new("a", b"one", digest(b"one"))
@@ -99,7 +99,7 @@ def test_a_new_object_replaces_nothing(bucket):
     assert bucket.read("a") == b"one"
 
 
-@everywhere
+@all_ranks
 def test_of_two_that_saw_nothing_the_second_is_refused(bucket, proxy, direct):
     def rule(method, path, before):
         if method == "PUT":
@@ -128,7 +128,7 @@ def test_without_conditional_requests_a_look_comes_first(bucket, proxy):
         bucket.put_new("a", b"two", digest(b"two"))
 
 
-@everywhere
+@all_ranks
 @pytest.mark.parametrize("fault", [BUSY, RESET, SLOW])
 def test_a_request_that_fails_once_is_repeated(bucket, proxy, fault):
     proxy.rule = lambda method, path, before: PASS if before else fault
@@ -137,7 +137,7 @@ def test_a_request_that_fails_once_is_repeated(bucket, proxy, fault):
     assert proxy.count("PUT", "/a") == proxy.count("GET", "/a") == (1 if fault == SLOW else 2)
 
 
-@everywhere
+@all_ranks
 @pytest.mark.parametrize("fault", [BUSY, RESET, CUT])
 def test_a_listing_that_fails_once_is_repeated(bucket, proxy, direct, fault):
     direct.write("a", DATA)
@@ -145,7 +145,7 @@ def test_a_listing_that_fails_once_is_repeated(bucket, proxy, direct, fault):
     assert bucket.list() == {"a": len(DATA)}
 
 
-@everywhere
+@all_ranks
 @pytest.mark.parametrize("fault", [RESET, SILENT])
 def test_a_write_whose_answer_was_lost_counts_as_written(bucket, proxy, direct, fault):
     def rule(method, path, before):
@@ -165,7 +165,7 @@ def test_a_write_whose_answer_was_lost_counts_as_written(bucket, proxy, direct, 
     assert proxy.count("PUT", "/a") == 2
 
 
-@everywhere
+@all_ranks
 def test_a_cut_answer_is_continued(bucket, proxy, direct):
     direct.write("a", DATA)
     proxy.rule = lambda method, path, before: CUT if before < 3 else PASS
@@ -182,7 +182,7 @@ def test_an_answer_that_breaks_off_often_goes_on_as_long_as_something_comes(buck
     assert b"".join(bucket.stream("a")) == DATA
 
 
-@everywhere
+@all_ranks
 def test_an_answer_that_always_breaks_off_is_given_up(bucket, proxy, direct):
     direct.write("a", b"x")  # its first half is nothing: no progress
     proxy.rule = lambda method, path, before: CUT
@@ -191,7 +191,7 @@ def test_an_answer_that_always_breaks_off_is_given_up(bucket, proxy, direct):
     assert proxy.count("GET", "/a") == 4
 
 
-@everywhere
+@all_ranks
 def test_another_object_in_its_place_is_not_mixed_in(bucket, proxy, direct):
     direct.write("a", DATA)
 
@@ -206,7 +206,7 @@ def test_another_object_in_its_place_is_not_mixed_in(bucket, proxy, direct):
         b"".join(bucket.stream("a"))
 
 
-@everywhere
+@all_ranks
 def test_silence_is_told_after_bounded_retries(hasty, proxy):
     proxy.rule = lambda method, path, before: SILENT
     with pytest.raises(StorageError, match=r"127.0.0.1:\d+ does not answer .*tried 2 times"):
@@ -218,7 +218,7 @@ def test_silence_is_told_after_bounded_retries(hasty, proxy):
         hasty.list()
 
 
-@everywhere
+@all_ranks
 @pytest.mark.parametrize(
     ("fault", "error", "words"),
     [
@@ -268,7 +268,7 @@ def test_an_address_where_nobody_is():
         ObjectStore("s3", "bucket", "", options).write("a", b"")
 
 
-@everywhere
+@all_ranks
 def test_large_files_go_in_parts(bucket, proxy, tmp_path, monkeypatch):
     monkeypatch.setattr(objects, "_PARTS_FROM", 6 << 20)
     monkeypatch.setattr(objects, "_PART", 5 << 20)
@@ -298,7 +298,7 @@ def test_a_large_body_is_given_time(bucket):
     assert asked[1] > 128 * 4
 
 
-@everywhere
+@all_ranks
 def test_a_file_arrives_whole_and_goes_on_where_it_was(bucket, proxy, tmp_path):
     bucket.write("a", DATA)
     path = tmp_path / "a"
@@ -345,7 +345,7 @@ def test_what_is_not_expected_does_not_arrive(bucket, tmp_path, size, words):
     assert list(tmp_path.iterdir()) == []
 
 
-@everywhere
+@all_ranks
 def test_pickles_hold_no_secret(bucket):
     bucket.write("a", b"one")
     pickled = pickle.dumps(bucket)

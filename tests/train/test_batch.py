@@ -13,7 +13,7 @@ from fdsl_train.config import load_config
 from fdsl_train.data.sources.base import Picture
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import ImageTransform, train_transform
-from fdsl_train.transforms.batch import Drawn, Images, collate, to_float
+from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate, to_float
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY: list[Picture] = [pattern(label, 0) for label in range(12)]
@@ -25,7 +25,7 @@ def transform(tmp_path: Path, **changes: object) -> ImageTransform:
     return train_transform(load_config(str(path), "pretrain", {}).resolve(32))
 
 
-def drawn(one: ImageTransform, pictures: list[Picture]) -> list[Drawn]:
+def drawn(one: ImageTransform, pictures: list[Picture]) -> list[AugmentedSample]:
     found = []
     for number, picture in enumerate(pictures):
         seed_cpu(Key(0, "test", (number,)))
@@ -70,7 +70,7 @@ def test_levels_and_boxes_by_hand() -> None:
     pixels = torch.tensor([[0, 51], [102, 255]], dtype=torch.uint8).expand(2, 1, 2, 2)
     boxes = torch.tensor([[1, 0, 1, 2, 1]])  # second image, right column
     values = torch.arange(6, dtype=torch.float32)
-    made = to_float(Images(pixels, boxes, values), (0.0, 0.5, 0.2), (1.0, 0.5, 0.1))
+    made = to_float(PackedImages(pixels, boxes, values), (0.0, 0.5, 0.2), (1.0, 0.5, 0.1))
     plain = [[[0, 0.2], [0.4, 1]], [[-1, -0.6], [-0.2, 1]], [[-2, 0], [2, 8]]]
     erased = [[[0, 0], [0.4, 1]], [[-1, 2], [-0.2, 3]], [[-2, 4], [2, 5]]]
     np.testing.assert_allclose(made.numpy(), np.array([plain, erased], np.float32), atol=1e-6)

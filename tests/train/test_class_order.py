@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.image_folder import FolderSource
 from fdsl_train.models.class_labels import model_labels
-from fdsl_train.models.pretrained import Trained, read_trained
+from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 
 NAME = "vit_tiny_patch16_224"
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 48, "depth": 1, "num_heads": 2}
@@ -166,13 +166,13 @@ def test_another_input_size_is_said(exported: Path, data: Path) -> None:
 )
 def test_the_names_of_checkpoints(tmp_path: Path, trained: nn.Module, more: Any) -> None:
     path = saved(tmp_path / "x.pth", trained, **more)
-    assert read_trained(path, {"model": NAME} | SIZES).class_names == tuple(NATURAL)
+    assert read_pretrained(path, {"model": NAME} | SIZES).class_names == tuple(NATURAL)
 
 
 def test_what_names_nothing(tmp_path: Path, trained: nn.Module) -> None:
     for value in (12, [1, 2], {"a": 5}, {"a": "b"}, [], {"a": [1]}):
         path = saved(tmp_path / "x.pth", trained, classes=value)
-        assert read_trained(path, {"model": NAME} | SIZES).class_names is None, value
+        assert read_pretrained(path, {"model": NAME} | SIZES).class_names is None, value
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_head_that_is_kept_means_what_it_meant(
 
 def labels(names: list[str], order: Any = None, theirs: tuple[str, ...] | None = None) -> list[int]:
     source = FolderSource(Path(), "data", [], tuple(names))
-    trained: Any = Trained.__new__(Trained)
+    trained: Any = PretrainedWeights.__new__(PretrainedWeights)
     for field, value in (("name", "x"), ("class_names", theirs), ("num_classes", len(names))):
         object.__setattr__(trained, field, value)
     return model_labels(trained, source, order)

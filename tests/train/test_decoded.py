@@ -37,17 +37,17 @@ def decode_in_a_process(folder: Path, temporary: str) -> tuple[int, int]:
     tempfile.tempdir = temporary
     source = source_of(folder)
     taken = 0
-    take = ShardSource.take
+    take = ShardSource.read_sample
 
     def counted(self: ShardSource, shard: int, row: int) -> object:
         nonlocal taken
         taken += 1
         return take(self, shard, row)
 
-    ShardSource.take = counted  # type: ignore[method-assign,assignment]
+    ShardSource.read_sample = counted  # type: ignore[method-assign,assignment]
     copy = decode_once(source)
     assert copy is not None
-    return sum(int(np.sum(copy.take(number).image)) for number in range(32)), taken
+    return sum(int(np.sum(copy.read_sample(number).image)) for number in range(32)), taken
 
 
 def test_samples_are_those_of_the_shards(dataset: Path, own: Path) -> None:
@@ -58,7 +58,7 @@ def test_samples_are_those_of_the_shards(dataset: Path, own: Path) -> None:
     source.use(copy)
     for shard, size in enumerate(source.shard_sizes):
         for row in range(size):
-            ours, stored = source.take(shard, row), plain.take(shard, row)
+            ours, stored = source.read_sample(shard, row), plain.read_sample(shard, row)
             assert np.array_equal(ours.image, stored.image)
             assert ours.label == stored.label
     names = [path.name for path in (own / f"fdsl-{os.getuid()}" / "decoded-checked").iterdir()]
@@ -80,7 +80,7 @@ def test_what_a_killed_process_left_is_made_anew(dataset: Path, own: Path) -> No
     (final.with_suffix(".tmp") / "labels.npy").write_bytes(b"half")
     copy = decode_once(source)
     assert copy is not None
-    assert copy.take(31).label == source.take(2, 9).label
+    assert copy.read_sample(31).label == source.read_sample(2, 9).label
     assert not final.with_suffix(".tmp").exists()
 
 

@@ -19,10 +19,10 @@ from fdsl_train.analysis.figures.confusion import draw_confusion
 from fdsl_train.analysis.figures.save import save
 from fdsl_train.analysis.knn import weighted_votes
 from fdsl_train.config import TrainConfig
-from fdsl_train.models.adapt import model_for
+from fdsl_train.models.adapt import build_from_pretrained
 from fdsl_train.models.architecture import Architecture, create_model
 from fdsl_train.models.export import export
-from fdsl_train.models.pretrained import read_trained
+from fdsl_train.models.pretrained import read_pretrained
 
 DIGITS = tuple(f"digit {label}" for label in range(10))
 SIZES = {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
@@ -92,8 +92,8 @@ def what_is_drawn(figure: Figure) -> tuple[NDArray[np.float64], dict[tuple[int, 
 def test_confusion_counts_from_row_to_column() -> None:
     counts = Counts(3, confusion=True)
     said, truth = torch.tensor([2, 0, 2, 1]), torch.tensor([0, 0, 0, 1])
-    counts.add(nn.functional.one_hot(said, 3).float(), truth)
-    counts.add(nn.functional.one_hot(said[:1], 3).float(), truth[3:])
+    counts.update(nn.functional.one_hot(said, 3).float(), truth)
+    counts.update(nn.functional.one_hot(said[:1], 3).float(), truth[3:])
     assert counts.confusion is not None
     assert counts.confusion.tolist() == [[1, 0, 2], [0, 1, 1], [0, 0, 0]]
     assert (counts.images.tolist(), counts.top1.tolist()) == ([3, 2, 0], [1, 1, 0])
@@ -125,7 +125,7 @@ def test_the_report_adds_up_to_what_the_model_says(
     files = sorted((digits / "test").rglob("*.png"))
     labels = labels_of(files)
     with torch.no_grad():
-        logits = model_for(read_trained(model)).eval()(images_of(files))
+        logits = build_from_pretrained(read_pretrained(model)).eval()(images_of(files))
     hits = logits.topk(5).indices == labels[:, None]
     *rows, total = rows_of(report)
     assert [row["name"] for row in rows] == list(DIGITS)
@@ -243,7 +243,7 @@ def test_votes_are_exact_in_any_blocks(block: int, temperature: float) -> None:
 
 
 def test_neighbours_in_the_features_of_a_model(model: Path, digits: Path) -> None:
-    vit = model_for(read_trained(model)).eval()
+    vit = build_from_pretrained(read_pretrained(model)).eval()
     features, labels = {}, {}
     for part in ("train", "test"):
         files = sorted((digits / part).rglob("*.png"), key=lambda file: (file.parent.name, file))

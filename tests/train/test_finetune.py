@@ -11,10 +11,10 @@ import torch
 from conftest import FINETUNE, TINY, build_dataset, pattern, run, write_recipe
 from timm.layers import resample_abs_pos_embed
 
-from fdsl_train.data.locate.dataset import Place
-from fdsl_train.data.open import Where, open_both
-from fdsl_train.models.adapt import model_for
-from fdsl_train.models.pretrained import read_trained
+from fdsl_train.data.locate.dataset import DatasetLocation
+from fdsl_train.data.open import DataSpec, open_train_val
+from fdsl_train.models.adapt import build_from_pretrained
+from fdsl_train.models.pretrained import read_pretrained
 from fdsl_train.training import checkpoint
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run
@@ -86,8 +86,8 @@ def test_what_travels_in_the_export(tuned: Path) -> None:
 @pytest.mark.parametrize("where", ["export", "last.pth.tar", "."])
 def test_all_ways_to_name_the_start_are_the_same(pretrained: Path, where: str) -> None:
     saved = checkpoint.load(pretrained / "last.pth.tar")["model"]
-    trained = read_trained(pretrained / where)
-    model = model_for(trained, num_classes=3, img_size=32, drop_path=0.0, seed=0)
+    trained = read_pretrained(pretrained / where)
+    model = build_from_pretrained(trained, num_classes=3, img_size=32, drop_path=0.0, seed=0)
     weights = model.state_dict()
     assert weights["head.weight"].shape == (3, 64)
     rest = [name for name in saved if not name.startswith("head.")]
@@ -95,8 +95,8 @@ def test_all_ways_to_name_the_start_are_the_same(pretrained: Path, where: str) -
 
 
 def test_another_input_size_moves_the_positions(pretrained: Path) -> None:
-    trained = read_trained(pretrained)
-    model = model_for(trained, num_classes=3, img_size=48, drop_path=0.0, seed=0)
+    trained = read_pretrained(pretrained)
+    model = build_from_pretrained(trained, num_classes=3, img_size=48, drop_path=0.0, seed=0)
     assert model(torch.zeros(1, 3, 48, 48)).shape == (1, 3)
     before, after = trained.weights["pos_embed"], model.state_dict()["pos_embed"]
     assert torch.equal(after, resample_abs_pos_embed(before, [6, 6], num_prefix_tokens=1))
@@ -145,10 +145,10 @@ def test_a_dataset_of_ours_with_a_validation_split(pretrained: Path, tmp_path: P
     )  # fmt: skip
     assert result.exit_code == 0, (result.output, result.exception)
     assert "chosen by validation" in result.output
-    opened = open_both(Where(place=Place(data=folder)), val_split=None, seed=0)
+    opened = open_train_val(DataSpec(place=DatasetLocation(data=folder)), val_split=None, seed=0)
     for part, instances in ((opened.train, range(4)), (opened.validation, range(4, 6))):
         rows = [(s, row) for s, size in enumerate(part.shard_sizes) for row in range(size)]
-        samples = [part.take(*row) for row in rows]
+        samples = [part.read_sample(*row) for row in rows]
         found = sorted((sample.label, np.asarray(sample.image).tobytes()) for sample in samples)
         expected = [(label, pattern(label, i).tobytes()) for label in range(8) for i in instances]
         assert found == sorted(expected)

@@ -28,13 +28,20 @@ def test_names_of_splits(tmp_path: Path, train: str, held_out: str) -> None:
     kept, held, label = open_folders(tree(tmp_path, *files), val_split=None, seed=0)
     assert (num_samples(kept), num_samples(held), label) == (2, 1, held_out)
     assert kept.class_names == held.class_names == ("a", "b")
-    assert held.take(0, 0).label == 1
+    assert held.read_sample(0, 0).label == 1
 
 
 def test_a_share_of_every_class_is_held_out(tmp_path: Path) -> None:
     files = [f"{name}/{i}.png" for name in "abc" for i in range(20)]
     kept, held, _ = open_folders(tree(tmp_path, *files), val_split=0.1, seed=0)
-    assert [held.take(0, row).label for row in range(num_samples(held))] == [0, 0, 1, 1, 2, 2]
+    assert [held.read_sample(0, row).label for row in range(num_samples(held))] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
     assert num_samples(kept) == 54
     again = open_folders(tmp_path, val_split=0.1, seed=0)[1]
     other = open_folders(tmp_path, val_split=0.1, seed=1)[1]
@@ -126,7 +133,7 @@ def test_one_part_to_measure_on(tmp_path: Path) -> None:
     tree(tmp_path / "split", "train/a/1.png", "train/b/2.png", "train/b/3.png", "test/b/4.png")
     held, label = open_folder(tmp_path / "split", None)
     assert (label, held.class_names, num_samples(held)) == ("test", ("a", "b"), 1)
-    assert held.take(0, 0).label == 1
+    assert held.read_sample(0, 0).label == 1
     kept, label = open_folder(tmp_path / "split", "train")
     assert (label, num_samples(kept)) == ("train", 3)
     with pytest.raises(UsageError, match="has no folder val; it has train, test"):
@@ -176,8 +183,8 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (root / "train" / "b" / "x.jpg").mkdir()
     (root / "val" / "b").symlink_to(tmp_path / "elsewhere")
     kept, held, _ = open_folders(root, val_split=None, seed=0)
-    assert [kept.take(0, row).label for row in range(num_samples(kept))] == [0, 0, 0, 1]
-    assert [held.take(0, row).label for row in range(num_samples(held))] == [0, 1, 1]
+    assert [kept.read_sample(0, row).label for row in range(num_samples(kept))] == [0, 0, 0, 1]
+    assert [held.read_sample(0, row).label for row in range(num_samples(held))] == [0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from small_models import MODELS, asked, built, same_but, written
 from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.models.adapt import model_for, resize_note
-from fdsl_train.models.pretrained import read_trained
+from fdsl_train.models.adapt import build_from_pretrained, resize_note
+from fdsl_train.models.pretrained import read_pretrained
 from fdsl_train.models.third_party import weights_in
 
 
@@ -95,9 +95,9 @@ def of_methods() -> dict[str, Any]:
 def test_what_belongs_to_a_method_is_left_out_and_said(tmp_path: Path, method: str) -> None:
     make, *parts = of_methods()[method]
     weights = built(VIT).state_dict()
-    trained = read_trained(written(tmp_path / "x.pth", make(weights)), asked(VIT))
+    trained = read_pretrained(written(tmp_path / "x.pth", make(weights)), asked(VIT))
     assert trained.num_classes is None
-    same_but(model_for(trained, num_classes=3), weights, ["head"])
+    same_but(build_from_pretrained(trained, num_classes=3), weights, ["head"])
     said = " ".join(trained.notes)
     assert all(part in said for part in parts), said
     assert ("the weights are the teacher's" in said) == (method == "DINO")
@@ -115,16 +115,16 @@ def test_prefixes_of_others(tmp_path: Path, prefix: str, place: str) -> None:
     weights = built(VIT).state_dict()
     inside = prefixed(weights, prefix)
     path = written(tmp_path / "x.pth", {place: inside} if place else inside)
-    trained = read_trained(path, asked(VIT))
+    trained = read_pretrained(path, asked(VIT))
     assert (trained.num_classes, trained.notes) == (5, ())
-    same_but(model_for(trained), weights, [])
+    same_but(build_from_pretrained(trained), weights, [])
 
 
 def test_a_classifier_beside_a_backbone_is_kept(tmp_path: Path) -> None:
     weights = built(VIT).state_dict()
     head = {key: value for key, value in weights.items() if key.startswith("head")}
     path = written(tmp_path / "x.pth", prefixed(without_head(weights), "backbone.") | head)
-    same_but(model_for(read_trained(path, asked(VIT))), weights, [])
+    same_but(build_from_pretrained(read_pretrained(path, asked(VIT))), weights, [])
 
 
 def test_a_model_that_has_such_names_itself_keeps_them(tmp_path: Path) -> None:
@@ -151,18 +151,18 @@ def test_plain_values_of_training_scripts_are_read(tmp_path: Path) -> None:
         "rng": np.random.RandomState(0).get_state(),
         "path": PureWindowsPath("C:/out"),
     }
-    trained = read_trained(written(tmp_path / "x.pth", {"model": weights} | more), asked(VIT))
-    same_but(model_for(trained), weights, [])
+    trained = read_pretrained(written(tmp_path / "x.pth", {"model": weights} | more), asked(VIT))
+    same_but(build_from_pretrained(trained), weights, [])
     renamed = (tmp_path / "x.pth").read_bytes().replace(b"numpy._core", b"numpy._cora")
     (tmp_path / "y.pth").write_bytes(renamed)
     with pytest.raises(UsageError, match=r"needs numpy\._cora\.multiarray"):
-        read_trained(tmp_path / "y.pth", asked(VIT))
+        read_pretrained(tmp_path / "y.pth", asked(VIT))
 
 
 def test_the_old_format_of_files_is_read(tmp_path: Path) -> None:
     weights = built(VIT).state_dict()
     torch.save({"model": weights}, tmp_path / "x.pth", _use_new_zipfile_serialization=False)
-    same_but(model_for(read_trained(tmp_path / "x.pth", asked(VIT))), weights, [])
+    same_but(build_from_pretrained(read_pretrained(tmp_path / "x.pth", asked(VIT))), weights, [])
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,9 @@ def test_refusals_say_what_is_different(
     path = written(tmp_path / "x.pth", {"model": weights})
     small = {"embed_dim": 24, "depth": 1, "num_heads": 2}
     with pytest.raises(UsageError, match=rf"do not fit {ours}: they {sentence}") as refused:
-        model_for(read_trained(path, {"model": ours, "img_size": 64} | small), num_classes=3)
+        build_from_pretrained(
+            read_pretrained(path, {"model": ours, "img_size": 64} | small), num_classes=3
+        )
     assert "\n" not in str(refused.value)
 
 
@@ -214,10 +216,10 @@ def test_refusals_say_what_is_different(
 def test_weights_that_are_not_finite(tmp_path: Path, value: float, name: str) -> None:
     weights = built(VIT).state_dict()
     weights[name][1, 2] = value
-    trained = read_trained(written(tmp_path / "x.pth", weights), asked(VIT))
+    trained = read_pretrained(written(tmp_path / "x.pth", weights), asked(VIT))
     for classes in (None, 3):
         with pytest.raises(UsageError, match=rf"x\.pth are not finite: {name} holds NaN or inf"):
-            model_for(trained, num_classes=classes)
+            build_from_pretrained(trained, num_classes=classes)
 
 
 @pytest.mark.parametrize("side", [None, 64, 96])
@@ -225,9 +227,9 @@ def test_the_size_of_training_is_read_from_the_positions(tmp_path: Path, side: i
     """timm's checkpoints do not say it; its own weights of this model are for 224 px."""
     weights = built(VIT, img_size=96).state_dict()
     path = written(tmp_path / "x.pth", {"arch": VIT, "state_dict": weights})
-    trained = read_trained(path, asked(VIT, img_size=side))
+    trained = read_pretrained(path, asked(VIT, img_size=side))
     assert trained.architecture.img_size == 96
-    same_but(model_for(trained), weights, [])
+    same_but(build_from_pretrained(trained), weights, [])
     said = resize_note(trained, side)
     assert said == ("positions are interpolated from 96 px to 64 px" if side == 64 else None)
 
@@ -236,9 +238,9 @@ def test_a_size_that_makes_the_model_huge(tmp_path: Path) -> None:
     path = written(tmp_path / "x.pth", built(VIT).state_dict())
     for more in ({"img_size": 10**6}, {"depth": 10**9}, {"embed_dim": 2 * 10**6}):
         with pytest.raises(UsageError, match="far fewer than a model with"):
-            trained = read_trained(path, asked(VIT) | {"img_size": 64})
+            trained = read_pretrained(path, asked(VIT) | {"img_size": 64})
             sized = dataclasses.replace(trained.architecture, **more)
-            model_for(dataclasses.replace(trained, architecture=sized), num_classes=3)
+            build_from_pretrained(dataclasses.replace(trained, architecture=sized), num_classes=3)
 
 
 @pytest.mark.parametrize("layout", layouts())
@@ -246,38 +248,38 @@ def test_layouts_of_others(tmp_path: Path, layout: str) -> None:
     name = "vit_tiny_patch16_224"
     weights = built(name).state_dict()
     payload = layouts()[layout](weights)
-    trained = read_trained(written(tmp_path / "x.pth", payload), asked(name, img_size=64))
-    same_but(model_for(trained, num_classes=3), weights, ["head"])
+    trained = read_pretrained(written(tmp_path / "x.pth", payload), asked(name, img_size=64))
+    same_but(build_from_pretrained(trained, num_classes=3), weights, ["head"])
     if layout == "headless":
         with pytest.raises(UsageError, match=r"x\.pth has no head"):
-            model_for(trained)
+            build_from_pretrained(trained)
     else:
-        same_but(model_for(trained), weights, [])
+        same_but(build_from_pretrained(trained), weights, [])
 
 
 def test_safetensors_and_a_model_named_in_the_file(tmp_path: Path) -> None:
     weights = built("resnet10t").state_dict()
     save_file(weights, tmp_path / "x.safetensors")
-    trained = read_trained(tmp_path / "x.safetensors", asked("resnet10t"))
-    same_but(model_for(trained), weights, [])
+    trained = read_pretrained(tmp_path / "x.safetensors", asked("resnet10t"))
+    same_but(build_from_pretrained(trained), weights, [])
     # As timm's own training script writes it.
     payload = {"arch": "resnet10t", "state_dict": weights, "args": argparse.Namespace(lr=0.1)}
-    trained = read_trained(written(tmp_path / "y.pth.tar", payload))
+    trained = read_pretrained(written(tmp_path / "y.pth.tar", payload))
     assert trained.architecture.model == "resnet10t"
-    same_but(model_for(trained), weights, [])
+    same_but(build_from_pretrained(trained), weights, [])
 
 
 def test_averaged_weights_only_when_asked(tmp_path: Path) -> None:
     first, second = (built("resnet10t", seed=seed).state_dict() for seed in (0, 1))
     for key in ("state_dict_ema", "model_ema"):
         path = written(tmp_path / f"{key}.pth", {"state_dict": first, key: second})
-        plain = read_trained(path, asked("resnet10t"))
-        averaged = read_trained(path, asked("resnet10t"), averaged=True)
+        plain = read_pretrained(path, asked("resnet10t"))
+        averaged = read_pretrained(path, asked("resnet10t"), averaged=True)
         assert torch.equal(plain.weights["fc.weight"], first["fc.weight"])
         assert torch.equal(averaged.weights["fc.weight"], second["fc.weight"])
     path = written(tmp_path / "none.pth", {"state_dict": first})
     with pytest.raises(UsageError, match="holds no averaged weights; leave --use-ema out"):
-        read_trained(path, asked("resnet10t"), averaged=True)
+        read_pretrained(path, asked("resnet10t"), averaged=True)
 
 
 def test_the_authors_swin_calls_things_otherwise(tmp_path: Path) -> None:
@@ -291,9 +293,9 @@ def test_the_authors_swin_calls_things_otherwise(tmp_path: Path) -> None:
             parts[1] = str(int(parts[1]) - 1)
         theirs[".".join(parts)] = value
     path = written(tmp_path / "swin.pth", {"model": theirs})
-    trained = read_trained(path, asked(name, img_size=64))
+    trained = read_pretrained(path, asked(name, img_size=64))
     assert trained.num_classes == 5
-    same_but(model_for(trained), weights, [])
+    same_but(build_from_pretrained(trained), weights, [])
 
 
 class _Runs:
@@ -309,7 +311,7 @@ def test_a_pickle_that_would_run_code_is_refused(
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path / "x.pth", {"model": {}, "args": _Runs()})
     with pytest.raises(UsageError, match=r"x\.pth needs posix\.system to be read, which could run"):
-        read_trained(path, asked("resnet10t"))
+        read_pretrained(path, asked("resnet10t"))
     assert not (tmp_path / "ran").exists()
 
 
@@ -331,14 +333,14 @@ def test_files_that_are_of_no_use(
     tmp_path: Path, payload: Any, name: str | None, sentence: str
 ) -> None:
     with pytest.raises(UsageError, match=sentence):
-        model_for(
-            read_trained(written(tmp_path / "x.pth", payload), {"model": name}), num_classes=2
+        build_from_pretrained(
+            read_pretrained(written(tmp_path / "x.pth", payload), {"model": name}), num_classes=2
         )
 
 
 @pytest.mark.parametrize(("name", "other"), list(itertools.pairwise([*MODELS, next(iter(MODELS))])))
 def test_weights_of_another_architecture(tmp_path: Path, name: str, other: str) -> None:
     path = written(tmp_path / "x.pth", built(name).state_dict())
-    trained = read_trained(path, asked(other, img_size=64))
+    trained = read_pretrained(path, asked(other, img_size=64))
     with pytest.raises(UsageError, match=rf"the weights in .*x\.pth do not fit {other}: "):
-        model_for(trained, num_classes=3)
+        build_from_pretrained(trained, num_classes=3)

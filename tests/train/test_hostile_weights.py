@@ -21,7 +21,7 @@ from fdsl_gen.core.errors import FdslError
 from fdsl_train.config import TrainConfig
 from fdsl_train.models.architecture import Architecture, create_model
 from fdsl_train.models.export import export
-from fdsl_train.models.pretrained import read_trained
+from fdsl_train.models.pretrained import read_pretrained
 from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training import checkpoint
 
@@ -245,7 +245,7 @@ def test_configurations_that_are_none(copy: Path, text: str) -> None:
 def readable(path: Path) -> str | None:
     """Digest of the weights and settings that come out; None where a sentence refuses."""
     try:
-        trained = read_trained(path, {"model": VIT})
+        trained = read_pretrained(path, {"model": VIT})
     except FdslError as error:
         assert "\n" not in str(error)
         return None
@@ -289,4 +289,4 @@ def test_a_configuration_that_the_user_changed(copy: Path) -> None:
     assert_refused(refused, "if you changed config.json yourself, delete 'fdsl_digest' from it", 4)
     del config["fdsl_digest"]
     path.write_text(json.dumps(config))
-    assert read_trained(copy / "export").class_names == ("x", "y", "z")
+    assert read_pretrained(copy / "export").class_names == ("x", "y", "z")

@@ -54,7 +54,7 @@ def parameters(trained: Learner) -> torch.Tensor:
 
 def after(trained: Learner, batch: Batch, steps: int = 3) -> dict[str, torch.Tensor]:
     for step in range(steps):
-        trained.take(step, Batch(batch.images.clone(), batch.labels))  # mixup works in place
+        trained.train_step(step, Batch(batch.images.clone(), batch.labels))  # mixup works in place
     return weights(trained)
 
 
@@ -65,7 +65,7 @@ def close(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], atol: f
 @pytest.mark.parametrize("parts", [2, 4])
 def test_parts_of_a_batch_add_up_to_it(tmp_path: Path, batch: Batch, parts: int) -> None:
     plain, accumulated = learner(tmp_path), learner(tmp_path, grad_accum_steps=parts)
-    first, second = plain.take(0, batch), accumulated.take(0, batch)
+    first, second = plain.read_sample(0, batch), accumulated.read_sample(0, batch)
     assert second["loss"] == pytest.approx(float(first["loss"]), rel=1e-5)
     assert second["top1"] == pytest.approx(float(first["top1"]))
     assert close(after(plain, batch), after(accumulated, batch), 1e-4)
@@ -102,7 +102,7 @@ def test_gradients_are_clipped_without_the_scale_of_float16(
     plain = {"opt": "momentum", "momentum": 0, "lr": 0.5, "weight_decay": 0}
     trained = learner(tmp_path, **half, **plain)
     begin = parameters(trained)
-    trained.take(0, batch)
+    trained.read_sample(0, batch)
     assert float(size(parameters(trained) - begin)) == pytest.approx(0.5 * 1e-3, rel=1e-3)
 
 
@@ -129,7 +129,7 @@ def test_draws_belong_to_step_process_and_part(tmp_path: Path, batch: Batch) -> 
         model = create_model(architecture_of(config), num_classes=8, drop_path=0, seed=0)
         trained = Learner(config, task, model, group)
         for step in range(3):
-            trained.take(step, batch)
+            trained.train_step(step, batch)
         return task.drawn
 
     found = [draws(rank) for rank in range(3)]
@@ -143,7 +143,7 @@ def test_the_moving_average_is_that_of_the_weights(tmp_path: Path, batch: Batch)
     trained = learner(tmp_path, model_ema="true", model_ema_decay=0.9)
     expected = weights(trained)
     for step in range(4):
-        trained.take(step, batch)
+        trained.train_step(step, batch)
         for name, weight in trained.model.state_dict().items():
             expected[name] = 0.9 * expected[name] + 0.1 * weight
     average = trained.best_model.state_dict()
@@ -153,7 +153,7 @@ def test_the_moving_average_is_that_of_the_weights(tmp_path: Path, batch: Batch)
 
 def test_layers_learn_slower_towards_the_input(tmp_path: Path, batch: Batch) -> None:
     trained = learner(tmp_path, layer_decay=0.5)
-    trained.take(0, batch)
+    trained.read_sample(0, batch)
     rates = {
         id(weight): group["lr"]
         for group in trained._optimizer.param_groups
@@ -178,11 +178,11 @@ def test_a_linear_probe_trains_the_head_alone(tmp_path: Path, batch: Batch) -> N
 @pytest.mark.parametrize("freeze", ["none", "backbone"])
 def test_validation_and_training_take_turns(tmp_path: Path, batch: Batch, freeze: str) -> None:
     trained = learner(tmp_path, freeze=freeze)
-    trained.take(0, batch)
+    trained.read_sample(0, batch)
     before = [module.training for module in trained.model.modules()]
     assert any(before)
     assert not any(module.training for module in trained.to_validate().modules())
-    trained.take(1, batch)
+    trained.read_sample(1, batch)
     assert [module.training for module in trained.model.modules()] == before
 
 
@@ -193,7 +193,7 @@ def test_any_optimizer_of_timm_steps_and_goes_on(tmp_path: Path, batch: Batch) -
         after(first, batch, 2)
         second.restore(first.state())
         for step in (2, 3):
-            second.take(step, batch)
+            second.train_step(step, batch)
         assert all(torch.equal(expected[k], v) for k, v in weights(second).items()), name
 
 

@@ -17,7 +17,7 @@ from fdsl_train.data.sampler import Order
 from fdsl_train.data.sources.base import Picture
 from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.transforms import train_transform
-from fdsl_train.transforms.batch import Drawn, Images
+from fdsl_train.transforms.batch import AugmentedSample, PackedImages
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +129,11 @@ def test_an_error_in_a_worker_arrives_as_its_sentence(
 
 
 class _Dies:
-    def draw(self, picture: Picture) -> Drawn:
+    def draw(self, picture: Picture) -> AugmentedSample:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
-    def finish(self, images: Images) -> Tensor:
+    def finish(self, images: PackedImages) -> Tensor:
         raise AssertionError
 
 

@@ -20,8 +20,8 @@ ALONE = Group(Process(), torch.device("cpu"))
 def test_accuracy_counts_over_batches_of_any_size() -> None:
     accuracy = Accuracy()
     logits = torch.eye(10)
-    accuracy.add(logits, torch.arange(10))  # all right
-    accuracy.add(
+    accuracy.update(logits, torch.arange(10))  # all right
+    accuracy.update(
         torch.tensor([[9.0, 8, 7, 6, 5, 4, 3, 2, 1, 0]]).repeat(2, 1), torch.tensor([4, 5])
     )
     assert accuracy.percent(accuracy.counts()) == {
@@ -32,7 +32,7 @@ def test_accuracy_counts_over_batches_of_any_size() -> None:
 
 def test_fewer_than_five_classes() -> None:
     accuracy = Accuracy()
-    accuracy.add(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    accuracy.update(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
     assert accuracy.percent(accuracy.counts()) == {"val_top1": 50.0, "val_top5": 100.0}
 
 
@@ -40,13 +40,13 @@ def test_means_survive_a_checkpoint() -> None:
     whole, first, second = Means(ALONE), Means(ALONE), Means(ALONE)
     values = [0.1, 0.7, 1e-9]
     for value in values:
-        whole.add({"loss": torch.tensor(value)})
-    first.add({"loss": torch.tensor(values[0])})
+        whole.update({"loss": torch.tensor(value)})
+    first.update({"loss": torch.tensor(values[0])})
     second.restore(first.state())
     for value in values[1:]:
-        second.add({"loss": torch.tensor(value)})
-    assert second.take() == whole.take()
-    assert whole.take() == {}
+        second.update({"loss": torch.tensor(value)})
+    assert second.compute() == whole.compute()
+    assert whole.compute() == {}
 
 
 class Pair(Group):
@@ -62,9 +62,9 @@ class Pair(Group):
 def test_means_are_over_steps_and_processes() -> None:
     means = Means(Pair())
     for value in (1.0, 2.0, 6.0):
-        means.add({"loss": torch.tensor(value)})
+        means.update({"loss": torch.tensor(value)})
     assert means.state() == {"sums": {"loss": 9.0}, "count": 3}
-    assert means.take() == {"loss": 3.0}
+    assert means.compute() == {"loss": 3.0}
 
 
 def test_logs_can_be_cut(tmp_path: Path) -> None:

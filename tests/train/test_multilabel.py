@@ -70,8 +70,8 @@ def test_positives_weigh_as_much_as_all_classes(tmp_path: Path) -> None:
 
 def test_recall_counts_over_batches() -> None:
     recall = Recall()
-    recall.add(torch.tensor([[3.0, 2, 1]]), torch.tensor([[1.0, 0, 1]]))  # 1 of 2
-    recall.add(torch.tensor([[1.0, 2, 3], [3, 2, 1]]), torch.tensor([[0.0, 1, 1], [0, 0, 1]]))
+    recall.update(torch.tensor([[3.0, 2, 1]]), torch.tensor([[1.0, 0, 1]]))  # 1 of 2
+    recall.update(torch.tensor([[1.0, 2, 3], [3, 2, 1]]), torch.tensor([[0.0, 1, 1], [0, 0, 1]]))
     assert recall.counts() == [3.0, 5.0]
     assert recall.percent(recall.counts()) == {"val_recall": 60.0}
 

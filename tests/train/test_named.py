@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.data.locate.dataset import Place
-from fdsl_train.data.open import Opened, Where, open_both, open_one
-from fdsl_train.data.sources.timm_named import is_named
+from fdsl_train.data.locate.dataset import DatasetLocation
+from fdsl_train.data.open import DataSpec, TrainValData, open_eval, open_train_val
+from fdsl_train.data.sources.timm_named import is_timm_name
 
 TORCH = Path("torch/mnist")
 VIT = {"model": "vit_tiny_patch16_224", "img_size": 28, "patch_size": 7, "embed_dim": 16}
@@ -43,29 +43,31 @@ def mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_torchvision(mnist: Path) -> None:
-    opened = open_both(Where(place=Place(data=TORCH), data_dir=mnist), val_split=None, seed=0)
+    opened = open_train_val(
+        DataSpec(place=DatasetLocation(data=TORCH), data_dir=mnist), val_split=None, seed=0
+    )
     assert opened.label == "test"
     assert (opened.train.shard_sizes, opened.validation.shard_sizes) == ((400,), (100,))
     assert opened.train.class_names == opened.validation.class_names
     assert opened.train.class_names is not None
     assert opened.train.class_names[3] == "3 - three"
     assert opened.train.digest != opened.validation.digest
-    sample = opened.train.take(0, 399)
+    sample = opened.train.read_sample(0, 399)
     assert (sample.label, sample.image.mode, sample.image.size) == (9, "RGB", (28, 28))
     original = mnist_data()[0][9 * 500 + 39].reshape(28, 28)
     assert np.array_equal(np.asarray(sample.image)[:, :, 1], original)
 
 
 def test_a_share_of_the_training_part_may_be_held_out(mnist: Path) -> None:
-    where = Where(place=Place(data=TORCH), data_dir=mnist)
-    opened = open_both(where, val_split=0.1, seed=0)
+    where = DataSpec(place=DatasetLocation(data=TORCH), data_dir=mnist)
+    opened = open_train_val(where, val_split=0.1, seed=0)
     assert opened.label == "10 % held out of train, not its split test"
     assert (opened.train.shard_sizes, opened.validation.shard_sizes) == ((360,), (40,))
-    held = [opened.validation.take(0, row).label for row in range(40)]
+    held = [opened.validation.read_sample(0, row).label for row in range(40)]
     assert held == [digit for digit in range(10) for _ in range(4)]
-    again = open_both(where, val_split=0.1, seed=0).validation
+    again = open_train_val(where, val_split=0.1, seed=0).validation
     assert again.digest == opened.validation.digest
-    assert open_both(where, val_split=0.1, seed=1).validation.digest != again.digest
+    assert open_train_val(where, val_split=0.1, seed=1).validation.digest != again.digest
 
 
 def test_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,14 +79,14 @@ def test_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 path = Path("pets") / split / name / f"{i}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.new("LA", (5, 4), (100 * label + i, 0)).save(path)
-    where = Where(place=Place(data=Path("hfds/pets")), data_dir=tmp_path / "cache")
-    opened = open_both(where, val_split=None, seed=0)
+    where = DataSpec(place=DatasetLocation(data=Path("hfds/pets")), data_dir=tmp_path / "cache")
+    opened = open_train_val(where, val_split=None, seed=0)
     assert (opened.label, opened.train.class_names) == ("test", ("cat", "dog"))
     assert (opened.train.shard_sizes, opened.validation.shard_sizes) == ((6,), (4,))
-    samples = [opened.train.take(0, row) for row in range(6)]
+    samples = [opened.train.read_sample(0, row) for row in range(6)]
     seen = {(sample.label, sample.image.getpixel((0, 0))) for sample in samples}
     assert seen == {(label, (100 * label + i,) * 3) for label in (0, 1) for i in range(3)}
-    train, label = open_one(where, "train")
+    train, label = open_eval(where, "train")
     assert (label, train.digest) == ("train", opened.train.digest)
 
 
@@ -100,9 +102,9 @@ def their_folder(root: Path, labels: dict[str, list[object]], *, exif: bytes = b
     return Path("hfds/set")
 
 
-def open_their(root: Path, data: Path, *, val_split: float | None = None) -> Opened:
-    where = Where(place=Place(data=data), data_dir=root / "cache")
-    return open_both(where, val_split=val_split, seed=0)
+def open_their(root: Path, data: Path, *, val_split: float | None = None) -> TrainValData:
+    where = DataSpec(place=DatasetLocation(data=data), data_dir=root / "cache")
+    return open_train_val(where, val_split=val_split, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -168,19 +170,19 @@ def test_their_files_are_read_like_ours(tmp_path: Path, monkeypatch: pytest.Monk
     data = their_folder(tmp_path, {"train": [0, 1], "test": [0, 1]}, exif=exif)
     (tmp_path / "set" / "test" / "1.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
     held = open_their(tmp_path, data).validation
-    assert held.take(0, 0).image.size == (4, 6)
+    assert held.read_sample(0, 0).image.size == (4, 6)
     with pytest.raises(UsageError, match=r"hfds/set \(test\): cannot read sample 1: it is damaged"):
-        held.take(0, 1)
+        held.read_sample(0, 1)
 
 
 def test_a_folder_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert is_named(TORCH)
+    assert is_timm_name(TORCH)
     TORCH.mkdir(parents=True)
-    assert not is_named(TORCH)
-    assert not is_named(Path("photos/mnist"))
-    assert not is_named(Path("torch"))
-    assert not is_named(Path("."))
+    assert not is_timm_name(TORCH)
+    assert not is_timm_name(Path("photos/mnist"))
+    assert not is_timm_name(Path("torch"))
+    assert not is_timm_name(Path("."))
 
 
 @pytest.mark.parametrize(
@@ -202,9 +204,9 @@ def test_names_that_cannot_be_had(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     root = None if data_dir is None else Path(data_dir)
-    where = Where(place=Place(data=Path(data)), data_dir=root)
+    where = DataSpec(place=DatasetLocation(data=Path(data)), data_dir=root)
     with pytest.raises(UsageError, match=sentence):
-        open_both(where, val_split=None, seed=0)
+        open_train_val(where, val_split=None, seed=0)
 
 
 @pytest.mark.parametrize("flag", [("--download",), ("--data-dir", "files")])

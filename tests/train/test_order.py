@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fdsl_train.data.sampler import WINDOW, OneOfEach, Order, Position, Sequential
+from fdsl_train.data.sampler import WINDOW, MultiViewSampler, Order, Position, Sequential
 
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=40)
 
@@ -60,7 +60,7 @@ def test_the_next_window_is_known_before_it_is_read() -> None:
 
 def test_one_of_each_shows_every_instance_once_in_a_cycle() -> None:
     views = np.arange(7 * 4 * 2).reshape(7, 4, 2)
-    plan = OneOfEach(Order([7], 3, 7, 1), views, 3, 1)
+    plan = MultiViewSampler(Order([7], 3, 7, 1), views, 3, 1)
     epochs = [plan.batch(epoch) for epoch in range(12)]
     for batch in epochs:
         assert sorted(position.number for position in batch) == list(range(7))
@@ -75,7 +75,7 @@ def test_one_of_each_shows_every_instance_once_in_a_cycle() -> None:
 
 def test_repeats_of_one_of_each_are_visits_too() -> None:
     views = np.arange(5 * 6 * 2).reshape(5, 6, 2)
-    plan = OneOfEach(Order([5], 3, 15, 3), views, 3, 3)
+    plan = MultiViewSampler(Order([5], 3, 15, 3), views, 3, 3)
     rows: dict[int, list[int]] = {}
     for position in plan.batch(0) + plan.batch(1):
         rows.setdefault(position.number, []).append(position.row)

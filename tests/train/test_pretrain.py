@@ -151,7 +151,7 @@ def test_weights_that_are_not_finite_are_not_saved(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loss of a step may be finite, and what the step did to the weights not."""
-    take = Learner.take
+    take = Learner.train_step
 
     def spoil(learner: Learner, step: int, batch: Batch) -> dict[str, Tensor]:
         values = take(learner, step, batch)
@@ -159,7 +159,7 @@ def test_weights_that_are_not_finite_are_not_saved(
             next(learner.model.parameters()).data.fill_(float("inf"))
         return values
 
-    monkeypatch.setattr(Learner, "take", spoil)
+    monkeypatch.setattr(Learner, "train_step", spoil)
     recipe = write_recipe(tmp_path / "r.yaml", checkpoint_every=1)
     result = run("pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out")
     assert result.exit_code == 1

@@ -25,7 +25,7 @@ def contents(source: ShardSource) -> dict[int, list[bytes]]:
     found: dict[int, list[bytes]] = {}
     for shard, size in enumerate(source.shard_sizes):
         for row in range(size):
-            sample = source.take(shard, row)
+            sample = source.read_sample(shard, row)
             found.setdefault(sample.label, []).append(sample.image.tobytes())
     return found
 
@@ -51,9 +51,9 @@ def test_a_missing_index_is_built(dataset: Path, tmp_path: Path) -> None:
 
 def test_a_source_can_be_sent_to_another_process(dataset: Path) -> None:
     source = source_of(dataset)
-    before = source.take(0, 0)
+    before = source.read_sample(0, 0)
     copy = pickle.loads(pickle.dumps(source))
-    assert copy.take(0, 0).image.tobytes() == before.image.tobytes()
+    assert copy.read_sample(0, 0).image.tobytes() == before.image.tobytes()
 
 
 def test_more_shards_than_may_be_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_an_index_of_another_tar_is_refused(tmp_path: Path) -> None:
     index = folder / META / "index" / "patterns-train-000000.npy"
     np.save(index, np.load(index)[:-1])
     with pytest.raises(UsageError, match="does not fit the manifest"):
-        source_of(folder).take(0, 0)
+        source_of(folder).read_sample(0, 0)
 
 
 def test_a_split_that_is_not_there(dataset: Path) -> None:
@@ -93,4 +93,4 @@ def test_an_image_that_says_it_is_huge_is_not_decoded(
         _OpenShard, "read", lambda self, row, kind: huge if kind == "png" else read(self, row, kind)
     )
     with pytest.raises(UsageError, match="is 13000x13000 pixels, the manifest says 64x64"):
-        source_of(dataset).take(0, 0)
+        source_of(dataset).read_sample(0, 0)

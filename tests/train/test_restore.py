@@ -39,9 +39,9 @@ def stopped(tmp_path: Path) -> Trainer:
     """Three steps done, with measures and a scale that a new run would not have."""
     one = trainer(tmp_path, learner(tmp_path, **SCALED))
     for step in range(3):
-        values = one.learner.take(step, batch(step))
-        one._since_line.add(values)
-        one._since_row.add(values)
+        values = one.learner.train_step(step, batch(step))
+        one._since_line.update(values)
+        one._since_row.update(values)
     one.learner._scaler.update(512.0)
     one.step, one.best, one.latest = 3, {"step": 2, "val_top1": 75.0}, {"val_top1": 50.0}
     one._save(checkpoint.LAST)
@@ -71,7 +71,7 @@ def test_a_restored_state_is_the_saved_one(stopped: Trainer, tmp_path: Path) -> 
     }
     # And it goes on as the other does.
     for one in (stopped, again):
-        one.learner.take(3, batch(3))
+        one.learner.train_step(3, batch(3))
     assert value_digest(stopped.learner.state()) == value_digest(again.learner.state())
 
 

@@ -10,7 +10,7 @@ from fdsl_gen import load_recipe
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.cli.main import main
-from fdsl_train.data.sampler import OneOfEach
+from fdsl_train.data.sampler import MultiViewSampler
 from fdsl_train.data.sources.base import num_samples, order_of
 from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 
@@ -33,10 +33,10 @@ def test_groups_are_neighbouring_instances_of_a_category(tmp_path: Path) -> None
 def test_an_epoch_shows_one_of_each_group(tmp_path: Path) -> None:
     source = source_of(build_dataset(tmp_path / "d", num_instances=6, pick_one_of=3))
     plan = order_of(source, seed=0, batch_size=16, repeats=1)
-    assert isinstance(plan, OneOfEach)
+    assert isinstance(plan, MultiViewSampler)
     seen: set[tuple[int, int]] = set()
     for epoch in range(3):
-        labels = [source.take(place.shard, place.row).label for place in plan.batch(epoch)]
+        labels = [source.read_sample(place.shard, place.row).label for place in plan.batch(epoch)]
         assert sorted(labels) == [label for label in range(8) for _ in range(2)]
         seen |= {(place.shard, place.row) for place in plan.batch(epoch)}
     assert len(seen) == 48

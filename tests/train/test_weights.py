@@ -14,35 +14,35 @@ from torch import nn
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import TrainConfig
-from fdsl_train.models.adapt import model_for
+from fdsl_train.models.adapt import build_from_pretrained
 from fdsl_train.models.architecture import (
     classifier_layers,
     freeze_backbone,
     set_training_mode,
 )
 from fdsl_train.models.export import export
-from fdsl_train.models.pretrained import read_trained
+from fdsl_train.models.pretrained import read_pretrained
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_new_head_is_the_only_new_thing(tmp_path: Path, name: str) -> None:
     weights = built(name).state_dict()
-    trained = read_trained(written(tmp_path / "x.pth", weights), asked(name, img_size=64))
+    trained = read_pretrained(written(tmp_path / "x.pth", weights), asked(name, img_size=64))
     assert trained.num_classes == 5
     for classes in (5, 3):  # a head whose shape happens to fit is new all the same
-        model = model_for(trained, num_classes=classes, seed=1)
+        model = build_from_pretrained(trained, num_classes=classes, seed=1)
         same_but(model, weights, HEADS[name])
         assert model(torch.zeros(1, 3, 64, 64)).shape == (1, classes)
-    same_but(model_for(trained), weights, [])
+    same_but(build_from_pretrained(trained), weights, [])
 
 
 @pytest.mark.parametrize("side", [96, 384])
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"])
 def test_position_embeddings_follow_the_input_size(tmp_path: Path, name: str, side: int) -> None:
     weights = built(name, img_size=224).state_dict()
-    trained = read_trained(written(tmp_path / "x.pth", weights), asked(name))
+    trained = read_pretrained(written(tmp_path / "x.pth", weights), asked(name))
     assert trained.architecture.img_size == 224
-    model = model_for(trained, num_classes=3, img_size=side)
+    model = build_from_pretrained(trained, num_classes=3, img_size=side)
     prefix = len(HEADS[name])  # a class token, and a distillation token with the second head
     grid = side // 16
     expected = resample_abs_pos_embed(weights["pos_embed"], [grid, grid], num_prefix_tokens=prefix)
@@ -54,8 +54,8 @@ def test_position_embeddings_follow_the_input_size(tmp_path: Path, name: str, si
 def test_tables_of_relative_positions_follow_the_input_size(tmp_path: Path) -> None:
     name = "swin_tiny_patch4_window7_224"
     weights = built(name, img_size=224).state_dict()
-    trained = read_trained(written(tmp_path / "x.pth", weights), asked(name))
-    model = model_for(trained, num_classes=3, img_size=96)
+    trained = read_pretrained(written(tmp_path / "x.pth", weights), asked(name))
+    model = build_from_pretrained(trained, num_classes=3, img_size=96)
     table = "layers.{}.blocks.0.attn.relative_position_bias_table"
     sizes = [len(model.state_dict()[table.format(layer)]) for layer in range(4)]
     # At 96 px the last two stages are 6 and 3 patches wide, narrower than the window of 7.
@@ -72,8 +72,10 @@ def test_tables_of_relative_positions_follow_the_input_size(tmp_path: Path) -> N
 @pytest.mark.parametrize("side", [32, 96])
 def test_a_convolutional_network_takes_any_size(tmp_path: Path, side: int) -> None:
     weights = built("resnet10t").state_dict()
-    trained = read_trained(written(tmp_path / "x.pth", weights), asked("resnet10t", img_size=side))
-    model = model_for(trained, num_classes=3)
+    trained = read_pretrained(
+        written(tmp_path / "x.pth", weights), asked("resnet10t", img_size=side)
+    )
+    model = build_from_pretrained(trained, num_classes=3)
     assert model(torch.zeros(2, 3, side, side)).shape == (2, 3)
 
 
@@ -87,8 +89,8 @@ def test_an_export_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
     folder = export(tmp_path, model, config, tuple("abcde"))
     images = torch.rand(2, 3, 96, 96)
     by_timm = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    trained = read_trained(folder)
-    by_us = model_for(trained).eval()
+    trained = read_pretrained(folder)
+    by_us = build_from_pretrained(trained).eval()
     with torch.no_grad():
         assert torch.equal(by_timm(images), model(images))
         assert torch.equal(by_us(images), model(images))
@@ -106,7 +108,7 @@ def test_an_export_of_others_with_unknown_settings(tmp_path: Path) -> None:
     )
     timm.models.save_for_hf(model, str(tmp_path), safe_serialization=True)
     with pytest.raises(UsageError, match="built with qk_norm=True, which fdsl-train has no"):
-        read_trained(tmp_path)
+        read_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -139,15 +141,15 @@ def test_without_freezing_everything_trains(name: str) -> None:
 
 
 def test_the_new_head_depends_on_the_seed_alone(tmp_path: Path) -> None:
-    trained = read_trained(
+    trained = read_pretrained(
         written(tmp_path / "x.pth", built("resnet10t").state_dict()), asked("resnet10t")
     )
     torch.manual_seed(3)
-    first = model_for(trained, num_classes=3, seed=7).state_dict()["fc.weight"]
+    first = build_from_pretrained(trained, num_classes=3, seed=7).state_dict()["fc.weight"]
     torch.manual_seed(4)
-    again = model_for(
+    again = build_from_pretrained(
         dataclasses.replace(trained, name="another"), num_classes=3, seed=7
     ).state_dict()["fc.weight"]
-    other = model_for(trained, num_classes=3, seed=8).state_dict()["fc.weight"]
+    other = build_from_pretrained(trained, num_classes=3, seed=8).state_dict()["fc.weight"]
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

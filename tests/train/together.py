@@ -63,7 +63,7 @@ def main() -> None:
     from fdsl_train.data.loader import Loader
     from fdsl_train.data.sources.base import num_samples, order_of
     from fdsl_train.data.sources.shards import open_split, read_dataset
-    from fdsl_train.distributed.group import joined
+    from fdsl_train.distributed.group import process_group
     from fdsl_train.distributed.launch import find_process
     from fdsl_train.transforms import train_transform
 
@@ -71,7 +71,7 @@ def main() -> None:
     source = open_split(data, read_dataset(data), "train")
     config = load_config(recipe, "pretrain", {}).resolve(num_samples(source))
     process = find_process()
-    with joined(process, torch.device("cpu")) as group:
+    with process_group(process, torch.device("cpu")) as group:
         for workers in map(int, sys.argv[4:]):
             loader = Loader(
                 source,
@@ -99,7 +99,7 @@ def main() -> None:
                         for part in zip(*pairs, strict=True)
                     ]
                 )
-            if group.speaks:
+            if group.is_main:
                 images, labels = (np.stack(part) for part in zip(*whole, strict=True))
                 np.savez(out / f"{process.world_size}x{workers}.npz", images=images, labels=labels)
 

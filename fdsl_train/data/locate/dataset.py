@@ -16,15 +16,15 @@ from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 VALIDATION = "validation"  # the split to measure on
 
 
-def location_of(data: "str | Path | Place") -> "Place":
+def location_of(data: "str | Path | DatasetLocation") -> "DatasetLocation":
     """A folder, a URL as text, or what is one already."""
-    if isinstance(data, Place):
+    if isinstance(data, DatasetLocation):
         return data
-    return Place(data=data if isinstance(data, str) and is_remote(data) else Path(data))
+    return DatasetLocation(data=data if isinstance(data, str) and is_remote(data) else Path(data))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class DatasetLocation:
     """A dataset's place.
 
     Attributes:
@@ -77,5 +77,5 @@ class Place:
             raise UsageError(f"cannot use the cache {folder}: {error.strerror}") from None
         held = sum(path.stat().st_size for path in folder.glob("*.tar"))
         room = int(min(self.cache_gb * 1e9, 0.9 * (free + held)))
-        shelf = ShardCache(ObjectStore.at(self.data, self.storage), entry.shards, folder, room)
-        return ShardSource(str(self), manifest, name, shelf)
+        locator = ShardCache(ObjectStore.at(self.data, self.storage), entry.shards, folder, room)
+        return ShardSource(str(self), manifest, name, locator)

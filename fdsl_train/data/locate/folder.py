@@ -8,7 +8,7 @@ from fdsl_gen.archive.manifest import SplitEntry
 from fdsl_gen.core.errors import UsageError
 
 
-class Shelf(Protocol):
+class ShardLocator(Protocol):
     """Where the shards of a split are."""
 
     def locate(self, shard: int) -> Path:
@@ -46,7 +46,7 @@ class FolderShelf:
         self._paths = [folder / shard.file for shard in entry.shards]
 
     def locate(self, shard: int) -> Path:
-        """See :class:`Shelf`."""
+        """See :class:`ShardLocator`."""
         return self._paths[shard]
 
     def prefetch(self, shards: Sequence[int]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdsl_train.data.sampler import OneOfEach, Order, Plan
+from fdsl_train.data.sampler import MultiViewSampler, Order, Plan
 
 Picture = Image.Image | NDArray[np.uint8]
 Label = int | tuple[int, ...]
@@ -49,7 +49,7 @@ class Source(Protocol):
     labels: Literal["single", "multi"]
     views: NDArray[np.int64] | None
 
-    def take(self, shard: int, row: int) -> Sample:
+    def read_sample(self, shard: int, row: int) -> Sample:
         """Sample ``row`` of shard ``shard``.
 
         Raises:
@@ -79,4 +79,4 @@ def order_of(source: Source, *, seed: int, batch_size: int, repeats: int) -> Pla
     if source.views is None:
         return Order(source.shard_sizes, seed, batch_size, repeats)
     order = Order((len(source.views),), seed, batch_size, repeats)
-    return OneOfEach(order, source.views, seed, repeats)
+    return MultiViewSampler(order, source.views, seed, repeats)

@@ -54,7 +54,7 @@ class Decoded:
         self._pixels: NDArray[np.uint8] | None = None
         self._labels: NDArray[np.int32] | None = None
 
-    def take(self, number: int) -> Sample:
+    def read_sample(self, number: int) -> Sample:
         """Sample ``number`` in file order; its image is a view of the mapped file."""
         if self._pixels is None or self._labels is None:
             self._pixels = np.load(self._folder / _PIXELS, mmap_mode="r")
@@ -114,7 +114,7 @@ def _decode(source: Decodable, final: Path) -> None:
             source.prefetch(range(shard + 1, min(shard + _AHEAD, len(source.shard_sizes))))
             total = 0
             for row in range(size):
-                sample = source.take(shard, row)
+                sample = source.read_sample(shard, row)
                 own = sample.label if isinstance(sample.label, tuple) else (sample.label,)
                 pixels[number] = sample.image
                 total += content_digest.sample_digest(source.key(shard, row), own, pixels[number])

@@ -56,7 +56,7 @@ class FolderSource:
         )
         self._files = files
 
-    def take(self, shard: int, row: int) -> Sample:
+    def read_sample(self, shard: int, row: int) -> Sample:
         """File ``row``; see ``Source``."""
         file, label = self._files[row]
         return Sample(read_image(file.path), label)

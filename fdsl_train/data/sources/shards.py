@@ -22,7 +22,7 @@ from fdsl_gen.archive.tar import index_from, index_limit, scan_index
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import read_bounded
-from fdsl_train.data.locate.folder import FolderShelf, Shelf
+from fdsl_train.data.locate.folder import FolderShelf, ShardLocator
 from fdsl_train.data.sources.base import Label, Sample
 from fdsl_train.data.sources.decoded import Decoded
 
@@ -126,7 +126,7 @@ class ShardSource:
 
     class_names: tuple[str, ...] | None = None
 
-    def __init__(self, name: str, manifest: Manifest, split: str, shelf: Shelf) -> None:
+    def __init__(self, name: str, manifest: Manifest, split: str, locator: ShardLocator) -> None:
         entry = manifest.splits[split]
         self.name = name
         self.num_classes = manifest.num_classes
@@ -141,7 +141,7 @@ class ShardSource:
         )
         self.image = manifest.image
         self.content_digests = tuple(shard.content_digest for shard in entry.shards)
-        self._shelf = shelf
+        self._shelf = locator
         self._members = manifest.members
         self._shard_bytes = tuple(shard.bytes for shard in entry.shards)
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
@@ -150,10 +150,10 @@ class ShardSource:
         if manifest.pick_one_of > 1 and split == "train":
             self.views = self._group(manifest.pick_one_of)
 
-    def take(self, shard: int, row: int) -> Sample:
+    def read_sample(self, shard: int, row: int) -> Sample:
         """Sample ``row`` of shard ``shard``; see ``Source``."""
         if self._decoded is not None:
-            return self._decoded.take(self._starts[shard] + row)
+            return self._decoded.read_sample(self._starts[shard] + row)
         opened = self._shard(shard)
         where = f"{opened.path}, sample {opened.key(row)}"
         label = self._label(opened, row, where)

@@ -30,7 +30,7 @@ _HELD_OUT = ("val", "valid", "validation", "test")  # in the order of preference
 _TROUBLE = (OSError, ValueError, TypeError, RuntimeError, LookupError, ImportError, AssertionError)
 
 
-def is_named(data: Path) -> bool:
+def is_timm_name(data: Path) -> bool:
     """Whether ``--data`` says a name and not a folder; a folder of that name goes first."""
     return len(data.parts) > 1 and data.parts[0] in _PREFIXES and not data.exists()
 
@@ -70,7 +70,7 @@ class NamedSource:
         self.digest = settings.digest([name, split, [[i, labels[i]] for i in self._numbers]])
         self._short_name = name
 
-    def take(self, shard: int, row: int) -> Sample:
+    def read_sample(self, shard: int, row: int) -> Sample:
         """Sample ``row``; see ``Source``."""
         number = self._numbers[row]
         try:
@@ -125,7 +125,9 @@ class NamedSource:
         )
 
 
-def open_named(data: Path, split: str | None, *, root: Path | None, download: bool) -> NamedSource:
+def open_timm_dataset(
+    data: Path, split: str | None, *, root: Path | None, download: bool
+) -> NamedSource:
     """A split of a named dataset.
 
     Args:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_train.cli.main import main
-from fdsl_train.data.locate.dataset import Place
+from fdsl_train.data.locate.dataset import DatasetLocation
 from fdsl_train.data.sources.base import order_of
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import BUSY, CUT, FORBIDDEN, PASS, SILENT
@@ -117,8 +117,8 @@ def test_instances_that_count_as_one_are_found_without_fetching_shards(
     )
     generate(recipe, direct.url, workers=1, storage=direct.options, tmp_dir=tmp_path / "tmp")
     generate(recipe, tmp_path / "folder", workers=1)
-    near = Place(data=tmp_path / "folder")
-    far = Place(data=bucket.url, storage=bucket.options, cache_dir=tmp_path / "cache")
+    near = DatasetLocation(data=tmp_path / "folder")
+    far = DatasetLocation(data=bucket.url, storage=bucket.options, cache_dir=tmp_path / "cache")
     found = far.split(far.manifest(), "train")
     assert np.array_equal(found.views, near.split(near.manifest(), "train").views)
     assert proxy.count("GET", ".tar") == 0

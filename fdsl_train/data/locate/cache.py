@@ -149,7 +149,7 @@ class ShardCache:
             self._checked.add(_identity(path))
 
     def read_indexes(self) -> list[bytes | None]:
-        """See ``Shelf``; the files are not kept."""
+        """See ``ShardLocator``; the files are not kept."""
         stems = [entry.file.removesuffix(".tar") for entry in self._shards]
         found = dict(map_threads(self._read_index, stems, min(_INDEX_THREADS, len(stems))))
         return [found[stem] for stem in stems]

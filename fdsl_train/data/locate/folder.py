@@ -53,7 +53,7 @@ class FolderShelf:
         """Nothing to do."""
 
     def read_indexes(self) -> Sequence[bytes | None]:
-        """See :class:`Shelf`."""
+        """See :class:`ShardLocator`."""
         return [None] * len(self._paths)
 
 

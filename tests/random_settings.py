@@ -50,6 +50,10 @@ MOST = {
     "filling_rate": 0.1,
     "variance": 0.1,
     "object_size": 2.0,
+    "supersampling": 1,
+    "iterations": 3,
+    "ray_steps": 5,
+    "light_steps": 5,
 }
 _UNBOUNDED = 300.0
 

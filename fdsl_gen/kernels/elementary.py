@@ -11,6 +11,8 @@ rounding error of the reduced argument carried along.
 
 import math
 
+import numpy as np
+
 from fdsl_gen.core.jit import kernel
 
 _LARGEST_ANGLE = 1e5
@@ -26,6 +28,11 @@ _TWO_OVER_PI = 0.6366197723675814
 _LN2_1 = float.fromhex("0x1.62e42feep-1")
 _LN2_2 = float.fromhex("0x1.a39ef35793c76p-33")
 _ONE_OVER_LN2 = 1.4426950408889634
+_ROOT_HALF = np.uint64(0x3FE6A09E667F3BCD)
+_BIAS = np.uint64(1023 << 52)
+_52 = np.uint64(52)
+_TWO_52 = np.uint64(0x4330000000000000)
+_OFFSET = 2.0**52 + 1023.0
 
 
 @kernel
@@ -166,3 +173,38 @@ def log(x):
     if k == 0:
         return f - (half - t * (half + rest))
     return k * _LN2_1 - ((half - (t * (half + rest) + k * _LN2_2)) - f)
+
+
+@kernel
+def log_lanes(x_L, log_L):
+    """:func:`log` of many positive normal numbers, to the bit, in loops without a branch.
+
+    Args:
+        x_L: float64; lost.
+        log_L: output.
+    """
+    bits_L = x_L.view(np.uint64)
+    whole_L = log_L.view(np.uint64)
+    for i in range(x_L.shape[0]):
+        bits = bits_L[i]
+        # x = m 2^k with sqrt(1/2) <= m < sqrt(2); k + 1023 as the low bits of 2^52 + k + 1023
+        biased = (bits - _ROOT_HALF + _BIAS) >> _52
+        whole_L[i] = biased | _TWO_52
+        bits_L[i] = bits - (biased << _52) + _BIAS
+    for i in range(x_L.shape[0]):
+        k = log_L[i] - _OFFSET
+        f = x_L[i] - 1.0
+        t = f / (2.0 + f)
+        z = t * t
+        p = 2.0 / 21.0 + z * (2.0 / 23.0)
+        p = z * p + 2.0 / 19.0
+        p = z * p + 2.0 / 17.0
+        p = z * p + 2.0 / 15.0
+        p = z * p + 2.0 / 13.0
+        p = z * p + 2.0 / 11.0
+        p = z * p + 2.0 / 9.0
+        p = z * p + 2.0 / 7.0
+        p = z * p + 2.0 / 5.0
+        rest = z * (z * p + 2.0 / 3.0)
+        half = 0.5 * f * f
+        log_L[i] = k * _LN2_1 - ((half - (t * (half + rest) + k * _LN2_2)) - f)

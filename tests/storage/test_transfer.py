@@ -255,6 +255,6 @@ def test_verify_finds_damage_where_it_is(small_folder, bucket, direct):
         TAR: "is damaged: its sha256",
         "000004.tar": "has 3 bytes instead of",
         "000005.tar": "is missing",
-        "the index of fractal-1-train-000006.tar": "cannot be read",
+        "the index of fractal-1-train-000006.tar": "is damaged",
     }.items():
         assert any(name in problem and words in problem for problem in problems)

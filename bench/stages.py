@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive import tar
-from fdsl_gen.build.sample import digest, encode
-from fdsl_gen.recipe.jobs import jobs_of
+from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
@@ -48,8 +47,10 @@ def one_run(recipe: Recipe, samples: list[SampleId], first: int) -> dict[str, fl
     jobs = list(jobs_of(recipe, moved))
     seconds["render"], drawn = timed(lambda: list(recipe.variant.render(jobs)))
     pairs = list(zip(moved, drawn, strict=True))
-    seconds["encode"], encoded = timed(lambda: [encode(recipe, s, one) for s, one in pairs])
-    seconds["digest"], _ = timed(lambda: [digest(recipe, s, one) for s, one in pairs])
+    seconds["encode"], encoded = timed(
+        lambda: [recipe.sample_format.encode(sample_of(recipe, s, one), {}) for s, one in pairs]
+    )
+    seconds["digest"], _ = timed(lambda: [sample_of(recipe, s, one).digest() for s, one in pairs])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.tar"
         seconds["write"], written = timed(lambda: local.write_new(path, tar.tar_parts(encoded)))

@@ -16,10 +16,10 @@ can be told is a :class:`FdslError`.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fdsl_gen.archive.sample import Sample as Sample
     from fdsl_gen.build.generate import generate as generate
     from fdsl_gen.core.errors import FdslError as FdslError
     from fdsl_gen.dataset.reader import Dataset as Dataset
-    from fdsl_gen.dataset.reader import Sample as Sample
     from fdsl_gen.dataset.reader import open_dataset as open_dataset
     from fdsl_gen.recipe.jobs import render as render
     from fdsl_gen.recipe.recipe import Recipe as Recipe
@@ -33,7 +33,7 @@ _HOMES = {
     "FdslError": "fdsl_gen.core.errors",
     "Recipe": "fdsl_gen.recipe.recipe",
     "Rendered": "fdsl_gen.variants.base",
-    "Sample": "fdsl_gen.dataset.reader",
+    "Sample": "fdsl_gen.archive.sample",
     "generate": "fdsl_gen.build.generate",
     "load_recipe": "fdsl_gen.recipe.recipe",
     "open_dataset": "fdsl_gen.dataset.reader",

@@ -20,10 +20,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fdsl_gen.build.sample import digest
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.settings import Bounds
-from fdsl_gen.recipe.jobs import jobs_of
+from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.variants import exfractaldb, fractal_1, fractaldb, kinds, variant_class
@@ -163,7 +162,10 @@ def draw(made: Recipe, wanted: list[SampleId]) -> list[str]:
         drawn = list(made.variant.render(jobs_of(made, wanted)))
     except FdslError as error:
         return [str(error)]
-    return [f"{digest(made, sample, one):032x}" for sample, one in zip(wanted, drawn, strict=True)]
+    return [
+        f"{sample_of(made, sample, one).digest():032x}"
+        for sample, one in zip(wanted, drawn, strict=True)
+    ]
 
 
 def some_samples(made: Recipe, rng: Random) -> list[SampleId]:

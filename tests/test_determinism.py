@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
 from fdsl_gen.archive import content_digest
-from fdsl_gen.build.sample import digest
 from fdsl_gen.core import recipe_files
 from fdsl_gen.dataset import verify
 from fdsl_gen.executors.serial import SerialEngine
-from fdsl_gen.recipe.jobs import jobs_of
+from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from tests.conftest import SMALL
 from tests.golden.samples import golden_recipe
@@ -141,7 +140,7 @@ def some_samples(recipe) -> list[SampleId]:
 
 def digests(recipe, samples) -> dict[SampleId, int]:
     drawn = recipe.variant.render(jobs_of(recipe, samples))
-    return {s: digest(recipe, s, one) for s, one in zip(samples, drawn, strict=True)}
+    return {s: sample_of(recipe, s, one).digest() for s, one in zip(samples, drawn, strict=True)}
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from fdsl_gen import generate, load_recipe
+from fdsl_gen.archive.sample import is_blank
 from fdsl_gen.build.finalize import finalize
-from fdsl_gen.build.sample import is_blank
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.dataset.contact_sheet import draw_preview, preview_samples

@@ -41,7 +41,7 @@ def test_a_kind_says_only_what_is_its_own() -> None:
     recipe = Recipe(name="plain", variant=Plain(), num_categories=3, num_instances=4)
     assert np.array_equal(render(recipe, 2, 3).image, np.full((8, 8), 2))
     assert not (Plain.SCENE or Plain.SEARCHED or Plain().uses_num_categories)
-    assert (Plain.TASK, Plain.REVISION, Plain().max_instances) == ("single", 1, None)
+    assert (Plain.LABEL_TYPE.name, Plain.REVISION, Plain().max_instances) == ("single", 1, None)
     assert [Plain().work_group(i) for i in range(3)] == [0, 1, 2]
     assert Plain().shared_parameters(0) == {}
 

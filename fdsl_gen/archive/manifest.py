@@ -7,10 +7,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from fdsl_gen.archive import content_digest
+from fdsl_gen.archive import content_digest, png
+from fdsl_gen.archive.label_types import LABEL_TYPES, LabelType
 from fdsl_gen.archive.names import MEMBERS, SPLITS, shard_name
+from fdsl_gen.archive.sample import SampleFormat
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import parse_json, read_bounded
@@ -59,7 +61,7 @@ class Manifest:
         recipe: the recipe, as in its YAML.
         identity, recipe_digest: the two digests of the recipe.
         content_digest: sum of the digests of all samples modulo 2**128.
-        task: ``single`` (one label), ``multi`` (several) or ``segmentation`` (a mask).
+        task: the name of its label type, ``single``, ``multi`` or ``segmentation``.
         num_classes: labels are 0 .. num_classes - 1.
         image: shape of every image.
         members: endings of the members of every sample, in order.
@@ -79,6 +81,24 @@ class Manifest:
     members: tuple[str, ...]
     splits: dict[str, SplitEntry]
     pick_one_of: int = 1
+
+    @property
+    def label_type(self) -> LabelType:
+        """What the images are labeled with."""
+        return LABEL_TYPES[self.task]
+
+    @property
+    def sample_format(self) -> SampleFormat:
+        """How samples stand in the shards.
+
+        Raises:
+            UsageError: if the recipe in it names no encoding of images.
+        """
+        encoding = settings.convert(
+            self.recipe.get("encoding", "gray8"), png.Encoding, f"{MANIFEST}.recipe.encoding"
+        )
+        image = self.image
+        return SampleFormat(self.label_type, self.members, image.channels, encoding, image.levels)
 
     def to_json(self) -> bytes:
         """The file's content."""
@@ -139,14 +159,12 @@ _TYPES: dict[str, Any] = {
     "identity": str,
     "recipe_digest": str,
     "content_digest": str,
-    "task": Literal["single", "multi", "segmentation"],
+    "task": str,
     "num_classes": int,
     "members": tuple[str, ...],
     "pick_one_of": int,
 }
 _HEX = {"sha256": re.compile("[0-9a-f]{64}"), "content_digest": re.compile("[0-9a-f]{32}")}
-_LABEL = {"single": "cls", "multi": "json", "segmentation": "mask.png"}
-_MOST_CLASSES = 1_000_000  # of sets of several labels, where no number of samples bounds it
 
 
 def check_entry(entry: ShardEntry, split: str, where: str) -> None:
@@ -167,9 +185,12 @@ def _check(manifest: Manifest, path: str) -> None:
     Raises:
         UsageError: names the file.
     """
-    members = manifest.members
+    if manifest.task not in LABEL_TYPES:
+        known_tasks = ", ".join(LABEL_TYPES)
+        raise UsageError(f"{MANIFEST}.task: must be one of {known_tasks}, not {manifest.task!r}")
+    label_type, members = manifest.label_type, manifest.members
     known = set(members) <= set(MEMBERS) and len(set(members)) == len(members)
-    if not known or not {"png", _LABEL[manifest.task]} <= set(members):
+    if not known or not {"png", label_type.member} <= set(members):
         raise UsageError(f"{path}: members {list(members)} do not fit a {manifest.task} dataset")
     if "train" not in manifest.splits:
         raise UsageError(f"{path}: it has no train split")
@@ -192,7 +213,7 @@ def _check(manifest: Manifest, path: str) -> None:
         samples += entry.num_samples
     if content_digest.as_text(total) != manifest.content_digest:
         raise UsageError(f"{path}: content_digest is not the sum of its shards")
-    most = samples if manifest.task == "single" else _MOST_CLASSES
+    most = label_type.max_classes(samples)
     if manifest.num_classes > most:
         raise UsageError(
             f"{path}: num_classes {manifest.num_classes:,} cannot be: at most {most:,}"

@@ -12,7 +12,6 @@ from fdsl_gen.archive.manifest import (
     SplitEntry,
     parse_manifest,
 )
-from fdsl_gen.build.sample import members_of
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import card
 from fdsl_gen.dataset.contact_sheet import Preview, draw_preview, preview_png
@@ -50,7 +49,7 @@ def build_manifest(folder: Folder) -> Manifest:
         identity=recipe.identity,
         recipe_digest=recipe.recipe_digest,
         content_digest=content_digest.as_text(total),
-        members=members_of(recipe),
+        members=recipe.sample_format.members,
         splits={
             name: SplitEntry(num_samples=sum(e.samples for e in split), shards=tuple(split))
             for name, split in entries.items()

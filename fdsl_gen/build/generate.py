@@ -14,17 +14,15 @@ from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.build.category_search import find_categories, missing_blocks
 from fdsl_gen.build.finalize import as_json, finalize
-from fdsl_gen.build.sample import digest, encode, is_blank, members_of
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, ShardsFailed
 from fdsl_gen.dataset.folder import Folder
-from fdsl_gen.dataset.reader import decode_sample
 from fdsl_gen.dataset.remote import claim_place
 from fdsl_gen.executors import Engine, Failure, Observer, Silent
 from fdsl_gen.executors.choice import engine_for
 from fdsl_gen.executors.job_array import Share
 from fdsl_gen.recipe.categories import load_cached
-from fdsl_gen.recipe.jobs import jobs_of
+from fdsl_gen.recipe.jobs import jobs_of, json_facts, sample_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
@@ -59,10 +57,12 @@ def render_shard(
     encoded: list[Encoded | None] = [None] * len(samples)
     total = blank = 0
     drawn = recipe.variant.render(jobs_of(recipe, ordered, cache))
-    for k, sample, rendered in zip(order, ordered, drawn, strict=True):
-        total += digest(recipe, sample, rendered)
-        blank += is_blank(rendered.image)
-        encoded[k] = encode(recipe, sample, rendered)
+    sample_format = recipe.sample_format
+    for k, identity, rendered in zip(order, ordered, drawn, strict=True):
+        sample = sample_of(recipe, identity, rendered)
+        total += sample.digest()
+        blank += sample.is_blank()
+        encoded[k] = sample_format.encode(sample, json_facts(recipe, identity, rendered))
         report(1)
     return [one for one in encoded if one is not None], total, blank
 
@@ -94,7 +94,7 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
             content_digest=content_digest.as_text(total),
             blank=blank,
         )
-        index = tar.index_of(encoded, members_of(recipe))
+        index = tar.index_of(encoded, recipe.sample_format.members)
         folder.write(folder.index(shard), tar.index_bytes(index))
         folder.mark(shard, entry, seconds=round(time.monotonic() - began, 3))
         return entry
@@ -117,18 +117,16 @@ def _examine(
     """What a shard holds, and its index; FdslError if that is not what belongs there."""
     name = folder.tar(shard).name
     recipe = folder.recipe
-    channels = recipe.variant.image.channels
+    sample_format = recipe.sample_format
     total = blank = 0
     try:
         for sample, found in zip(samples, tar.read_samples(tar_path), strict=True):
             if found.key != sample.key:
                 raise ValueError(f"it holds {found.key} where {sample.key} belongs")
-            stored = decode_sample(found.key, dict(found.members), channels)
-            total += content_digest.sample_digest(
-                found.key, stored.labels, stored.image, stored.mask
-            )
-            blank += is_blank(stored.image)
-        index = tar.scan_index(tar_path, members_of(recipe))
+            stored = sample_format.decode(found.key, dict(found.members))
+            total += stored.digest()
+            blank += stored.is_blank()
+        index = tar.scan_index(tar_path, sample_format.members)
     except (ValueError, KeyError) as error:
         raise FdslError(
             f"{name} is there but not what belongs there ({error}); delete it"

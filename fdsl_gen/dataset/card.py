@@ -9,19 +9,7 @@ from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.dataset.source_image import FromSourceImage
 from fdsl_gen.recipe.recipe import Recipe
 
-_TASKS = {
-    "single": "image-classification",
-    "multi": "image-classification",
-    "segmentation": "image-segmentation",
-}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-
-
-_LABELS = {
-    "single": "a `.cls` with the label as a number",
-    "multi": "a `.json` with the list `labels` of the categories in it",
-    "segmentation": "a `.mask.png` whose grey levels are categories, 0 the background",
-}
 
 
 def timm_info(manifest: Manifest) -> dict[str, Any]:
@@ -38,13 +26,10 @@ def timm_info(manifest: Manifest) -> dict[str, Any]:
 
 
 def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
-    label = {
-        "single": {"name": "cls", "dtype": "int64"},
-        "multi": {"name": "json", "struct": [{"name": "labels", "sequence": "int64"}]},
-        "segmentation": {"name": "mask.png", "dtype": {"image": {"mode": "L"}}},
-    }[manifest.task]
+    label_type = manifest.label_type
     names = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
-    features = [*names, {"name": "png", "dtype": {"image": {"mode": "RGB"}}}, label]
+    features = [*names, {"name": "png", "dtype": {"image": {"mode": "RGB"}}}]
+    features.append(dict(label_type.card_feature))
     splits = [
         {
             "name": name,
@@ -58,7 +43,7 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     size = next((text for limit, text in _SIZES if total < limit), "n>1M")
     front: dict[str, Any] = {
         "license": recipe.license,
-        "task_categories": [_TASKS[manifest.task]],
+        "task_categories": [label_type.hub_task],
         "tags": ["formula-driven-supervised-learning", "synthetic", "webdataset"],
         "size_categories": [size],
         "configs": [{"config_name": "default", "data_files": files}],
@@ -92,7 +77,7 @@ def card(recipe: Recipe, manifest: Manifest) -> str:
 {total:,} images of {image.width}x{image.height} pixels in {manifest.num_classes:,} categories,
 {_origin(recipe)}. {shards} WebDataset shards, {size / 1e6:.1f} MB.
 
-Every sample is a `.png` and {_LABELS[manifest.task]}. Open it with
+Every sample is a `.png` and {manifest.label_type.card_text}. Open it with
 
 ```python
 import webdataset

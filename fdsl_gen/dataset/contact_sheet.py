@@ -117,7 +117,7 @@ def draw_preview(
         cache: folder of categories that were found before.
     """
     single = recipe.num_instances == 1
-    rows = 2 if recipe.variant.TASK == "segmentation" else 4  # masks take as much room again
+    rows = 4 // recipe.variant.LABEL_TYPE.panels  # masks take as much room again
     count = num_categories or (rows * columns if single else 6)
     samples = preview_samples(recipe, count, 1 if single else columns)
     drawn = recipe.variant.render(jobs_of(recipe, samples, cache))
@@ -142,9 +142,8 @@ def preview_png(recipe: Recipe, preview: Preview) -> bytes:
         if drawn.mask is not None:
             images.append(colored(drawn.mask))
             captions.append("mask")
-    width = preview.columns
-    if recipe.variant.TASK == "segmentation":
-        width += width % 2  # a mask stays beside its image
+    panels = recipe.variant.LABEL_TYPE.panels
+    width = preview.columns + -preview.columns % panels  # a mask stays beside its image
     buffer = io.BytesIO()
     contact_sheet(images, captions, min(width, len(images))).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fdsl_gen.archive import tar
-from fdsl_gen.archive.labels import decode_label
+from fdsl_gen.archive.label_types import SINGLE
 from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.reader import check_shard_file
@@ -25,7 +25,7 @@ def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> in
         Number of images in the tree.
     """
     manifest = read_manifest(path)
-    if manifest.task != "single":
+    if manifest.label_type != SINGLE:
         raise UsageError(f"{path} is a {manifest.task} dataset: it has no folder for each label")
     note = out / ".fdsl-export"
     if out.exists() and not out.is_dir():
@@ -45,7 +45,10 @@ def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> in
                 for sample in tar.read_samples(path / shard.file):
                     members = dict(sample.members)
                     target = (
-                        out / split / f"{decode_label(members['cls']):05d}" / f"{sample.key}.png"
+                        out
+                        / split
+                        / f"{SINGLE.decode(members['cls']).labels[0]:05d}"
+                        / f"{sample.key}.png"
                     )
                     if not target.exists():
                         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ def facts_of(recipe: Recipe) -> dict[str, Any]:
     """Values of fields of a ``Manifest``, by name."""
     image = recipe.variant.image
     return {
-        "task": recipe.variant.TASK,
+        "task": recipe.variant.LABEL_TYPE.name,
         "num_classes": recipe.num_classes,
         "image": ImageEntry(
             height=image.height, width=image.width, channels=image.channels, levels=image.levels

@@ -2,65 +2,18 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.archive import png, tar
-from fdsl_gen.archive.labels import decode_label, labels_from
+from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
+from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.storage import local
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A stored sample.
-
-    Attributes:
-        key: its name, ``{category:05d}_{instance:05d}`` or, in scene sets, ``{image:08d}``.
-        image: uint8 (H, W) for gray sets, whatever their encoding, else (H, W, 3).
-        labels: one, or several in multi-label sets, or none where there is a mask.
-        mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
-    """
-
-    key: str
-    image: NDArray[np.uint8]
-    labels: tuple[int, ...]
-    mask: NDArray[np.uint8] | None = None
-
-    @property
-    def label(self) -> int:
-        """The label of a sample that has one."""
-        (label,) = self.labels
-        return label
-
-
-def decode_sample(key: str, members: Mapping[str, bytes], channels: int) -> Sample:
-    """A sample from the contents of its members.
-
-    Args:
-        key: its name.
-        members: by ending: ``png``, and ``cls``, ``json`` or ``mask.png``.
-        channels: of the set; a gray set stored as RGB comes back gray.
-
-    Raises:
-        ValueError: if a member is missing or damaged.
-    """
-    if "png" not in members:
-        raise ValueError("it has no image")
-    image = png.decode(members["png"])
-    if channels == 1 and image.ndim == 3:
-        image = image[:, :, 0].copy()
-    if "mask.png" in members:
-        return Sample(key, image, (), png.decode(members["mask.png"]))
-    if "cls" in members:
-        return Sample(key, image, (decode_label(members["cls"]),))
-    return Sample(key, image, labels_from(members.get("json", b"")))
 
 
 def check_shard_file(folder: Path, shard: ShardEntry) -> None:
@@ -160,7 +113,7 @@ class Dataset(Mapping[str, Sample]):
         with (self.folder / shard.file).open("rb") as file:
             members = read_members(file.fileno(), row, self.manifest.members)
         try:
-            return decode_sample(key, members, self.manifest.image.channels)
+            return self.manifest.sample_format.decode(key, members)
         except ValueError as error:
             raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
 

@@ -27,7 +27,7 @@ from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.dataset.folder import Folder
 from fdsl_gen.dataset.lock import OWNER_NAME, is_owner
 from fdsl_gen.dataset.reader import Dataset, load_index, open_dataset
-from fdsl_gen.recipe.jobs import jobs_of, labels_of
+from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage import local
@@ -192,9 +192,10 @@ def _check_pixels(dataset: Dataset, count: int, seen: Callable[[int], None]) -> 
         except Mismatch as error:
             problems.append(str(error))
             continue
-        if stored.labels != labels_of(recipe, sample, drawn):
+        expected = sample_of(recipe, sample, drawn)
+        if stored.labels != expected.labels:
             problems.append(f"sample {sample.key} has the wrong labels {list(stored.labels)}")
-        elif not _same(stored.mask, drawn.mask):
+        elif not _same(stored.mask, expected.mask):
             problems.append(f"the mask of sample {sample.key} differs")
         elif not np.array_equal(stored.image, drawn.image):
             differing = np.count_nonzero(stored.image != drawn.image)

@@ -1,8 +1,10 @@
-"""What a kind of dataset is asked to draw, and the labels of what it gives."""
+"""What a kind of dataset is asked to draw, and the samples that come of it."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.recipe.categories import Categories
@@ -62,8 +64,17 @@ def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
     return rendered
 
 
-def labels_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> tuple[int, ...]:
-    """The sample's labels: one, several, or none where there is a mask."""
-    if recipe.variant.TASK == "single" and rendered.labels is None:
-        return (sample.category,)
-    return rendered.labels or ()
+def sample_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> Sample:
+    """The sample that an image, drawn for it, becomes."""
+    label_type = recipe.variant.LABEL_TYPE
+    target = label_type.target(sample.category, rendered.labels, rendered.mask)
+    return Sample(sample.key, rendered.image, target.labels, target.mask)
+
+
+def json_facts(recipe: Recipe, sample: SampleId, rendered: Rendered) -> dict[str, Any]:
+    """What the ``.json`` of a sample says besides its labels."""
+    if not recipe.metadata:
+        return {}
+    category = {} if recipe.variant.SCENE else {"category": sample.category}
+    own = {"instance": sample.instance, "seed": str(recipe.seed)}
+    return category | own | dict(rendered.parameters)

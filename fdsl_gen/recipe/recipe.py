@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive.png import Encoding
+from fdsl_gen.archive.sample import SampleFormat, members_of
 from fdsl_gen.core import recipe_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import MAX_SEED
@@ -73,9 +74,10 @@ class Recipe:
             raise UsageError(f"num_images: {self.variant.KIND} {what} number of images")
         if self.variant.SCENE and self.num_instances > 1:
             raise UsageError("num_instances: a scene set has num_images instead")
-        if self.variant.TASK == "segmentation" and self.num_categories > 255:
+        limit = self.variant.LABEL_TYPE.max_categories
+        if limit is not None and self.num_categories > limit:
             raise UsageError(
-                f"num_categories: masks tell at most 255 apart, not {self.num_categories}"
+                f"num_categories: masks tell at most {limit} apart, not {self.num_categories}"
             )
         if self.validation_instances >= self.run_length and self.validation_instances > 0:
             raise UsageError(
@@ -128,7 +130,14 @@ class Recipe:
     @property
     def num_classes(self) -> int:
         """Labels are 0 .. num_classes - 1; in masks, 0 is the background."""
-        return self.num_categories + (self.variant.TASK == "segmentation")
+        return self.variant.LABEL_TYPE.num_classes(self.num_categories)
+
+    @property
+    def sample_format(self) -> SampleFormat:
+        """How samples stand in the shards."""
+        label_type, image = self.variant.LABEL_TYPE, self.variant.image
+        members = members_of(label_type, metadata=self.metadata)
+        return SampleFormat(label_type, members, image.channels, self.encoding, image.levels)
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
         """The recipe as it would stand in YAML; ``defaults`` says whether to keep defaults."""

@@ -3,14 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive.label_types import SINGLE, LabelType
 from fdsl_gen.core.keys import Key
-
-Task = Literal["single", "multi", "segmentation"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +107,7 @@ class Variant(ABC):
         REVISION: raised when pixels change on purpose.
         CITATION: BibTeX of the paper that defined the dataset.
         SCENE: whether an image holds several categories and belongs to none.
-        TASK: what the labels are: one, several, or a mask.
+        LABEL_TYPE: what the images are labeled with: one label, several, or a mask.
         SEARCHED: whether categories are looked for (``SearchedIfs``) and worth storing.
     """
 
@@ -116,7 +115,7 @@ class Variant(ABC):
     CITATION: ClassVar[str]
     REVISION: ClassVar[int] = 1
     SCENE: ClassVar[bool] = False
-    TASK: ClassVar[Task] = "single"
+    LABEL_TYPE: ClassVar[LabelType] = SINGLE
     SEARCHED: ClassVar[bool] = False
 
     @property

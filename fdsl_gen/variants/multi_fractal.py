@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive.label_types import MULTI, LabelType
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.kernels import compose
@@ -30,7 +31,7 @@ from fdsl_gen.variants._colored import (
     System,
     Table,
 )
-from fdsl_gen.variants.base import Job, Rendered, Task, category_key
+from fdsl_gen.variants.base import Job, Rendered, category_key
 
 BATCH = 16  # images whose games are played together; memory and speed, never pixels
 
@@ -62,7 +63,7 @@ class MultiFractal(ColoredSettings):
 
     KIND: ClassVar[str] = "multi-fractal"
     SCENE: ClassVar[bool] = True
-    TASK: ClassVar[Task] = "multi"
+    LABEL_TYPE: ClassVar[LabelType] = MULTI
     CITATION: ClassVar[str] = _colored.CITATION
 
     num_objects_min: int = setting(1, doc="least objects in an image", low=1, high=1000)

@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive.label_types import SEGMENTATION, LabelType
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import (
@@ -30,7 +31,7 @@ from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.kernels.polygon import fill_polygon
 from fdsl_gen.variants._citations import SHINODA_2023_SEGRCDB
 from fdsl_gen.variants._contours import RadialFigureSettings, draw_contours
-from fdsl_gen.variants.base import Category, Job, Rendered, Task, category_key
+from fdsl_gen.variants.base import Category, Job, Rendered, category_key
 
 _WHITE = 255
 
@@ -51,7 +52,7 @@ class SegRcdb(RadialFigureSettings):
 
     KIND: ClassVar[str] = "segrcdb"
     SCENE: ClassVar[bool] = True
-    TASK: ClassVar[Task] = "segmentation"
+    LABEL_TYPE: ClassVar[LabelType] = SEGMENTATION
     CITATION: ClassVar[str] = SHINODA_2023_SEGRCDB
 
     num_vertices_max: int = setting(500, doc="most vertices of a contour", low=3, high=100_000)

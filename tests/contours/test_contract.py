@@ -38,7 +38,7 @@ def test_a_dataset_from_start_to_end(name, tmp_path):
     counts = {"num_images": 8} if name == "segrcdb" else {"num_categories": 4, "num_instances": 3}
     recipe = tiny(name, **counts, metadata=True)
     manifest = generate(recipe, tmp_path / "out", workers=1)
-    assert manifest.task == recipe.variant.TASK
+    assert manifest.task == recipe.variant.LABEL_TYPE.name
     stored = open_dataset(tmp_path / "out")
     for key in stored:
         *category, instance = map(int, key.split("_"))

@@ -5,9 +5,8 @@ from typing import Any
 
 from fdsl_gen import load_recipe
 from fdsl_gen.archive.content_digest import as_text
-from fdsl_gen.build.sample import digest
 from fdsl_gen.core import recipe_files
-from fdsl_gen.recipe.jobs import jobs_of
+from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 
@@ -42,7 +41,7 @@ def golden_digests(recipe: Recipe) -> dict[str, str]:
     samples = pinned(recipe)
     drawn = recipe.variant.render(jobs_of(recipe, samples))
     found = {
-        sample.key: as_text(digest(recipe, sample, one))
+        sample.key: as_text(sample_of(recipe, sample, one).digest())
         for sample, one in zip(samples, drawn, strict=True)
     }
     return found | {"revision": str(recipe.variant.REVISION)}

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
-from fdsl_gen.archive.labels import labels_from
+from fdsl_gen.archive.label_types import MULTI
 from fdsl_gen.archive.manifest import META, Manifest, SplitEntry, read_manifest
 from fdsl_gen.archive.tar import index_from, index_limit, scan_index
 from fdsl_gen.core import settings
@@ -213,7 +213,7 @@ class ShardSource:
 
     def _labels(self, text: bytes, where: str) -> tuple[int, ...]:
         try:
-            labels = labels_from(text)
+            labels = MULTI.decode(text).labels
         except ValueError as error:
             raise UsageError(f"{where}: {error}") from None
         for label in labels:

@@ -1,0 +1,126 @@
+"""One sample: how an image and its target stand in a shard, and back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.archive import content_digest, png
+from fdsl_gen.archive.label_types import LabelType, Target
+from fdsl_gen.archive.tar import Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample of a dataset.
+
+    Attributes:
+        key: its name, ``{category:05d}_{instance:05d}`` or, in scene sets, ``{image:08d}``.
+        image: uint8 (H, W) for gray sets, whatever their encoding, else (H, W, 3).
+        labels: one, or several in multi-label sets, or none where there is a mask.
+        mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
+    """
+
+    key: str
+    image: NDArray[np.uint8]
+    labels: tuple[int, ...]
+    mask: NDArray[np.uint8] | None = None
+
+    @property
+    def label(self) -> int:
+        """The label of a sample that has one."""
+        (label,) = self.labels
+        return label
+
+    @property
+    def target(self) -> Target:
+        """All that it says of its image."""
+        return Target(self.labels, self.mask)
+
+    def digest(self) -> int:
+        """Its content digest."""
+        return content_digest.sample_digest(self.key, self.labels, self.image, self.mask)
+
+    def is_blank(self) -> bool:
+        """Whether all pixels of the image are equal, whatever the background."""
+        return is_blank(self.image)
+
+
+def is_blank(image: NDArray[np.uint8]) -> bool:
+    """Whether all pixels of an image, (H, W) or (H, W, 3), are equal, whatever the background."""
+    return bool(np.all(image == image[0, 0]))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFormat:
+    """How the samples of a dataset stand in its shards.
+
+    Made from a recipe (``Recipe.sample_format``) or from a manifest (``Manifest.sample_format``).
+
+    Attributes:
+        label_type: what images are labeled with.
+        members: endings of the members of every sample, in order.
+        channels: 1 (gray) or 3 (RGB).
+        encoding: of the image.
+        levels: the gray levels that occur, where they are few.
+    """
+
+    label_type: LabelType
+    members: tuple[str, ...]
+    channels: int
+    encoding: png.Encoding
+    levels: tuple[int, ...] | None
+
+    def encode(self, sample: Sample, facts: Mapping[str, Any]) -> Encoded:
+        """A sample as it stands in a shard.
+
+        Args:
+            sample: to be stored.
+            facts: what else its ``.json`` holds, if it has one.
+        """
+        white = self.levels[-1] if self.levels else 255
+        found = {"png": png.encode(sample.image, self.encoding, white)}
+        found |= self.label_type.encode(sample.target)
+        if "json" in self.members:
+            own = self.label_type.facts(sample.target)
+            found["json"] = json.dumps(own | dict(facts), allow_nan=False).encode()
+        return Encoded(sample.key, tuple((ending, found[ending]) for ending in self.members))
+
+    def decode(self, key: str, members: Mapping[str, bytes]) -> Sample:
+        """A sample from the contents of its members, by ending.
+
+        Raises:
+            ValueError: if a member is missing or damaged.
+        """
+        if "png" not in members:
+            raise ValueError("it has no image")
+        image = png.decode(members["png"])
+        if self.channels == 1 and image.ndim == 3:  # a gray set stored as RGB
+            image = image[:, :, 0].copy()
+        target = self.decode_target(members)
+        return Sample(key, image, target.labels, target.mask)
+
+    def decode_target(self, members: Mapping[str, bytes]) -> Target:
+        """What a sample says of its image.
+
+        Raises:
+            ValueError: if the member is missing or damaged.
+        """
+        member = self.label_type.member
+        if member not in members:
+            raise ValueError(f"it has no .{member}")
+        return self.label_type.decode(members[member])
+
+
+def members_of(label_type: LabelType, *, metadata: bool) -> tuple[str, ...]:
+    """Endings of the members of every sample, in order.
+
+    Args:
+        label_type: of the dataset.
+        metadata: whether every sample has a ``.json``.
+    """
+    members = ("png", label_type.member)
+    return members if "json" in members or not metadata else (*members, "json")

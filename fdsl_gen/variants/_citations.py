@@ -1,14 +1,5 @@
 """BibTeX entries of the papers that defined the datasets."""
 
-BARADAD_2021_NOISE = """\
-@inproceedings{baradad2021noise,
-  title     = {Learning to See by Looking at Noise},
-  author    = {Baradad, Manel and Wulff, Jonas and Wang, Tongzhou and Isola, Phillip and
-               Torralba, Antonio},
-  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
-  year      = {2021}
-}"""
-
 CHICHE_2024_MANDELBULB = """\
 @inproceedings{chiche2024mandelbulb,
   title     = {Pre-training Vision Models with Mandelbulb Variations},
@@ -38,6 +29,15 @@ KATAOKA_2022_REPLACING = """\
                Inoue, Nakamasa and Yokota, Rio},
   booktitle = {Conference on Computer Vision and Pattern Recognition (CVPR)},
   year      = {2022}
+}"""
+
+MATSUO_2025_MOIREDB = """\
+@misc{matsuo2025moiredb,
+  title         = {{MoireDB}: Formula-generated Interference-fringe Image Dataset},
+  author        = {Matsuo, Yuto and Hayamizu, Ryo and Kataoka, Hirokatsu and Nakamura, Akio},
+  year          = {2025},
+  eprint        = {2502.01490},
+  archiveprefix = {arXiv}
 }"""
 
 NAKAMURA_2023_OFDB = """\

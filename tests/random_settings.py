@@ -49,6 +49,7 @@ MOST = {
     "filling_rate": 0.1,
     "variance": 0.1,
     "object_size": 2.0,
+    "leaves": 200,
     "supersampling": 1,
     "iterations": 3,
     "ray_steps": 5,

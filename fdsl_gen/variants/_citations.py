@@ -1,5 +1,14 @@
 """BibTeX entries of the papers that defined the datasets."""
 
+BARADAD_2021_NOISE = """\
+@inproceedings{baradad2021noise,
+  title     = {Learning to See by Looking at Noise},
+  author    = {Baradad, Manel and Wulff, Jonas and Wang, Tongzhou and Isola, Phillip and
+               Torralba, Antonio},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year      = {2021}
+}"""
+
 CHICHE_2024_MANDELBULB = """\
 @inproceedings{chiche2024mandelbulb,
   title     = {Pre-training Vision Models with Mandelbulb Variations},

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -60,10 +60,24 @@ def test_modules_that_are_no_kind_are_marked() -> None:
     assert public == {module for module, _ in variants._KINDS.values()}
 
 
-WHOLE = json.dumps({"base": [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]], "rejected_bases": 41})
+def stored_base(number: int, **changes: Any) -> str:
+    """What a dataset keeps of its base: a sampled one, accepted or not."""
+    recipe = load_recipe("fractal-1", image_size=64, num_points=2000)
+    base = fractal_1._candidate(recipe.variant, recipe.seed, number)
+    return json.dumps({"base": base.affine_N6.tolist(), "rejected_bases": number} | changes)
 
 
-@pytest.mark.parametrize(("stored", "taken"), [(WHOLE, True), (WHOLE[:-3], False), ("[]", False)])
+@pytest.mark.parametrize(
+    ("stored", "taken"),
+    [
+        (stored_base(41), True),
+        (stored_base(41)[:-3], False),
+        (stored_base(40, rejected_bases=41), False),
+        (stored_base(41, rejected_bases=10**30), False),
+        (stored_base(41, rejected_bases="41"), False),
+        ("[]", False),
+    ],
+)
 def test_shared_parameters_are_taken_from_the_cache_unless_damaged(
     stored: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

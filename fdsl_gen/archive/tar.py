@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fdsl_gen.archive.names import KEY_BYTES, member_name
 
 _BLOCK = 512
+_KEY_CHARACTERS = np.frombuffer(b"0123456789_\0", np.uint8)
 _RECORD = 20 * _BLOCK  # tar files end on a whole record (POSIX.1-1988, section 10.1.1)
 
 
@@ -113,6 +114,9 @@ def index_from(
     if shape != (count,) or found != dtype or len(content) != start + count * dtype.itemsize:
         raise ValueError("it does not fit the manifest")
     index = np.frombuffer(content, dtype, count, start)
+    keys = np.ascontiguousarray(index["key"]).view(np.uint8)
+    if not np.all(np.isin(keys, _KEY_CHARACTERS)):
+        raise ValueError("it names samples as fdsl-gen never does")
     names = list(dtype.names or ())[1:]
     end = np.zeros(count, np.int64)
     for offset_name, size_name in zip(names[::2], names[1::2], strict=True):

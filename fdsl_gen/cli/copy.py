@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.storage.flags import take_storage, with_storage
 from fdsl_gen.storage.url import parse_hub, scheme_of
 
 JOBS = 8  # files at a time
-_PATH = click.Path(path_type=Path)
 _jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1, max=64),
@@ -21,7 +21,7 @@ _jobs_option = click.option(
 
 @with_storage
 @click.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @click.argument("url")
 @_jobs_option
 def upload(folder: Path, url: str, jobs: int, **values: Any) -> None:
@@ -56,7 +56,7 @@ def upload(folder: Path, url: str, jobs: int, **values: Any) -> None:
 @with_storage
 @click.command()
 @click.argument("url")
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @_jobs_option
 def download(url: str, folder: Path, jobs: int, **values: Any) -> None:
     """Copy a finished dataset from s3://BUCKET/PREFIX (gs, az) to a folder.

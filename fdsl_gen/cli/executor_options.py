@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors import Engine
 from fdsl_gen.executors.job_array import Share, resolve
 from fdsl_gen.storage.options import StorageOptions
 
-_PATH = click.Path(path_type=Path)
 _OWN = ("engine", "scheduler", "scheduler_file", "task_index", "num_tasks")
 
 
@@ -40,7 +40,7 @@ def engine_options() -> list[click.Parameter]:
             help="a plain loop, processes of this machine, or Dask  [default: local]",
         ),
         click.Option(["--scheduler"], metavar="ADDRESS", help="Dask scheduler, tcp://host:8786"),
-        click.Option(["--scheduler-file"], type=_PATH, help="file with the scheduler's address"),
+        click.Option(["--scheduler-file"], type=PATH, help="file with the scheduler's address"),
         click.Option(
             ["--task-index"],
             type=click.IntRange(min=0),

@@ -17,11 +17,10 @@ from fdsl_gen.cli.executor_options import (
     this_command,
 )
 from fdsl_gen.core import recipe_files, settings, signals
-from fdsl_gen.core.cli.paths import FILE
+from fdsl_gen.core.cli.paths import FILE, PATH, is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Mismatch, ShardsFailed, Stopped, UsageError
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage, with_storage
 
-_PATH = click.Path(path_type=Path)
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -70,7 +69,7 @@ def _generate_command(name: str) -> click.Command:
 
     params: list[click.Parameter] = [
         click.Option(["--out"], type=PLACE, help="folder of the dataset, or s3://BUCKET/PREFIX"),
-        click.Option(["--tmp-dir"], type=_PATH, help="where shards for s3:// are built"),
+        click.Option(["--tmp-dir"], type=PATH, help="where shards for s3:// are built"),
         click.Option(
             ["--workers"], type=click.IntRange(min=1), help="processes  [default: CPUs granted]"
         ),
@@ -329,9 +328,9 @@ def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @click.option(
-    "--imagefolder", "out", type=_PATH, required=True, help="new folder of OUT/split/category/*.png"
+    "--imagefolder", "out", type=PATH, required=True, help="new folder of OUT/split/category/*.png"
 )
 def export(folder: Path, out: Path) -> None:
     """Write a dataset as a tree of PNG files."""
@@ -387,6 +386,9 @@ def _tell(error: BaseException) -> int:
         return Exit.INTERRUPTED
     if isinstance(error, OSError):  # a full disk, a folder that was deleted, a lost mount
         where = f" {error.filename}" if error.filename else ""
+        if is_bad_place(error):
+            click.echo(f"{NAME}: cannot use{where}: {error.strerror}", err=True)
+            return Exit.USAGE
         click.echo(
             f"{NAME}: cannot use{where}: {error.strerror or error}; what is finished stays, the"
             " same command goes on from there",

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.json_text import read_bounded
 
 T = TypeVar("T")
 
@@ -84,9 +85,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _fail(path: str, text: str) -> typing.NoReturn:
-    raise UsageError(f"{path}: {text}")
+    raise UsageError(f"{path}: {text}" if len(text) <= _LONG else f"{path}: {text[:_LONG]} ...")
 
 
+_LONG = 400  # of a message, which may quote what was read
 _NAMES = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 
 
@@ -96,7 +98,10 @@ def _number(value: Any, wanted: type, path: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         _fail(path, f"must be finite, not {value!r}")
     if wanted is float:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            _fail(path, "is too large for a number")
     if isinstance(value, float) and value != int(value):
         _fail(path, f"must be an integer, not {value!r}")
     return int(value)
@@ -245,8 +250,20 @@ def digest(data: Any) -> str:
     return sha256(canonical_json(data).encode()).hexdigest()
 
 
+_MOST_BYTES = 1 << 22  # of a YAML file
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, with two amendments: a repeated key is an error, 1e-3 is a number."""
+    """PyYAML's safe loader, with three amendments.
+
+    A repeated key is an error, so is a reference to another place (a few of which, nested, stand
+    for gigabytes), and 1e-3 is a number.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("references (*name) are not allowed")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -274,16 +291,22 @@ def parse_yaml(text: str) -> Any:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise UsageError(f"{line}{error.problem}") from None
     except yaml.YAMLError as error:
+        raise UsageError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise UsageError("it is nested too deeply") from None
+    except (ValueError, TypeError) as error:  # a number or a date that cannot be; a list for a key
         raise UsageError(str(error)) from None
 
 
 def load_yaml(path: Path) -> Any:
     """The content of a YAML file; UsageError with file and line if it is not YAML."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        text = read_bounded(path, _MOST_BYTES).decode()
+    except FileNotFoundError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"cannot read {path}: it is not UTF-8 text") from None
+    try:
+        return parse_yaml(text)
     except UsageError as error:
         raise UsageError(f"{path}, {error}") from None

@@ -28,6 +28,7 @@ from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.core.json_text import parse_json, read_bounded
+from fdsl_gen.core.path_names import check_path
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.lock import (
     OWNER,
@@ -123,7 +124,7 @@ class Folder:
 
     def is_complete(self) -> bool:
         """Whether the manifest is there."""
-        return (self.path / MANIFEST).exists()
+        return (self.path / MANIFEST).is_file()
 
     def manifest_bytes(self) -> bytes | None:
         """The content of the manifest; None if there is none."""
@@ -227,7 +228,7 @@ def open_folder(path: Path) -> Folder:
     Raises:
         UsageError: if it is not one.
     """
-    data = _owner_data(path) if path.is_dir() else None
+    data = _owner_data(path) if check_path(path).is_dir() else None
     if data is None:
         what = "is not a dataset folder of fdsl-gen" if path.exists() else "does not exist"
         raise UsageError(f"{path} {what}")
@@ -264,7 +265,7 @@ def claim_path(path: Path, ours: bytes, *, overwrite: bool = False) -> None:
     Raises:
         UsageError: see :func:`claim`.
     """
-    if path.exists() and not path.is_dir():
+    if check_path(path).exists() and not path.is_dir():
         raise UsageError(f"{path} is a file, not a folder")
     try:
         path.mkdir(parents=True, exist_ok=True)

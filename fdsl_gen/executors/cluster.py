@@ -1,7 +1,6 @@
 """A Dask scheduler to send tasks to: one that stands, or one of our own on this machine."""
 
 import contextlib
-import json
 import logging
 import re
 import signal
@@ -16,9 +15,11 @@ import distributed
 
 from fdsl_gen.core import signals
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.json_text import read_json
 from fdsl_gen.executors.local import without_main
 
 _ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d+")
+_MOST_BYTES = 1 << 20  # of a scheduler file
 _PATIENCE = "distributed.comm.timeouts.connect"
 # The engine says in its own words what these would log.
 _LOGGERS = ("distributed", "distributed.client", "tornado.application")
@@ -54,7 +55,9 @@ def address_in(file: Path) -> str:
     end = time.monotonic() + patience
     while True:
         try:
-            return str(json.loads(file.read_text(encoding="utf-8"))["address"])
+            address = read_json(file, _MOST_BYTES)["address"]
+            check_address(address)
+            return str(address)
         except (OSError, ValueError, KeyError, TypeError):
             if time.monotonic() > end:
                 raise UsageError(

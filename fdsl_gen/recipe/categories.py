@@ -6,28 +6,29 @@ identity and its index, so deleting ``__meta__/categories`` changes no pixel.
 """
 
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fdsl_gen.core.json_text import read_bounded, read_json
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.variants.base import SearchedIfs, category_key
 
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, MemoryError, NotImplementedError)
 BLOCK = 100  # small enough that a thousand categories keep several workers busy
 
 SHARED = "shared.json"
+_MOST_BYTES = 1 << 24  # of a file; a block of 100 systems of 64 maps has about 1 MB
 
 
 def load_cached(recipe: Recipe, cache: Path) -> None:
     """Spare the kind to compute again what its categories share, if an earlier step stored it."""
     try:
-        shared = json.loads((cache / SHARED).read_text(encoding="utf-8"))
-        recipe.variant.load_cached(recipe.seed, shared)
+        recipe.variant.load_cached(recipe.seed, read_json(cache / SHARED, _MOST_BYTES))
     except (OSError, ValueError, KeyError, TypeError):
         return  # not stored yet, or damaged: it is computed again
 
@@ -59,10 +60,15 @@ def read_block(cache: Path, block: int, seed: int) -> list[SearchedIfs]:
         block: its number.
         seed: of the dataset.
     """
-    with block_path(cache, block).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        ends = np.cumsum(stored["lengths"]).tolist()
-        affine, cumulative = stored["affine"], stored["cumulative"]
-        facts = zip(stored["tries"].tolist(), stored["quality"].tolist(), strict=True)
+    content = io.BytesIO(read_bounded(block_path(cache, block), _MOST_BYTES))
+    with np.load(content, allow_pickle=False) as stored:
+        if any(one.file_size > _MOST_BYTES for one in stored.zip.infolist()):
+            raise ValueError("a block of categories is not that large")
+        arrays = {name: stored[name] for name in _KINDS}
+    _check_arrays(arrays)
+    ends = np.cumsum(arrays["lengths"]).tolist()
+    affine, cumulative = arrays["affine"], arrays["cumulative"]
+    facts = zip(arrays["tries"].tolist(), arrays["quality"].tolist(), strict=True)
     found = []
     start = 0
     for index, (end, (tried, quality)) in enumerate(zip(ends, facts, strict=True), block * BLOCK):
@@ -71,6 +77,32 @@ def read_block(cache: Path, block: int, seed: int) -> list[SearchedIfs]:
         found.append(SearchedIfs(index, key, *system, tried, quality))
         start = end
     return found
+
+
+# Of the arrays of a block: type and dimensions.
+_KINDS = {
+    "affine": (np.float64, 2),
+    "cumulative": (np.float64, 1),
+    "lengths": (np.int64, 1),
+    "tries": (np.int64, 1),
+    "quality": (np.float64, 1),
+}
+
+
+def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
+    """Refuse what compiled kernels must not see; ValueError if it is no block."""
+    for name, (dtype, ndim) in _KINDS.items():
+        array = arrays[name]
+        if array.dtype != dtype or array.ndim != ndim or not np.all(np.isfinite(array)):
+            raise ValueError(f"{name} is not an array of a block")
+    lengths, cumulative = arrays["lengths"], arrays["cumulative"]
+    rows = len(cumulative)
+    if not 1 <= len(lengths) <= BLOCK or lengths.min() < 1 or lengths.max() > rows:
+        raise ValueError("the lengths of a block are out of bounds")
+    if lengths.sum() != rows or len(arrays["affine"]) != rows:
+        raise ValueError("the arrays of a block do not fit together")
+    if arrays["affine"].shape[1] not in (6, 12) or len(lengths) != len(arrays["tries"]):
+        raise ValueError("the arrays of a block do not fit together")
 
 
 class Categories:

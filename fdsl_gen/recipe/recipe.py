@@ -61,8 +61,10 @@ class Recipe:
     license: str = setting("mit", doc="license of the images, for the dataset card")
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            raise UsageError(f"name: must be letters, digits and . _ - only, not {self.name!r}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name):
+            raise UsageError(
+                f"name: must be letters, digits and . _ - only, at most 100, not {self.name!r}"
+            )
         most = self.variant.max_instances
         if most is not None and self.num_instances > most:
             raise UsageError(

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from fdsl_gen.core.path_names import check_path
 from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.url import is_remote
 
@@ -17,7 +18,7 @@ class DatasetLocation(click.ParamType):  # type: ignore[type-arg]  # generic in 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
-        return value if isinstance(value, str) and is_remote(value) else Path(value)
+        return value if isinstance(value, str) and is_remote(value) else check_path(value)
 
 
 PLACE = DatasetLocation()

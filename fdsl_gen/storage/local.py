@@ -152,6 +152,8 @@ def sweep(folder: Path, names: Iterable[str] | None = None) -> int:
             continue
         if ours and _is_alive(int(pid)):
             continue
+        if not path.is_symlink() and path.is_dir():  # somebody else's
+            continue
         path.unlink(missing_ok=True)
         removed += 1
     return removed

@@ -29,8 +29,10 @@ def is_remote(place: str | Path) -> bool:
     """Whether a place is object storage rather than a folder.
 
     Raises:
-        UsageError: if it is a URL of another kind.
+        UsageError: if it is empty, or a URL of another kind.
     """
+    if place == "":
+        raise UsageError("the name of a folder or place is empty")
     if isinstance(place, Path) or scheme_of(place) is None:
         return False
     parse_url(place)

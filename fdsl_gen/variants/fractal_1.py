@@ -130,9 +130,13 @@ class Fractal1(Variant):
         return Perturbed(index, key, find_base(self, key.seed))
 
     def load_cached(self, seed: int, shared: Mapping[str, Any]) -> None:
-        affine_N6 = np.array(shared["base"])
-        cumulative_N = ifs.cumulative_probabilities(affine_N6)
-        _BASES[self, seed] = Base(shared["rejected_bases"], affine_N6, cumulative_N)
+        number = shared["rejected_bases"]
+        if self.base is not None or type(number) is not int or not 0 <= number < MAX_BASES:
+            return  # given in the settings, or no number of a candidate
+        base = _candidate(self, seed, number)
+        if base.affine_N6.tolist() != shared["base"]:
+            raise ValueError(f"the base is not candidate {number}")
+        _BASES[self, seed] = base
 
     def shared_parameters(self, seed: int) -> Mapping[str, Any]:
         base = find_base(self, seed)
@@ -252,17 +256,22 @@ def find_base(settings: Fractal1, seed: int) -> Base:
     return _BASES[settings, seed]
 
 
+def _candidate(settings: Fractal1, seed: int, number: int) -> Base:
+    """A base as it is sampled, accepted or not."""
+    low, high = settings._sigma_range()
+    stream = keys.Stream(Key(seed, "base", (number,)))
+    affine_N6 = ifs.sample_contractive(stream, settings.num_maps, stream.uniform(low, high))
+    return Base(number, affine_N6, ifs.cumulative_probabilities(affine_N6))
+
+
 def _search_base(settings: Fractal1, seed: int) -> Base:
     if settings.base is not None:
         affine_N6 = np.array(settings.base)
         return Base(-1, affine_N6, ifs.cumulative_probabilities(affine_N6))
-    low, high = settings._sigma_range()
     patience = Patience("a base whose perturbations fill the image", MAX_BASES)
     for k in range(MAX_BASES):
         patience.tried(k)
-        stream = keys.Stream(Key(seed, "base", (k,)))
-        affine_N6 = ifs.sample_contractive(stream, settings.num_maps, stream.uniform(low, high))
-        base = Base(k, affine_N6, ifs.cumulative_probabilities(affine_N6))
+        base = _candidate(settings, seed, k)
         if settings.accepts(base, Key(seed, "probe", (k,))):
             return base
     raise RenderError(

@@ -1,7 +1,6 @@
 """``fdsl-train plot``: loss, learning rate and accuracy of runs, from the logs they left."""
 
-import csv
-import json
+import contextlib
 import logging
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.analysis.figures.curves import Curves, Values, draw_curves
 from fdsl_train.analysis.figures.save import check_picture
+from fdsl_train.training.logs import read_metrics, read_summary
 
 logger = logging.getLogger(__name__)
 
@@ -46,18 +46,15 @@ def read_run(run: Path, name: str) -> Curves:
         UsageError: if there are none.
     """
     try:
-        text = (run / "metrics.jsonl").read_text(encoding="utf-8")
-    except OSError:
+        rows = [row for _, row in read_metrics(run / "metrics.jsonl")]
+    except FileNotFoundError:
         raise UsageError(f"{run} is not a run of fdsl-train: it has no metrics.jsonl") from None
-    # The last line of a run that is being written may be half there.
-    rows = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
     if not rows:
         raise UsageError(f"{run} has not logged anything yet")
-    columns = {
-        key: np.array([row[key] for row in rows], np.float64)
-        for key in ("step", "loss", "lr", "top1")
-        if key in rows[0]
-    }
+    wanted = {"step", "loss", "lr"} | ({"top1"} & rows[0].keys())
+    if missing := [name for row in rows for name in sorted(wanted - row.keys())]:
+        raise UsageError(f"{run / 'metrics.jsonl'} has a line without {missing[0]}")
+    columns = {key: np.array([row[key] for row in rows], np.float64) for key in wanted}
     measured, accuracy = _validations(run / "summary.csv")
     return Curves(
         name=name,
@@ -73,12 +70,14 @@ def read_run(run: Path, name: str) -> Curves:
 def _validations(summary: Path) -> tuple[Values, Values]:
     """Steps and percent of the validations; none where the run had no validation part."""
     rows: list[dict[str, str]] = []
-    if summary.exists():
-        with summary.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+    with contextlib.suppress(FileNotFoundError):
+        rows = read_summary(summary)
     measure = next((name for name in _MEASURES if rows and rows[0].get(name)), None)
     if measure is None:
         return np.empty(0), np.empty(0)
-    pairs = [(float(row["step"]), float(row[measure])) for row in rows if row.get(measure)]
+    try:
+        pairs = [(float(row["step"]), float(row[measure])) for row in rows if row.get(measure)]
+    except ValueError as error:
+        raise UsageError(f"{summary} is not a summary of fdsl-train: {error}") from None
     steps, values = np.array(pairs).T
     return steps, values

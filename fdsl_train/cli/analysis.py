@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from fdsl_gen.core.cli.paths import FILE, PATH
 from fdsl_train.cli.data_options import location_from, location_options
 
 if TYPE_CHECKING:
@@ -13,14 +14,12 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PATH = click.Path(path_type=Path)
-
 
 def data_options(command: F) -> F:
     """Decorate a command with the flags that say where images are."""
     for option in (
         click.option("--download", is_flag=True, help="let torchvision fetch a named dataset"),
-        click.option("--data-dir", type=_PATH, help="folder of the files of a named dataset"),
+        click.option("--data-dir", type=PATH, help="folder of the files of a named dataset"),
         location_options(
             "folder of images or of a dataset, s3://BUCKET/PREFIX, torch/NAME, hfds/NAME"
         ),
@@ -63,7 +62,7 @@ def _checkpoint_options(command: F) -> F:
         click.option("--img-size", type=click.IntRange(1), help="side of the input, pixels"),
         click.option("--model", help="timm's name, for files of others that do not say it"),
         click.option("--use-ema", is_flag=True, help="take the moving average in the checkpoint"),
-        click.argument("checkpoint", metavar="CKPT", type=_PATH),
+        click.argument("checkpoint", metavar="CKPT", type=PATH),
     ):
         command = option(command)
     return command
@@ -95,8 +94,8 @@ def _batch_options(command: F) -> F:
 @data_options
 @click.option("--split", help="such as test; default: the part to validate on")
 @class_order_option
-@click.option("--report", type=_PATH, help="write a row per class to this CSV file")
-@click.option("--confusion", type=_PATH, help="draw which classes are taken for which, to a PNG")
+@click.option("--report", type=FILE, help="write a row per class to this CSV file")
+@click.option("--confusion", type=FILE, help="draw which classes are taken for which, to a PNG")
 @_batch_options
 def evaluate(
     split: str | None,
@@ -173,9 +172,9 @@ def knn(
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=_PATH)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--out", type=_PATH, help="PNG, PDF or SVG; default: plot.png, in the run if there is one"
+    "--out", type=FILE, help="PNG, PDF or SVG; default: plot.png, in the run if there is one"
 )
 def plot(runs: tuple[Path, ...], out: Path | None) -> None:
     """Draw loss, learning rate and accuracy of one or several runs into one picture."""
@@ -186,10 +185,10 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
 
 @click.command()
 @_checkpoint_options
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=_PATH)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--out",
-    type=_PATH,
+    type=PATH,
     default=Path("attention"),
     show_default=True,
     help="folder for NAME.png of each image, or a file for a single one",

@@ -1,11 +1,11 @@
 """The flags that say where a dataset is."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def location_options(about: str) -> Callable[[F], F]:
         click.Option(["--data"], required=True, type=PLACE, help=about),
         click.Option(
             ["--cache-dir"],
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="folder of this machine for shards from object storage",
         ),
         click.Option(

@@ -13,6 +13,7 @@ import click
 
 from fdsl_gen import __version__
 from fdsl_gen.core import signals
+from fdsl_gen.core.cli.paths import PATH, is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
 from fdsl_train.cli import AFTER_A_SIGNAL, NAME
 from fdsl_train.cli.analysis import (
@@ -67,7 +68,7 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         _complain(f"cannot use{where}: {error.strerror or error}", all_ranks=False)
-        return Exit.UNEXPECTED
+        return Exit.USAGE if is_bad_place(error) else Exit.UNEXPECTED
     if isinstance(error, Stopped):
         _complain(str(error), all_ranks=True)
         return error.exit_code
@@ -124,9 +125,7 @@ def list_recipes() -> None:
         click.echo(f"{name:18}  {description}")
 
 
-_OUTPUT = click.option(
-    "--output", required=True, type=click.Path(path_type=Path), help="folder for the run"
-)
+_OUTPUT = click.option("--output", required=True, type=PATH, help="folder for the run")
 _RESUME = click.option(
     "--resume", type=click.Choice(["auto"]), help="continue the run in --output, if there is one"
 )
@@ -153,7 +152,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 @main.command()
 @click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="a run, its last.pth.tar or export folder; or a .pth or .safetensors file of others",
 )
 @click.option("--from-scratch", is_flag=True, help="instead: start --model from nothing")

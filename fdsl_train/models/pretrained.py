@@ -1,7 +1,6 @@
 """Trained weights to start from: a checkpoint of ours, an exported folder, or a file of others."""
 
 import dataclasses
-import json
 import math
 import os
 import typing
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from fdsl_gen.core import settings as core_settings
 from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_train.config import TrainConfig
 from fdsl_train.models import export
 from fdsl_train.models.architecture import Architecture, outline, published
@@ -206,14 +206,13 @@ def _read_export(path: Path) -> PretrainedWeights:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    check_regular(path)
     try:
-        if path.stat().st_size > _MOST_JSON:
-            raise UsageError(f"{path} is larger than {_MOST_JSON / 1e6:.0f} MB")
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        content = read_bounded(path, _MOST_JSON)
+    except FileNotFoundError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
+    try:
+        config = parse_json(content, str(path))
+    except UsageError:
         raise UsageError(f"{path} is not an exported model: it is no sound JSON") from None
     if not isinstance(config, dict):
         raise UsageError(f"{path} is not an exported model: it must be a mapping")

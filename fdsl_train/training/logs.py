@@ -1,9 +1,10 @@
 """Numbers of a run: running means over steps and processes, and the log files."""
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fdsl_gen.core.errors import FdslError
+from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.storage import local
 from fdsl_train.distributed.group import Group
+
+_MOST_LINE = 1 << 16  # bytes of a line of metrics.jsonl
+_MOST_DIGITS = 16  # of a step
 
 
 class Means:
@@ -113,22 +118,19 @@ class Log:
                 self._board.add_scalar(f"{group}/{name}", value, int(values["step"]))
 
     def _rewind(self, step: int) -> None:
-        if self._metrics.exists():
-            lines = self._metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            local.write(self._metrics, "".join(_until(step, lines)).encode())
-        if not self._summary.exists():
-            return
+        with contextlib.suppress(FileNotFoundError):
+            lines = [line for line, row in read_metrics(self._metrics) if row["step"] <= step]
+            local.write(self._metrics, b"".join(lines))
         if step == 0:
-            self._summary.unlink()
+            self._summary.unlink(missing_ok=True)
             return
-        with self._summary.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in reader if None not in row.values() and int(row["step"]) <= step]
-        buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, reader.fieldnames or [])
-        writer.writeheader()
-        writer.writerows(rows)
-        local.write(self._summary, buffer.getvalue().encode())
+        with contextlib.suppress(FileNotFoundError):
+            rows = read_summary(self._summary)
+            buffer = io.StringIO(newline="")
+            writer = csv.DictWriter(buffer, list(rows[0]) if rows else [])
+            writer.writeheader()
+            writer.writerows(row for row in rows if int(row["step"]) <= step)
+            local.write(self._summary, buffer.getvalue().encode())
 
 
 @contextmanager
@@ -151,8 +153,42 @@ def _open_board(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step + 1)
 
 
-def _until(step: int, lines: Iterable[str]) -> Iterable[str]:
-    """Whole lines of ``metrics.jsonl`` up to ``step``."""
-    for line in lines:
-        if line.endswith("\n") and json.loads(line)["step"] <= step:
-            yield line
+def read_metrics(path: Path) -> Iterator[tuple[bytes, dict[str, float]]]:
+    """The whole lines of a ``metrics.jsonl``, and what they say by column.
+
+    The last line of a run that was killed, or is being written, may be half there.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        UsageError: if a line holds something else than numbers, one of them ``step``.
+    """
+    for number, line in enumerate(read_bounded(path).splitlines(keepends=True), 1):
+        if not line.endswith(b"\n"):
+            return
+        where = f"{path}, line {number}"
+        row = parse_json(line, where, _MOST_LINE)
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
+            raise UsageError(f"{where} is not one that fdsl-train writes: it has no step")
+        if not all(type(value) in (int, float) for value in row.values()):
+            raise UsageError(f"{where} is not one that fdsl-train writes: not all are numbers")
+        yield line, row
+
+
+def read_summary(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a ``summary.csv``, by column; every ``step`` is an integer.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        UsageError: if it holds something else.
+    """
+    content = read_bounded(path)
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True)
+        rows = [row for row in reader if None not in row.values()]
+        whole = all(None not in row and row["step"].isdecimal() for row in rows)
+        if whole and all(len(row["step"]) < _MOST_DIGITS for row in rows):
+            return rows
+        reason = "a row does not fit the first line"
+    except (ValueError, KeyError, csv.Error) as error:
+        reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
+    raise UsageError(f"{path} is not a summary of fdsl-train: {reason}")

@@ -1,10 +1,10 @@
 """What a finished run gives back to a script."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_train.training.checkpoint import LAST
+from fdsl_train.training.logs import read_metrics
 from fdsl_train.training.run_dir import EXPORT
 
 
@@ -39,7 +39,6 @@ class RunResult:
     @property
     def metrics(self) -> dict[str, list[float]]:
         """What was logged, by column: ``step``, ``loss``, ``lr``, ...; ready for pandas."""
-        text = (self.output / "metrics.jsonl").read_text(encoding="utf-8")
-        rows: list[dict[str, float]] = [json.loads(line) for line in text.splitlines()]
+        rows = [row for _, row in read_metrics(self.output / "metrics.jsonl")]
         names = dict.fromkeys(name for row in rows for name in row)
         return {name: [row.get(name, float("nan")) for row in rows] for name in names}

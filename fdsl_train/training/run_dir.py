@@ -7,6 +7,7 @@ import yaml
 
 from fdsl_gen import __version__
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.path_names import check_path
 from fdsl_gen.storage import local
 from fdsl_train.config import Resolved, differences
 from fdsl_train.training import checkpoint
@@ -30,7 +31,7 @@ def open_output(folder: Path, *, resume: bool) -> dict[str, Any] | None:
         UsageError: if the folder cannot be written, or holds something that must not be touched.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        check_path(folder).mkdir(parents=True, exist_ok=True)
         taken = any(folder.iterdir())
     except OSError as error:
         raise UsageError(f"cannot make the output folder {folder}: {error.strerror}") from None

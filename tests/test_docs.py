@@ -102,14 +102,14 @@ def trained(prepared) -> Path:
     runs = prepared / "runs"
     tiny = {"workers": 0, "decoded_cache": 0}
     run = fdsl_train.pretrain(
-        prepared / "shards", runs / "smoke", recipe="cpu_smoke", steps=2, **tiny
+        prepared / "shards", runs / "smoke", recipe="cpu_smoke", epochs=20, **tiny
     )
     fdsl_train.finetune(
         prepared / "photos",
         runs / "photos",
         checkpoint=run.export,
         recipe="cpu_finetune",
-        epochs=1,
+        epochs=2,
         **tiny,
     )
     return prepared

@@ -45,7 +45,7 @@ def pretrain(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
 
-    >>> pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=2).metrics["loss"][-1]
+    >>> pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=20).metrics["loss"][-1]
     """
     place, output = location_of(data), Path(output)
     manifest = place.manifest()

@@ -28,7 +28,8 @@ import boto3
 import click
 
 from fdsl_gen import load_recipe
-from fdsl_gen.archive.manifest import MANIFEST, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.manifest import ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.paths import MANIFEST
 from fdsl_gen.dataset.copy import download, upload
 from fdsl_gen.executors import Silent
 from fdsl_gen.storage import local

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from fdsl_gen.archive import tar
-from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.dataset.export import export_imagefolder
 from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.dataset.reader import open_dataset
 from fdsl_gen.dataset.verify import check_files
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.sources.decoded import decode_once
 from fdsl_train.data.sources.shards import open_split
 

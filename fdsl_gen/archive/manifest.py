@@ -6,21 +6,19 @@ It says nothing of time, host or run, so that two runs of a recipe give the same
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive import content_digest, png
 from fdsl_gen.archive.label_types import LABEL_TYPES, LabelType
 from fdsl_gen.archive.names import MEMBERS, SPLITS, shard_name
+from fdsl_gen.archive.paths import MANIFEST
 from fdsl_gen.archive.sample import SampleFormat
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.core.json_text import parse_json, read_bounded
+from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.core.settings import setting
 
 FORMAT = 1
-META = "__meta__"
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,19 +105,6 @@ class Manifest:
             name: settings.to_dict(split, defaults=True) for name, split in self.splits.items()
         }
         return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a dataset folder.
-
-    Raises:
-        UsageError: if there is none, or it is not one.
-    """
-    path = folder / MANIFEST
-    try:
-        return parse_manifest(read_bounded(path), str(path))
-    except FileNotFoundError:
-        raise UsageError(_why_missing(folder)) from None
 
 
 def parse_manifest(content: bytes, path: str) -> Manifest:
@@ -218,14 +203,3 @@ def _check(manifest: Manifest, path: str) -> None:
         raise UsageError(
             f"{path}: num_classes {manifest.num_classes:,} cannot be: at most {most:,}"
         )
-
-
-def _why_missing(folder: Path) -> str:
-    if not folder.exists():
-        return f"no such folder: {folder}"
-    if (folder / META / "recipe.json").exists():
-        return (
-            f"{folder} is not finished: run its fdsl-gen command again, then training can begin"
-            f" (fdsl-gen status {folder} tells what is missing)"
-        )
-    return f"{folder} has no {MANIFEST}: it is not a dataset made by fdsl-gen"

@@ -4,14 +4,8 @@ import json
 from collections.abc import Iterator
 
 from fdsl_gen.archive import content_digest
-from fdsl_gen.archive.manifest import (
-    FORMAT,
-    MANIFEST,
-    Manifest,
-    ShardEntry,
-    SplitEntry,
-    parse_manifest,
-)
+from fdsl_gen.archive.manifest import FORMAT, Manifest, ShardEntry, SplitEntry, parse_manifest
+from fdsl_gen.archive.paths import MANIFEST
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import card
 from fdsl_gen.dataset.contact_sheet import Preview, draw_preview, preview_png

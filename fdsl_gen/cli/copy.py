@@ -29,8 +29,8 @@ def upload(folder: Path, url: str, jobs: int, **values: Any) -> None:
 
     What is there already is not sent again, so the same command goes on after an interruption.
     """
-    from fdsl_gen.archive.manifest import read_manifest
     from fdsl_gen.core.progress import Progress
+    from fdsl_gen.storage.manifest import read_manifest
 
     storage = take_storage(values)
     manifest = read_manifest(folder)
@@ -65,11 +65,11 @@ def download(url: str, folder: Path, jobs: int, **values: Any) -> None:
     """
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.copy import download as bring
-    from fdsl_gen.storage.manifest import fetch_manifest
+    from fdsl_gen.storage.manifest import read_manifest
     from fdsl_gen.storage.objects import ObjectStore
 
     bucket = ObjectStore.at(url, take_storage(values))
-    manifest = fetch_manifest(bucket)
+    manifest = read_manifest(bucket)
     with Progress() as progress:
         samples = sum(split.num_samples for split in manifest.splits.values())
         progress.begin(images=samples, done=0)

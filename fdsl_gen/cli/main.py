@@ -303,15 +303,14 @@ def finalize_folder(folder: Path | str, repair: bool, overwrite: bool, **values:
 )
 def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
     """Check every file of a dataset against its manifest."""
-    from fdsl_gen.archive.manifest import read_manifest
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset import verify
-    from fdsl_gen.storage.manifest import fetch_manifest
+    from fdsl_gen.storage.manifest import read_manifest
     from fdsl_gen.storage.objects import ObjectStore
 
     storage = take_storage(values)
     place = folder if isinstance(folder, Path) else ObjectStore.at(folder, storage)
-    manifest = read_manifest(place) if isinstance(place, Path) else fetch_manifest(place)
+    manifest = read_manifest(place)
     samples = sum(split.num_samples for split in manifest.splits.values())
     with Progress() as progress:
         progress.begin(images=samples, done=0)
@@ -334,9 +333,9 @@ def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
 )
 def export(folder: Path, out: Path) -> None:
     """Write a dataset as a tree of PNG files."""
-    from fdsl_gen.archive.manifest import read_manifest
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.export import export_imagefolder
+    from fdsl_gen.storage.manifest import read_manifest
 
     total = sum(split.num_samples for split in read_manifest(folder).splits.values())
     with Progress() as progress:

@@ -60,8 +60,8 @@ def read_bounded(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
             raise UsageError(f"cannot read {path}: it is not a regular file")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if len(content) > max_bytes:

@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from fdsl_gen.archive.manifest import (
-    MANIFEST,
-    META,
-    Manifest,
-    ShardEntry,
-    read_manifest,
-)
+from fdsl_gen.archive.manifest import Manifest, ShardEntry
+from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.folder import ROOT_FILES, claim_path
@@ -28,7 +23,7 @@ from fdsl_gen.recipe.categories import SHARED
 from fdsl_gen.storage import local
 from fdsl_gen.storage.download import download_file
 from fdsl_gen.storage.errors import ObjectMissing
-from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.threads import map_threads
 
@@ -147,7 +142,7 @@ def download(bucket: ObjectStore, folder: Path, *, jobs: int, watch: Observer) -
         ShardsFailed: if the disk has no room.
         StorageError: if the storage fails; what was fetched stays, the manifest is not there.
     """
-    manifest = fetch_manifest(bucket)
+    manifest = read_manifest(bucket)
     entries = _entries(manifest)
     claim_path(folder, owner_of(manifest))
     _check_space(folder, entries)

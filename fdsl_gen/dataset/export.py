@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.label_types import SINGLE
-from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.reader import check_shard_file
 from fdsl_gen.storage import local
+from fdsl_gen.storage.manifest import read_manifest
 
 
 def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> int:

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import fdsl_gen
-from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
+from fdsl_gen.archive.manifest import ShardEntry
+from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.core.json_text import parse_json, read_bounded

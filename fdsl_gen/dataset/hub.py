@@ -6,8 +6,9 @@ It goes on after an interruption by itself and sends what is there already no se
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen.archive.manifest import MANIFEST, read_manifest
+from fdsl_gen.archive.paths import MANIFEST
 from fdsl_gen.core.errors import ShardsFailed, StorageError, UsageError
+from fdsl_gen.storage.manifest import read_manifest
 
 
 def upload_to_hub(folder: Path, repo_id: str) -> str:

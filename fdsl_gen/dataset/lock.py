@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from fdsl_gen.archive.manifest import META, Manifest
+from fdsl_gen.archive.manifest import Manifest
+from fdsl_gen.archive.paths import META
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import tar
-from fdsl_gen.archive.manifest import META, Manifest, ShardEntry, read_manifest
+from fdsl_gen.archive.manifest import Manifest, ShardEntry
+from fdsl_gen.archive.paths import META
 from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.storage import local
+from fdsl_gen.storage.manifest import read_manifest
 
 
 def check_shard_file(folder: Path, shard: ShardEntry) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from fdsl_gen.archive.manifest import MANIFEST, META, ShardEntry
+from fdsl_gen.archive.manifest import ShardEntry
+from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
 from fdsl_gen.core.user_dirs import private_folder
 from fdsl_gen.dataset import source_image

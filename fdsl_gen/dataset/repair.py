@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fdsl_gen.archive.manifest import Manifest, read_manifest
+from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.lock import OWNER_NAME, owned_recipe, owner_of
 from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.local import LocalStore
-from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.threads import map_threads
 
 _JOBS = 4  # shards that are read at a time
@@ -27,7 +27,7 @@ def restore_recipe(place: Path | Store) -> Manifest:
         UsageError: if there is no manifest, it is damaged, or another version made it.
         Mismatch: if a shard is not what it says.
     """
-    manifest = read_manifest(place) if isinstance(place, Path) else fetch_manifest(place)
+    manifest = read_manifest(place)
     store: Store = LocalStore(place) if isinstance(place, Path) else place
     ours = owner_of(manifest)
     try:

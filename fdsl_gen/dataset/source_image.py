@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
-from fdsl_gen.archive.manifest import META
+from fdsl_gen.archive.paths import META
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe

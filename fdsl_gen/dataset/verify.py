@@ -11,14 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import tar
-from fdsl_gen.archive.manifest import (
-    MANIFEST,
-    META,
-    Manifest,
-    ShardEntry,
-    SplitEntry,
-    read_manifest,
-)
+from fdsl_gen.archive.manifest import Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.core.keys import Key, permutation
@@ -33,7 +27,7 @@ from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
-from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.threads import map_threads
 
 JOBS = 4  # shards fetched at a time
@@ -50,7 +44,7 @@ def check_files(
         seen: called after each shard.
         jobs: shards to fetch at a time.
     """
-    manifest = read_manifest(place) if isinstance(place, Path) else fetch_manifest(place)
+    manifest = read_manifest(place)
     entries = [entry for split in manifest.splits.values() for entry in split.shards]
     found: dict[str, list[str]] = {}
     if isinstance(place, Path):
@@ -154,7 +148,7 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
     """
     if isinstance(place, Path):
         return _check_pixels(open_dataset(place), count, seen)
-    manifest = fetch_manifest(place)
+    manifest = read_manifest(place)
     entries = [(split, e) for split, found in manifest.splits.items() for e in found.shards]
     categories = place.list(f"{META}/categories")
     order = permutation(Key(manifest.recipe.get("seed", 0), "verify shards"), len(entries))

@@ -18,6 +18,10 @@ class ObjectExists(StorageError):
     """There is another file of this name in a store."""
 
 
+class Unreadable(UsageError):
+    """A file of a folder that is no regular file, too large, or not ours to read."""
+
+
 class Unsupported(StorageError):
     """The service does not know this kind of request."""
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from fdsl_gen.core.errors import Mismatch, ShardsFailed
+from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
+from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.storage.base import Stat
-from fdsl_gen.storage.errors import ObjectExists, ObjectMissing
+from fdsl_gen.storage.errors import ObjectExists, ObjectMissing, Unreadable
 
 _HOST = socket.gethostname().replace(".", "-")
 
@@ -202,9 +203,12 @@ class LocalStore:
         return dict(sorted(found.items()))
 
     def read(self, name: str) -> bytes:
-        """See ``Store``."""
+        """See ``Store``. What is no regular file, or larger than a small file, is Unreadable."""
         with self._asking(name):
-            return (self.folder / name).read_bytes()
+            try:
+                return read_bounded(self.folder / name)
+            except UsageError as error:
+                raise Unreadable(str(error)) from None
 
     def stream(self, name: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
         """See ``Store``."""

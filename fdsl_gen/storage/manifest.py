@@ -1,24 +1,38 @@
-"""The manifest of a dataset in a store."""
+"""The manifest of a dataset, wherever it is stored."""
 
-from fdsl_gen.archive.manifest import MANIFEST, META, Manifest, parse_manifest
+from pathlib import Path
+
+from fdsl_gen.archive.manifest import Manifest, parse_manifest
+from fdsl_gen.archive.paths import LOCK, MANIFEST
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.open import store_at
 
 
-def fetch_manifest(store: Store) -> Manifest:
+def read_manifest(place: Path | Store) -> Manifest:
     """The manifest of a dataset.
+
+    Args:
+        place: a folder, or where the dataset is stored.
 
     Raises:
         UsageError: if there is none, or it is not one.
         StorageError: if the storage does not answer.
     """
+    store = store_at(place)
     try:
         return parse_manifest(store.read(MANIFEST), f"{store.url}/{MANIFEST}")
     except ObjectMissing:
-        if store.stat(f"{META}/recipe.json"):
-            raise UsageError(
-                f"{store.url} is not finished: run its fdsl-gen command again (fdsl-gen status"
-                f" {store.url} tells what is missing)"
-            ) from None
-        raise UsageError(f"{store.url} has no {MANIFEST}: there is no dataset there") from None
+        pass
+    if isinstance(place, Path) and not place.exists():
+        raise UsageError(f"no such folder: {place}")
+    if store.stat(LOCK):
+        raise UsageError(
+            f"{store.url} is not finished: run its fdsl-gen command again (fdsl-gen status"
+            f" {store.url} tells what is missing)"
+        )
+    raise UsageError(
+        f"{store.url} has no {MANIFEST}: there is no dataset there, or it is not a dataset made by"
+        " fdsl-gen"
+    )

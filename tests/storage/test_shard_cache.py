@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fdsl_gen.archive.manifest import read_manifest
 from fdsl_gen.archive.tar import scan_index
 from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
 from fdsl_gen.storage import local
 from fdsl_gen.storage.download import part_of
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import CUT, FORBIDDEN, PASS, SILENT, SLOW

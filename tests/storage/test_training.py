@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.archive.manifest import read_manifest
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.cli.main import main
 from fdsl_train.data.locate.dataset import DatasetLocation
 from fdsl_train.data.sources.base import order_of

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fdsl_gen.archive import content_digest, png, tar
-from fdsl_gen.archive.manifest import META, ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.manifest import ImageEntry, Manifest, ShardEntry, SplitEntry
+from fdsl_gen.archive.paths import META
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.storage.local import write, write_new
 from fdsl_train.cli.main import main

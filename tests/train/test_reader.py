@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import build_dataset, pattern
 
-from fdsl_gen.archive.manifest import META
+from fdsl_gen.archive.paths import META
 from fdsl_gen.archive.tar import scan_index
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.base import num_samples

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdsl_gen.archive.manifest import META, Manifest, ShardEntry
+from fdsl_gen.archive.manifest import Manifest, ShardEntry
+from fdsl_gen.archive.paths import META
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.storage import local
 from fdsl_gen.storage.download import download_file, part_of, size_of_part
 from fdsl_gen.storage.errors import ObjectMissing
-from fdsl_gen.storage.manifest import fetch_manifest
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.threads import map_threads
@@ -39,7 +40,7 @@ def read_remote_manifest(url: str, options: StorageOptions | None = None) -> Man
         UsageError: if there is none, or the place cannot be read.
         StorageError: if the storage does not answer.
     """
-    return fetch_manifest(ObjectStore.at(url, options))
+    return read_manifest(ObjectStore.at(url, options))
 
 
 class _Held(NamedTuple):

@@ -4,7 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdsl_gen.archive.manifest import MANIFEST, META, Manifest
+from fdsl_gen.archive.manifest import Manifest
+from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.user_dirs import temporary_folder
 from fdsl_gen.storage.objects import ObjectStore

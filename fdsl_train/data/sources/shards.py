@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
 from fdsl_gen.archive.label_types import MULTI
-from fdsl_gen.archive.manifest import META, Manifest, SplitEntry, read_manifest
+from fdsl_gen.archive.manifest import Manifest, SplitEntry
+from fdsl_gen.archive.paths import META
 from fdsl_gen.archive.tar import index_from, index_limit, scan_index
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import read_bounded
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.locate.folder import FolderShelf, ShardLocator
 from fdsl_train.data.sources.base import Label, Sample
 from fdsl_train.data.sources.decoded import Decoded

@@ -68,6 +68,11 @@ def encode(image: NDArray[np.uint8], encoding: Encoding, white: int = 255) -> by
     return _assemble(width, height, 1, _PALETTE, np.packbits(foreground, axis=1), palette)
 
 
+def encode_any(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of an image, uint8 (H, W) or (H, W, 3), to be looked at."""
+    return encode(image, "gray8" if image.ndim == 2 else "rgb8")
+
+
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """Chunks of a file by kind, IDAT joined; ValueError if it is cut or a checksum is wrong."""
     if data[:8] != _SIGNATURE:

@@ -48,6 +48,10 @@ class Sample:
         """Whether all pixels of the image are equal, whatever the background."""
         return is_blank(self.image)
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return png.encode_any(self.image)
+
 
 def is_blank(image: NDArray[np.uint8]) -> bool:
     """Whether all pixels of an image, (H, W) or (H, W, 3), are equal, whatever the background."""

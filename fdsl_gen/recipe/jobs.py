@@ -9,7 +9,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.recipe.categories import Categories
 from fdsl_gen.recipe.order import SampleId
-from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.recipe.recipe import Recipe, load_recipe
 from fdsl_gen.variants.base import Job, Rendered
 
 
@@ -32,11 +32,11 @@ def jobs_of(
             yield Job(categories[c], i, Key(seed, "instance", (c, i)), count)
 
 
-def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
+def render(recipe: Recipe | str | Path, category: int | None = None, instance: int = 0) -> Rendered:
     """Draw one image of a dataset, exactly as it stands in the dataset.
 
     Args:
-        recipe: from :func:`load_recipe`.
+        recipe: from :func:`load_recipe`, or what that takes: a name, or a path of a YAML file.
         category: 0 <= category, may be beyond the recipe's number of categories unless images
             depend on that (``shuffle_labels`` of linedb); None for scene sets.
         instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
@@ -45,12 +45,18 @@ def render(recipe: Recipe, category: int | None, instance: int = 0) -> Rendered:
         The image, uint8 (H, W) or (H, W, 3), with its labels or mask and its parameters.
 
     Raises:
-        UsageError: if there is no such image.
+        UsageError: if there is no such image, or no such recipe.
+
+    >>> render("fractal-1", category=7).image.shape
+    (512, 512)
     """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
     most = recipe.variant.max_instances
     scene = recipe.variant.SCENE
     if (category is None) != scene:
-        raise UsageError(f"{recipe.name} {'is' if scene else 'is not'} a scene set")
+        how = "is a scene set; give an instance, and no" if scene else "is no scene set; give a"
+        raise UsageError(f"{recipe.name} {how} category")
     c = -1 if category is None else category
     if (c < 0 and not scene) or instance < 0 or (most is not None and instance >= most):
         raise UsageError(f"{recipe.name} has no image ({category}, {instance})")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from fdsl_gen.archive.png import Encoding
 from fdsl_gen.archive.sample import SampleFormat, members_of
 from fdsl_gen.core import recipe_files, settings
@@ -101,6 +103,11 @@ class Recipe:
             raise UsageError("encoding: compact needs images of two levels")
         if image.channels == 3 and self.encoding != "rgb8":
             raise UsageError("encoding: colored images need rgb8")
+
+    def __repr__(self) -> str:
+        """The settings that differ from their defaults, as YAML that ``fdsl-gen run`` takes."""
+        text: str = yaml.safe_dump(self.to_dict(), sort_keys=False)
+        return text.rstrip()
 
     @property
     def run_length(self) -> int:

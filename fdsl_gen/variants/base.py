@@ -91,6 +91,12 @@ class Rendered:
     labels: tuple[int, ...] | None = None
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        from fdsl_gen.archive.png import encode_any  # which imports Pillow
+
+        return encode_any(self.image)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant(ABC):

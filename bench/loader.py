@@ -4,7 +4,7 @@ augmentation: ``python -m bench.loader [RECIPE...] [--data FOLDER]``.
 Processor time is counted, of this process and its workers, not time on the clock: on a machine that
 does other things as well the former still compares. timm is measured twice: making the same
 float32 batches as ours, and making the uint8 RGB batches that its prefetcher takes to a GPU, which
-leaves normalisation and erasing (and the time for them) to it; ours always includes them.
+leaves normalization and erasing (and the time for them) to it; ours always includes them.
 """
 
 import multiprocessing
@@ -134,9 +134,9 @@ def stages(folder: Path, config: Resolved, count: int) -> dict[str, float]:
                 clock.note("read+decode")
                 seed_cpu(Key(config.seed, "augment", (start + number,)))
                 clock.note("seed")
-                seen = transform.grey.crop(sample.image)
+                seen = transform.gray.crop(sample.image)
                 clock.note("crop+flip")
-                pixels = torch.from_numpy(transform.grey.augment(seen))[None]
+                pixels = torch.from_numpy(transform.gray.augment(seen))[None]
                 clock.note("RandAugment")
                 drawn.append(AugmentedSample(pixels, transform.erasing()))
                 clock.note("erasing")

@@ -119,7 +119,7 @@ class TrainConfig:
     reprob: float = setting(0.0, doc="probability of random erasing", low=0, high=1)
     remode: Literal["const", "rand", "pixel"] = setting("pixel", doc="filling of erased parts")
     aug_repeats: int = setting(
-        1, doc="views of an image in neighbouring places, each augmented anew", low=1
+        1, doc="views of an image in neighboring places, each augmented anew", low=1
     )
     mean: tuple[float, ...] = setting((0.5, 0.5, 0.5), doc="subtracted, per channel, of 0..1")
     std: tuple[float, ...] = setting((0.5, 0.5, 0.5), doc="divided by", low=0, above=True)
@@ -180,7 +180,7 @@ class TrainConfig:
         """Steps that show at least ``epochs * num_samples`` images."""
         return -int(-epochs * num_samples // self.global_batch_size)
 
-    def share(self, world_size: int) -> int:
+    def batch_per_process(self, world_size: int) -> int:
         """Images that one of ``world_size`` processes passes through the model at once.
 
         Raises:

@@ -13,7 +13,7 @@ from fdsl_gen import generate, load_recipe, open_dataset, render
 from fdsl_gen.archive import content_digest
 from fdsl_gen.core import recipe_files
 from fdsl_gen.dataset import verify
-from fdsl_gen.executors.serial import SerialEngine
+from fdsl_gen.executors.serial import SerialExecutor
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from tests.conftest import SMALL
@@ -41,12 +41,12 @@ def test_workers_and_shards(small, small_folder, tmp_path, workers, num_shards):
 
 
 def test_reverse_order(small, small_folder, tmp_path, monkeypatch):
-    forward = SerialEngine.run
+    forward = SerialExecutor.run
 
     def backward(self, function, tasks, watch, prepare):
         return forward(self, function, tasks[::-1], watch, prepare)
 
-    monkeypatch.setattr(SerialEngine, "run", backward)
+    monkeypatch.setattr(SerialExecutor, "run", backward)
     generate(small(), tmp_path / "out", workers=1)
     assert tars(tmp_path / "out") == tars(small_folder)
 
@@ -67,8 +67,8 @@ def some_of(name, **counts):
     else:
         last = min(8, recipe.num_instances)
         counts = {"num_categories": 6, "num_instances": last}
-        if recipe.pick_one_of > 1:
-            counts["num_instances"] = recipe.pick_one_of
+        if recipe.views_per_sample > 1:
+            counts["num_instances"] = recipe.views_per_sample
         elif last > 4:
             counts["validation_instances"] = 2
     return tiny(name, **counts, num_shards=2)

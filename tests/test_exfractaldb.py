@@ -175,12 +175,12 @@ def test_views_are_limited_on_the_ring_and_endless_on_the_sphere():
         small("mv-fractaldb-1k", num_instances=1741)
     with pytest.raises(UsageError, match="weights_used: must be at most num_weights"):
         small(weights_used=26)
-    with pytest.raises(UsageError, match="pick_one_of: must divide the 1000 instances"):
-        small(pick_one_of=7)
+    with pytest.raises(UsageError, match="views_per_sample: must divide the 1000 instances"):
+        small(views_per_sample=7)
 
 
 def test_ofdb_manifest_tells_to_pick_one_of_twelve(tmp_path):
     generate(small("ofdb-3d-1k", num_categories=5), tmp_path / "set", workers=1)
     manifest = open_dataset(tmp_path / "set").manifest
-    assert manifest.pick_one_of == 12
+    assert manifest.views_per_sample == 12
     assert manifest.splits["train"].num_samples == 60

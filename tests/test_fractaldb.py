@@ -13,8 +13,8 @@ from fdsl_gen.build.category_search import find_categories
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.executors import Silent
-from fdsl_gen.executors.local import LocalEngine
-from fdsl_gen.executors.serial import SerialEngine
+from fdsl_gen.executors.local import LocalExecutor
+from fdsl_gen.executors.serial import SerialExecutor
 from fdsl_gen.recipe.categories import Categories
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
@@ -125,8 +125,11 @@ def candidate_pixels(recipe, c: int, number: int) -> int | None:
 
 def test_categories_do_not_depend_on_how_many_are_asked_for(tmp_path):
     few, many = small(num_categories=10), small(num_categories=250)
-    for recipe, engine, name in ((few, SerialEngine(), "few"), (many, LocalEngine(2), "many")):
-        assert find_categories(recipe, tmp_path / name, engine, Silent()) == []
+    for recipe, executor, name in (
+        (few, SerialExecutor(), "few"),
+        (many, LocalExecutor(2), "many"),
+    ):
+        assert find_categories(recipe, tmp_path / name, executor, Silent()) == []
     stored = Categories(few, tmp_path / "few"), Categories(many, tmp_path / "many")
     for c in (9, 3, 0):
         computed = Categories(few)[c]
@@ -141,7 +144,7 @@ def test_categories_do_not_depend_on_how_many_are_asked_for(tmp_path):
 
 def test_a_damaged_or_missing_cache_changes_nothing(tmp_path):
     recipe = small(num_categories=20)
-    find_categories(recipe, tmp_path, SerialEngine(), Silent())
+    find_categories(recipe, tmp_path, SerialExecutor(), Silent())
     (block,) = tmp_path.glob("block-*.npz")
     expected = Categories(recipe, tmp_path)[7].affine
     block.write_bytes(block.read_bytes()[:100])

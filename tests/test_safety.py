@@ -436,11 +436,11 @@ def test_bad_input_is_one_sentence(tmp_path, command, words):
 
 def test_a_task_that_kills_every_worker_is_given_up(tmp_path):
     from fdsl_gen.executors import Silent
-    from fdsl_gen.executors.local import LocalEngine
-    from tests.engine_tasks import touch_or_die
+    from fdsl_gen.executors.local import LocalExecutor
+    from tests.executor_tasks import touch_or_die
 
     tasks = [(tmp_path, n) for n in range(6)]
-    failures = LocalEngine(2).run(touch_or_die, tasks, Silent())
+    failures = LocalExecutor(2).run(touch_or_die, tasks, Silent())
     assert [failure.task[1] for failure in failures] == [3]
     assert failures[0].reason == (
         "its worker was killed by SIGKILL (out of memory?), 3 times in a row"
@@ -451,12 +451,12 @@ def test_a_task_that_kills_every_worker_is_given_up(tmp_path):
 
 def test_an_exception_in_a_task_is_told_with_its_place(tmp_path):
     from fdsl_gen.executors import Silent
-    from fdsl_gen.executors.local import LocalEngine
-    from fdsl_gen.executors.serial import SerialEngine
-    from tests.engine_tasks import divide
+    from fdsl_gen.executors.local import LocalExecutor
+    from fdsl_gen.executors.serial import SerialExecutor
+    from tests.executor_tasks import divide
 
-    for engine in (SerialEngine(), LocalEngine(2)):
-        failures = engine.run(divide, [1, 0, 2], Silent())
+    for executor in (SerialExecutor(), LocalExecutor(2)):
+        failures = executor.run(divide, [1, 0, 2], Silent())
         assert [(f.task, f.reason.split(",")[0]) for f in failures] == [
             (0, "ZeroDivisionError in divide")
         ]
@@ -482,9 +482,9 @@ def test_a_script_needs_no_guard(tmp_path):
 
 def test_workers_that_cannot_start_are_told_once(tmp_path, monkeypatch, capfd):
     from fdsl_gen.executors import Silent, local
-    from tests.engine_tasks import CannotBeReceived
+    from tests.executor_tasks import CannotBeReceived
 
-    failures = local.LocalEngine(2).run(CannotBeReceived(), [1, 2, 3, 4], Silent())
+    failures = local.LocalExecutor(2).run(CannotBeReceived(), [1, 2, 3, 4], Silent())
     assert {failure.task for failure in failures} == {1, 2, 3, 4}
     assert {failure.reason for failure in failures} == {
         "its worker ended with exit code 1 before it could begin"

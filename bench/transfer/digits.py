@@ -1,4 +1,4 @@
-"""Real digits, and draws of a few labelled ones as folders of images."""
+"""Real digits, and draws of a few labeled ones as folders of images."""
 
 import shutil
 from pathlib import Path
@@ -28,7 +28,7 @@ def mnist() -> Digits:
 
 
 def choose(labels: NDArray[np.int64], per_class: int, seed: int) -> NDArray[np.bool_]:
-    """Which digits are labelled in a draw, bool (n,): ``per_class`` of every class.
+    """Which digits are labeled in a draw, bool (n,): ``per_class`` of every class.
 
     Raises:
         UsageError: if a class has too few to leave any for the measurement.
@@ -43,7 +43,7 @@ def choose(labels: NDArray[np.int64], per_class: int, seed: int) -> NDArray[np.b
 
 
 def write_draw(folder: Path, digits: Digits, per_class: int, seed: int) -> None:
-    """Write ``train/<digit>/`` with the labelled digits and ``val/<digit>/`` with all others.
+    """Write ``train/<digit>/`` with the labeled digits and ``val/<digit>/`` with all others.
 
     A folder that is there is complete, and kept.
     """

@@ -1,4 +1,4 @@
-"""What is compared: arms, the recipes they share, and the draws of labelled digits."""
+"""What is compared: arms, the recipes they share, and the draws of labeled digits."""
 
 import shlex
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class Plan:
 
     pretrain: str = setting(doc="training recipe, name or path")
     finetune: str = setting(doc="training recipe, name or path")
-    labels: int = setting(doc="labelled digits per class in a draw", low=1)
-    draws: tuple[int, ...] = setting(doc="seeds of the draws of labelled digits", low=0)
+    labels: int = setting(doc="labeled digits per class in a draw", low=1)
+    draws: tuple[int, ...] = setting(doc="seeds of the draws of labeled digits", low=0)
     arms: tuple[Arm, ...] = setting(doc="what is compared; one is called scratch")
 
     def __post_init__(self) -> None:

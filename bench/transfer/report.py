@@ -52,7 +52,7 @@ def _introduction(plan: Plan, held_out: int) -> str:
         f" (`--recipe {Path(plan.pretrain).stem}`) and fine-tunes all of it on {labels} real MNIST"
         f" digits, {plan.labels} of each (`--recipe {Path(plan.finetune).stem}`); scratch starts"
         " from freshly drawn weights instead, with the same fine-tuning. Top-1 in percent on all"
-        f" {held_out:,} other digits, after the last step. A draw is a choice of labelled"
+        f" {held_out:,} other digits, after the last step. A draw is a choice of labeled"
         " digits and the seed of the fine-tuning; gains are points above scratch on the same draw."
         " A gain is called clear if every draw gains and the mean gain exceeds the range of"
         " scratch over the draws. Loss: of pre-training, mean of the last tenth, against that of a"

@@ -64,7 +64,7 @@ class Manifest:
         image: shape of every image.
         members: endings of the members of every sample, in order.
         splits: by name.
-        pick_one_of: so many neighboring instances of a category count as one sample of which
+        views_per_sample: so many neighboring instances of a category count as one sample of which
             training takes another at each visit.
     """
 
@@ -78,7 +78,7 @@ class Manifest:
     image: ImageEntry
     members: tuple[str, ...]
     splits: dict[str, SplitEntry]
-    pick_one_of: int = 1
+    views_per_sample: int = 1
 
     @property
     def label_type(self) -> LabelType:
@@ -120,7 +120,7 @@ def parse_manifest(content: bytes, path: str) -> Manifest:
     data = parse_json(content, path)
     names = list(Manifest.__dataclass_fields__)
     settings.check_keys(data, names, MANIFEST)
-    missing = [name for name in names if name not in data and name != "pick_one_of"]
+    missing = [name for name in names if name not in data and name != "views_per_sample"]
     if missing:
         raise UsageError(f"{path}: '{missing[0]}' is missing")
     if data["format"] != FORMAT:
@@ -147,7 +147,7 @@ _TYPES: dict[str, Any] = {
     "task": str,
     "num_classes": int,
     "members": tuple[str, ...],
-    "pick_one_of": int,
+    "views_per_sample": int,
 }
 _HEX = {"sha256": re.compile("[0-9a-f]{64}"), "content_digest": re.compile("[0-9a-f]{32}")}
 

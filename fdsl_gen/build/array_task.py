@@ -10,21 +10,21 @@ from fdsl_gen.build.category_search import missing_blocks
 from fdsl_gen.build.generate import render_shards
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset.remote import claim_place
-from fdsl_gen.executors import Engine, Observer, Silent
-from fdsl_gen.executors.job_array import Share
+from fdsl_gen.executors import Executor, Observer, Silent
+from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage.options import StorageOptions
 
 
-def render_share(
+def render_array_task(
     recipe: Recipe,
     out: str | Path,
-    share: Share,
+    array_task: ArrayTask,
     *,
     search: str,
     workers: int | None = None,
-    engine: Engine | None = None,
+    executor: Executor | None = None,
     observer: Observer | None = None,
     storage: StorageOptions | None = None,
     tmp_dir: Path | None = None,
@@ -36,7 +36,7 @@ def render_share(
         out: its folder.
         share: of this task.
         search: the command that searches the categories, which every task would otherwise do.
-        workers, engine, observer, storage, tmp_dir: as of ``generate``.
+        workers, executor, observer, storage, tmp_dir: as of ``generate``.
 
     Returns:
         How many shards of the dataset are not there yet.
@@ -53,6 +53,6 @@ def render_share(
                 f"the categories of {recipe.name} are not searched for yet, and every task of the"
                 f" array would search them all; run this before the array: {search}"
             )
-    mine = share.of(shards_of(folder.recipe))
-    render_shards(folder, mine, workers, engine, observer or Silent())
+    mine = array_task.of(shards_of(folder.recipe))
+    render_shards(folder, mine, workers, executor, observer or Silent())
     return len(folder.missing())

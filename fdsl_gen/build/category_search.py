@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from fdsl_gen.executors import Engine, Failure, Observer
-from fdsl_gen.executors.job_array import Share
+from fdsl_gen.executors import Executor, Failure, Observer
+from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.recipe.categories import BLOCK, UNREADABLE, block_bytes, block_path, read_block
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
@@ -26,14 +26,14 @@ def search_block(
     write(block_path(cache, block), block_bytes(found))
 
 
-def missing_blocks(recipe: Recipe, cache: Path, share: Share | None = None) -> list[int]:
+def missing_blocks(recipe: Recipe, cache: Path, array_task: ArrayTask | None = None) -> list[int]:
     """Blocks, of a task's share or of all, that are not whole in the cache."""
-    return [block for block in _blocks(recipe, share) if not _is_whole(recipe, cache, block)]
+    return [block for block in _blocks(recipe, array_task) if not _is_whole(recipe, cache, block)]
 
 
-def _blocks(recipe: Recipe, share: Share | None) -> list[int]:
+def _blocks(recipe: Recipe, array_task: ArrayTask | None) -> list[int]:
     blocks = range(-(-recipe.num_categories // BLOCK))
-    return list(blocks) if share is None else share.of(blocks)
+    return list(blocks) if array_task is None else array_task.of(blocks)
 
 
 def _size(recipe: Recipe, block: int) -> int:
@@ -51,27 +51,27 @@ def _is_whole(recipe: Recipe, cache: Path, block: int) -> bool:
 def find_categories(
     recipe: Recipe,
     cache: Path,
-    engine: Engine,
+    executor: Executor,
     watch: Observer,
     write: Write = local.write,
-    share: Share | None = None,
+    array_task: ArrayTask | None = None,
 ) -> list[Failure[int]]:
     """Search categories that the cache does not hold yet; returns the blocks that failed.
 
     Args:
         recipe: whose categories are searched for.
         cache: folder of blocks.
-        engine: does the search.
+        executor: does the search.
         watch: told of every category.
         write: writes the file of a block.
         share: of a task of a job array; None: all blocks.
     """
-    blocks = missing_blocks(recipe, cache, share)
+    blocks = missing_blocks(recipe, cache, array_task)
     if not blocks:
         return []
     todo = sum(_size(recipe, block) for block in blocks)
     watch.note(f"searching {todo:,} categories")
-    wanted = sum(_size(recipe, block) for block in _blocks(recipe, share))
+    wanted = sum(_size(recipe, block) for block in _blocks(recipe, array_task))
     watch.begin(images=todo, done=wanted - todo)
     recipe.variant.category(0, category_key(recipe.seed, 0))  # compiles before the workers
-    return engine.run(partial(search_block, recipe, cache, write), blocks, watch)
+    return executor.run(partial(search_block, recipe, cache, write), blocks, watch)

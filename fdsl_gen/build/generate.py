@@ -18,9 +18,9 @@ from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, ShardsFailed
 from fdsl_gen.dataset.folder import Folder
 from fdsl_gen.dataset.remote import claim_place
-from fdsl_gen.executors import Engine, Failure, Observer, Silent
-from fdsl_gen.executors.choice import engine_for
-from fdsl_gen.executors.job_array import Share
+from fdsl_gen.executors import Executor, Failure, Observer, Silent
+from fdsl_gen.executors.choice import executor_for
+from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.recipe.categories import load_cached
 from fdsl_gen.recipe.jobs import jobs_of, json_facts, sample_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
@@ -163,8 +163,8 @@ def find_all(
     workers: int | None = None,
     observer: Observer | None = None,
     *,
-    engine: Engine | None = None,
-    share: Share | None = None,
+    executor: Executor | None = None,
+    array_task: ArrayTask | None = None,
 ) -> None:
     """Search the categories of a dataset; what its folder has already is kept.
 
@@ -172,7 +172,7 @@ def find_all(
         folder: of the dataset; the categories are then in ``folder.categories``.
         workers: processes; None: the CPUs that this process may use.
         observer: told of every category.
-        engine: does the search; None: what ``workers`` says.
+        executor: does the search; None: what ``workers`` says.
         share: of a task of a job array; None: all.
 
     Raises:
@@ -181,15 +181,15 @@ def find_all(
     watch = observer or Silent()
     recipe, cache = folder.recipe, folder.categories
     folder.fetch()
-    blocks = missing_blocks(recipe, cache, share)
-    engine = engine or engine_for(workers, len(blocks))
-    failures = find_categories(recipe, cache, engine, watch, folder.write, share)
+    blocks = missing_blocks(recipe, cache, array_task)
+    executor = executor or executor_for(workers, len(blocks))
+    failures = find_categories(recipe, cache, executor, watch, folder.write, array_task)
     if failures:
         raise ShardsFailed(
             f"{len(failures)} blocks of categories were not found: {failures[0].reason}"
         )
     folder.fetch()
-    if missing_blocks(recipe, cache, share):
+    if missing_blocks(recipe, cache, array_task):
         raise ShardsFailed(
             f"categories were found, but not all are in {folder.where}, which all hosts must share"
         )
@@ -202,7 +202,7 @@ def generate(
     workers: int | None = None,
     overwrite: bool = False,
     observer: Observer | None = None,
-    engine: Engine | None = None,
+    executor: Executor | None = None,
     storage: StorageOptions | None = None,
     tmp_dir: Path | None = None,
 ) -> Manifest:
@@ -215,7 +215,7 @@ def generate(
         workers: processes; None: the CPUs that this process may use. One means a plain loop.
         overwrite: delete a dataset of another recipe that stands there.
         observer: told of every image and shard.
-        engine: renders the shards, such as ``fdsl_gen.executors.dask.DaskEngine``; None: what
+        executor: renders the shards, such as ``fdsl_gen.executors.dask.DaskExecutor``; None: what
             ``workers`` says.
         storage: how to reach object storage.
         tmp_dir: where shards on their way to object storage are built, one a worker; None: the
@@ -230,19 +230,23 @@ def generate(
     """
     folder = claim_place(out, recipe, overwrite=overwrite, storage=storage, tmp_dir=tmp_dir)
     watch = observer or Silent()
-    render_shards(folder, shards_of(folder.recipe), workers, engine, watch)
+    render_shards(folder, shards_of(folder.recipe), workers, executor, watch)
     return finalize(folder, watch)
 
 
 def render_shards(
-    folder: Folder, wanted: list[Shard], workers: int | None, engine: Engine | None, watch: Observer
+    folder: Folder,
+    wanted: list[Shard],
+    workers: int | None,
+    executor: Executor | None,
+    watch: Observer,
 ) -> None:
     """Render those of the wanted shards that are not there yet, and the categories for them.
 
     Args:
         folder: to render into.
         wanted: which shards.
-        workers, engine: as of :func:`generate`.
+        workers, executor: as of :func:`generate`.
         watch: told of every image.
 
     Raises:
@@ -254,12 +258,12 @@ def render_shards(
     folder.sweep(missing)
     _check_space(folder, missing, workers or default_workers())
     if missing and recipe.variant.SEARCHED:
-        find_all(folder, workers, watch, engine=engine)
+        find_all(folder, workers, watch, executor=executor)
     images = sum(shard.num_samples for shard in missing)
     watch.begin(images=images, done=sum(shard.num_samples for shard in wanted) - images)
-    engine = engine or engine_for(workers, len(missing))
+    executor = executor or executor_for(workers, len(missing))
     try:
-        failures = engine.run(
+        failures = executor.run(
             partial(generate_shard, folder), missing, watch, partial(_warm_up, folder, missing)
         )
     finally:

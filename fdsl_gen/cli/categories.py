@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fdsl_gen.cli.executor_options import engine_options, take_way
+from fdsl_gen.cli.executor_options import executor_options, resolve_execution
 from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.executors import Engine
-from fdsl_gen.executors.job_array import Share
+from fdsl_gen.executors import Executor
+from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def categories_command(recipe: str) -> click.Command:
         click.Option(["--table"], type=FILE, help="write the CSV to this file"),
         click.Option(["--picture"], type=FILE, help="write a PNG with one image of each"),
         click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
-        *engine_options(),
+        *executor_options(),
         *storage_options(),
         *recipe_options(recipe),
     ]
@@ -56,21 +56,21 @@ def _categories(
     from fdsl_gen.storage import local
 
     elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
-    engine, share = take_way(values, workers)
+    executor, array_task = resolve_execution(values, workers)
     storage = take_storage(values)
     recipe = load_with(name, values)
     if not recipe.variant.SEARCHED:
         raise UsageError(f"the categories of {recipe.name} are drawn directly, not searched for")
-    if out is None and (elsewhere or share is not None):
+    if out is None and (elsewhere or array_task is not None):
         raise UsageError("say where other hosts and tasks find the categories: --out DIR")
-    if out is not None and share is not None:
+    if out is not None and array_task is not None:
         if table is not None or picture is not None:
             raise UsageError("--table and --picture need all categories; ask after the array")
-        _search_share(claim_place(out, recipe, storage=storage), share, workers, engine)
+        _search_array_task(claim_place(out, recipe, storage=storage), array_task, workers, executor)
         return
     with tempfile.TemporaryDirectory() as temporary, Progress("category") as progress:
         folder = claim_place(temporary if out is None else out, recipe, storage=storage)
-        find_all(folder, workers, progress, engine=engine)
+        find_all(folder, workers, progress, executor=executor)
         found = Categories(recipe, folder.categories)
         text = as_csv(found[c] for c in range(recipe.num_categories))
         try:
@@ -84,17 +84,19 @@ def _categories(
     click.echo("\n".join(written) if written else text, nl=bool(written))
 
 
-def _search_share(
-    folder: "Folder", share: Share, workers: int | None, engine: Engine | None
+def _search_array_task(
+    folder: "Folder", array_task: ArrayTask, workers: int | None, executor: Executor | None
 ) -> None:
     """Search a task's share of the categories, and tell what is left."""
     from fdsl_gen.build.category_search import missing_blocks
     from fdsl_gen.build.generate import find_all
     from fdsl_gen.core.progress import Progress
 
-    click.echo(str(share), err=True)
+    click.echo(str(array_task), err=True)
     with Progress("category") as progress:
-        find_all(folder, workers, progress, engine=engine, share=share)
+        find_all(folder, workers, progress, executor=executor, array_task=array_task)
     left = len(missing_blocks(folder.recipe, folder.categories))
     where = folder.where
-    click.echo(f"{share} is done; {left:,} blocks of categories in {where} are left for others")
+    click.echo(
+        f"{array_task} is done; {left:,} blocks of categories in {where} are left for others"
+    )

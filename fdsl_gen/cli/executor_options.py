@@ -1,4 +1,4 @@
-"""Engines and job arrays on the command line: options, and what a task of an array says."""
+"""Executors and job arrays on the command line: options, and what a task of an array says."""
 
 import os
 import shlex
@@ -12,30 +12,30 @@ from click.core import ParameterSource
 
 from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.executors import Engine
-from fdsl_gen.executors.job_array import Share, resolve
+from fdsl_gen.executors import Executor
+from fdsl_gen.executors.job_array import ArrayTask, resolve
 from fdsl_gen.storage.options import StorageOptions
 
-_OWN = ("engine", "scheduler", "scheduler_file", "task_index", "num_tasks")
+_OWN = ("executor", "scheduler", "scheduler_file", "task_index", "num_tasks")
 
 
-class Way(NamedTuple):
+class Execution(NamedTuple):
     """How a command is to do its work.
 
     Attributes:
-        engine: that was asked for; None: serial or local, by the number of workers.
+        executor: that was asked for; None: serial or local, by the number of workers.
         share: of a task of a job array; None: all of it.
     """
 
-    engine: Engine | None
-    share: Share | None
+    executor: Executor | None
+    array_task: ArrayTask | None
 
 
-def engine_options() -> list[click.Parameter]:
+def executor_options() -> list[click.Parameter]:
     """Options that say who does the work, and which part of it."""
     return [
         click.Option(
-            ["--engine"],
+            ["--executor"],
             type=click.Choice(["serial", "local", "dask"]),
             help="a plain loop, processes of this machine, or Dask  [default: local]",
         ),
@@ -50,8 +50,8 @@ def engine_options() -> list[click.Parameter]:
     ]
 
 
-def take_way(values: dict[str, Any], workers: int | None) -> Way:
-    """The options of :func:`engine_options`, taken out of ``values``.
+def resolve_execution(values: dict[str, Any], workers: int | None) -> Execution:
+    """The options of :func:`executor_options`, taken out of ``values``.
 
     Dask shares the work out itself, so variables of a job array are not read beside it: Dask
     workers are often started as one.
@@ -59,17 +59,17 @@ def take_way(values: dict[str, Any], workers: int | None) -> Way:
     Raises:
         UsageError: if they do not go together.
     """
-    from fdsl_gen.executors.choice import engine_named
+    from fdsl_gen.executors.choice import executor_named
 
     name, scheduler, file, index, count = (values.pop(option) for option in _OWN)
     if name == "dask" or scheduler is not None or file is not None:
         if index is not None or count is not None:
             raise UsageError("Dask and --task-index are two ways to share the work; choose one")
-        share = None
+        array_task = None
     else:
-        share = resolve(index, count, os.environ)
-    engine = engine_named(name, workers=workers, scheduler=scheduler, scheduler_file=file)
-    return Way(engine, share)
+        array_task = resolve(index, count, os.environ)
+    executor = executor_named(name, workers=workers, scheduler=scheduler, scheduler_file=file)
+    return Execution(executor, array_task)
 
 
 def _given(without: Container[str] = (), only: Container[str] | None = None) -> list[str]:
@@ -101,9 +101,9 @@ def finalize_command(out: Path | str) -> str:
     return shlex.join(["fdsl-gen", "finalize", str(out), *reaching])
 
 
-def this_command(share: Share | None = None) -> str:
+def this_command(array_task: ArrayTask | None = None) -> str:
     """The command that is running, for a user to type again, outside of an array as well."""
     words = ["fdsl-gen", *sys.argv[1:]]
-    if share is not None:
-        words += ["--task-index", str(share.index), "--num-tasks", str(share.count)]
+    if array_task is not None:
+        words += ["--task-index", str(array_task.index), "--num-tasks", str(array_task.count)]
     return shlex.join(words)

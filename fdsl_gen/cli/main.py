@@ -10,10 +10,10 @@ import click
 from fdsl_gen import __version__
 from fdsl_gen.cli import AFTER_A_SIGNAL, NAME, copy
 from fdsl_gen.cli.executor_options import (
-    engine_options,
+    executor_options,
     finalize_command,
+    resolve_execution,
     search_command,
-    take_way,
     this_command,
 )
 from fdsl_gen.core import recipe_files, settings, signals
@@ -75,7 +75,7 @@ def _generate_command(name: str) -> click.Command:
         ),
         click.Option(["--overwrite"], is_flag=True, help="delete the dataset that stands there"),
         click.Option(["--dry-run"], is_flag=True, help="say what would be made, and stop"),
-        *engine_options(),
+        *executor_options(),
         *storage_options(),
         *recipe_options(name),
     ]
@@ -96,20 +96,20 @@ def _generate(
     dry_run: bool,
     **values: Any,
 ) -> None:
-    from fdsl_gen.build.array_task import render_share
+    from fdsl_gen.build.array_task import render_array_task
     from fdsl_gen.build.generate import estimated_bytes, generate
     from fdsl_gen.cli.recipe_options import load_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.recipe.order import shards_of
 
-    engine, share = take_way(values, workers)
-    how: dict[str, Any] = {"workers": workers, "engine": engine, "tmp_dir": tmp_dir}
+    executor, array_task = resolve_execution(values, workers)
+    how: dict[str, Any] = {"workers": workers, "executor": executor, "tmp_dir": tmp_dir}
     how["storage"] = take_storage(values)
     recipe = load_with(name, values)
-    if share is not None:
+    if array_task is not None:
         total = len(shards_of(recipe))
-        mine = len(share.of(range(total)))
-        click.echo(f"{share}: {mine:,} of {total:,} shards", err=not dry_run)
+        mine = len(array_task.of(range(total)))
+        click.echo(f"{array_task}: {mine:,} of {total:,} shards", err=not dry_run)
         if overwrite:
             raise UsageError(
                 "--overwrite in a task of a job array would delete what the other tasks wrote;"
@@ -128,15 +128,17 @@ def _generate(
     click.echo(plan, err=True)
     with Progress() as progress:
         try:
-            if share is not None:
+            if array_task is not None:
                 search = search_command(name)
-                left = render_share(recipe, out, share, search=search, observer=progress, **how)
-                click.echo(f"{share} is done; {left:,} shards of {out} are left for others")
+                left = render_array_task(
+                    recipe, out, array_task, search=search, observer=progress, **how
+                )
+                click.echo(f"{array_task} is done; {left:,} shards of {out} are left for others")
                 click.echo(f"when all are there: {finalize_command(out)}")
                 return
             manifest = generate(recipe, out, overwrite=overwrite, observer=progress, **how)
         except ShardsFailed as error:
-            again = this_command(share)
+            again = this_command(array_task)
             raise ShardsFailed(f"{error}; to retry these alone: {again}") from None
     rate = progress.made / progress.seconds
     click.echo(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 MAX_SEED = 2**63  # exclusive
 
-# Constants of the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+# Constants of the finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
 # generators", OOPSLA 2014). The second key word enters between the two multiplications, so that
 # two keys do not share one sequence at different offsets.
 GAMMA = 0x9E3779B97F4A7C15

@@ -15,5 +15,5 @@ def facts_of(recipe: Recipe) -> dict[str, Any]:
         "image": ImageEntry(
             height=image.height, width=image.width, channels=image.channels, levels=image.levels
         ),
-        "pick_one_of": recipe.pick_one_of,
+        "views_per_sample": recipe.views_per_sample,
     }

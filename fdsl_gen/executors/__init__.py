@@ -1,4 +1,4 @@
-"""Engines: ways to call one function for many tasks. They know nothing of datasets."""
+"""Executors: ways to call one function for many tasks. They know nothing of datasets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def nothing() -> None:
     """Nothing to prepare."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """A way to run tasks."""
 
     def run(

@@ -21,7 +21,7 @@ from fdsl_gen.executors.local import without_main
 _ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d+")
 _MOST_BYTES = 1 << 20  # of a scheduler file
 _PATIENCE = "distributed.comm.timeouts.connect"
-# The engine says in its own words what these would log.
+# The executor says in its own words what these would log.
 _LOGGERS = ("distributed", "distributed.client", "tornado.application")
 _TO_ALL = tuple(number for number in signals.ALL if number != signal.SIGTERM)
 _SILENT = logging.CRITICAL + 1

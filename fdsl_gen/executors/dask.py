@@ -116,9 +116,9 @@ class _Run(Generic[T]):
         try:
             while self.waiting or self.begun:
                 self.look()
-                self.hand_out()
+                self.assign()
                 with contextlib.suppress(queue.Empty):
-                    self.hear(self.ended.get(timeout=_LOOK_SECONDS))
+                    self.on_message(self.ended.get(timeout=_LOOK_SECONDS))
         except _Lost as lost:
             for number in (*self.begun, *self.waiting):
                 self.failures.append(Failure(self.tasks[number], str(lost)))
@@ -143,7 +143,7 @@ class _Run(Generic[T]):
             raise _Lost(f"the Dask scheduler has had no worker for {NO_WORKER_SECONDS:.0f} s")
         self.workers, self.looked_at = workers, now
 
-    def hand_out(self) -> None:
+    def assign(self) -> None:
         """Begin as many tasks as there are threads without one."""
         while self.waiting and len(self.begun) < sum(self.workers.values()):
             number = self.waiting.popleft()
@@ -157,7 +157,7 @@ class _Run(Generic[T]):
         """Told by the client, in a thread of its own."""
         self.ended.put(number)
 
-    def hear(self, number: int) -> None:
+    def on_message(self, number: int) -> None:
         """Take the answer to a task that has ended."""
         answer = _answer_to(self.begun[number])
         if answer.kind == "refused":
@@ -188,7 +188,7 @@ def _answer_to(future: distributed.Future) -> _Answer:
     return answer
 
 
-class DaskEngine:
+class DaskExecutor:
     """Workers of a Dask scheduler.
 
     Args:

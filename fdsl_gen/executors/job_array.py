@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ArrayTask:
     """Task ``index`` (from 0) of ``count``."""
 
     index: int
@@ -55,7 +55,7 @@ class Scheduler:
         """Whether this process is a task of an array."""
         return environment.get(self.index, "") not in ("", self.outside)
 
-    def share(self, environment: Mapping[str, str]) -> Share | None:
+    def array_task(self, environment: Mapping[str, str]) -> ArrayTask | None:
         """This task's share; None if the variables do not describe an array without gaps."""
         first = self.base if self.first is None else _number(environment, self.first)
         last, count, step = (_number(environment, n) for n in (self.last, self.count, self.step))
@@ -68,7 +68,7 @@ class Scheduler:
         size = sizes.pop()
         if sizes or size is None or not 0 <= index - first < size:
             return None
-        return Share(index - first, size)
+        return ArrayTask(index - first, size)
 
 
 SCHEDULERS = (
@@ -118,7 +118,9 @@ def _number(environment: Mapping[str, str], name: str | None) -> int | None:
     return int(text)
 
 
-def resolve(index: int | None, count: int | None, environment: Mapping[str, str]) -> Share | None:
+def resolve(
+    index: int | None, count: int | None, environment: Mapping[str, str]
+) -> ArrayTask | None:
     """The share of this process; None if it is no task of an array.
 
     Args:
@@ -145,7 +147,7 @@ def resolve(index: int | None, count: int | None, environment: Mapping[str, str]
         raise UsageError(
             f"the task index must be at least 0 and below the number of tasks, {count}, not {index}"
         )
-    return Share(index, count)
+    return ArrayTask(index, count)
 
 
 def _from(
@@ -162,10 +164,10 @@ def _from(
                 f" {scheduler.base}; give --task-index, counted from 0, as well"
             )
         return given, count
-    share = scheduler.share(environment)
-    if share is None:
+    array_task = scheduler.array_task(environment)
+    if array_task is None:
         raise UsageError(
             f"{name}={number} does not tell how many tasks the whole array has (or it has gaps);"
             f" give --num-tasks, with arrays that begin with {scheduler.base}"
         )
-    return share.index if index is None else index, share.count
+    return array_task.index if index is None else index, array_task.count

@@ -117,7 +117,7 @@ class _Run(Generic[T]):
             theirs.close()
             self.workers.append(_Worker(process, ours))
 
-    def hand_out(self, worker: _Worker) -> None:
+    def assign(self, worker: _Worker) -> None:
         """Give a worker its next task, or send it home."""
         worker.images = 0
         worker.number = self.queue.popleft() if self.queue else None
@@ -126,12 +126,12 @@ class _Run(Generic[T]):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             worker.pipe.send(task)
 
-    def hear(self, worker: _Worker) -> None:
+    def on_message(self, worker: _Worker) -> None:
         """Take one message from a worker, or notice that it is gone."""
         try:
             kind, value = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
-            self.bury(worker)
+            self.replace_worker(worker)
             return
         if kind == "ready":
             worker.ready = True
@@ -145,15 +145,15 @@ class _Run(Generic[T]):
             self.watch.images(-worker.images)
             self.failures.append(Failure(self.tasks[worker.number], reason))
             if hopeless:
-                self.give_up(NOT_STARTED)
-        self.hand_out(worker)
+                self.cancel_rest(NOT_STARTED)
+        self.assign(worker)
 
-    def give_up(self, reason: str) -> None:
+    def cancel_rest(self, reason: str) -> None:
         """Begin no further task."""
         self.failures += [Failure(self.tasks[n], reason) for n in self.queue]
         self.queue.clear()
 
-    def bury(self, worker: _Worker) -> None:
+    def replace_worker(self, worker: _Worker) -> None:
         """Replace a dead worker and give its task out again, unless it has cost too many."""
         worker.process.join()
         worker.pipe.close()
@@ -163,7 +163,7 @@ class _Run(Generic[T]):
         if not worker.ready:
             self.false_starts += 1
             if self.false_starts >= MAX_DEATHS:
-                self.give_up(f"its worker {how} before it could begin")
+                self.cancel_rest(f"its worker {how} before it could begin")
         if number is None:
             if self.queue and not worker.ready:
                 self.start_worker()
@@ -196,7 +196,7 @@ def _cause(exitcode: int) -> str:
     return f"ended with exit code {exitcode}"
 
 
-class LocalEngine:
+class LocalExecutor:
     """``count`` spawned processes."""
 
     def __init__(self, count: int) -> None:
@@ -217,7 +217,7 @@ class LocalEngine:
             while run.workers:
                 ready = connection.wait([worker.pipe for worker in run.workers])
                 for worker in [w for w in run.workers if w.pipe in ready]:
-                    run.hear(worker)
+                    run.on_message(worker)
         finally:
             run.end()
         return run.failures

@@ -9,7 +9,7 @@ from fdsl_gen.executors.outcome import explain
 T = TypeVar("T")
 
 
-class SerialEngine:
+class SerialExecutor:
     """One task after another."""
 
     def run(

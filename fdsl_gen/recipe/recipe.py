@@ -54,7 +54,7 @@ class Recipe:
     validation_instances: int = setting(
         0, doc="how many instances (or images), the last ones, form a validation split", low=0
     )
-    pick_one_of: int = setting(
+    views_per_sample: int = setting(
         1, doc="training takes one of so many neighboring instances at each visit", low=1
     )
     encoding: Encoding = setting("gray8", doc="PNG encoding")
@@ -88,10 +88,13 @@ class Recipe:
                 f"validation_instances: must be less than the {self.run_length} there are,"
                 f" not {self.validation_instances}"
             )
-        if self.run_length % self.pick_one_of or self.validation_instances % self.pick_one_of:
+        if (
+            self.run_length % self.views_per_sample
+            or self.validation_instances % self.views_per_sample
+        ):
             raise UsageError(
-                f"pick_one_of: must divide the {self.run_length} instances of every split,"
-                f" not {self.pick_one_of}"
+                f"views_per_sample: must divide the {self.run_length} instances of every split,"
+                f" not {self.views_per_sample}"
             )
         if self.num_shards is not None and self.num_shards > self.num_train_samples:
             raise UsageError(
@@ -177,7 +180,7 @@ class Recipe:
             "validation_instances",
             "encoding",
             "metadata",
-            "pick_one_of",
+            "views_per_sample",
         )
         values = {name: getattr(self, name) for name in files}
         own = {"identity": self.identity, "schema": self.schema}

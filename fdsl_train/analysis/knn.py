@@ -1,4 +1,4 @@
-"""``fdsl-train knn``: nearest neighbours in the features of a model; nothing is trained.
+"""``fdsl-train knn``: nearest neighbors in the features of a model; nothing is trained.
 
 The weighted vote of Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
 Discrimination" (CVPR 2018), with the defaults of Caron et al., "Emerging Properties in
@@ -45,7 +45,7 @@ def knn(
         data: the images, as for :func:`fdsl_train.evaluate`.
         val_split: share to hold out of images without validation part.
         seed: chooses which.
-        k: neighbours that vote.
+        k: neighbors that vote.
         temperature: of the weight exp(cosine / temperature) of a vote.
         how: of :class:`Inference`: ``use_ema``, ``model``, ``img_size``, ``device``,
             ``batch_size``, ``workers``.
@@ -83,7 +83,7 @@ def knn(
         accuracy.update(votes, truth[begin : begin + _QUERIES])
     percent = accuracy.percent(accuracy.counts())
     logger.info(
-        f"{k} nearest neighbours: top-1 {percent['val_top1']:.2f} %,"
+        f"{k} nearest neighbors: top-1 {percent['val_top1']:.2f} %,"
         f" top-5 {percent['val_top5']:.2f} % of {len(queries)} images, {sources.label}"
     )
     return percent
@@ -120,8 +120,8 @@ def weighted_votes(
         bank: float32 (N, D), each of length 1.
         labels: int64 (N,).
         num_classes: labels are below it.
-        k: neighbours that vote, 1 <= k <= N.
-        temperature: a neighbour's vote weighs exp(cosine / temperature).
+        k: neighbors that vote, 1 <= k <= N.
+        temperature: a neighbor's vote weighs exp(cosine / temperature).
         block: of the bank that is compared at a time.
     """
     device = queries.device

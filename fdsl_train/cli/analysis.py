@@ -134,13 +134,13 @@ def evaluate(
     help="share to hold out where --data has no validation part",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="chooses what is held out")
-@click.option("--k", type=click.IntRange(1), default=20, show_default=True, help="neighbours")
+@click.option("--k", type=click.IntRange(1), default=20, show_default=True, help="neighbors")
 @click.option(
     "--temperature",
     type=click.FloatRange(0, min_open=True),
     default=0.07,
     show_default=True,
-    help="of the weight exp(cosine / temperature) of a neighbour's vote",
+    help="of the weight exp(cosine / temperature) of a neighbor's vote",
 )
 @_batch_options
 def knn(

@@ -37,7 +37,7 @@ def on_device(
     Args:
         parcels: on the CPU.
         device: where the batches are wanted.
-        finish: bytes to normalised images, on any device.
+        finish: bytes to normalized images, on any device.
         channels_last: memory layout of the images.
     """
 

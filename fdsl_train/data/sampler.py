@@ -178,7 +178,7 @@ _BATCHES_AHEAD = 8  # as many as two workers prepare
 
 
 class MultiViewSampler:
-    """Several neighbouring instances count as one sample of which each visit takes another.
+    """Several neighboring instances count as one sample of which each visit takes another.
 
     In every run of K visits a sample shows each of its K instances once, in an order of its own.
 

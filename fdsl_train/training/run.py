@@ -71,7 +71,7 @@ def train(run: Run, *, resume: bool) -> RunResult:
         The finished run, also if it had been finished before.
     """
     config = run.config
-    config.share(run.process.world_size)
+    config.batch_per_process(run.process.world_size)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     with process_group(run.process, run.device) as group:
@@ -167,7 +167,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
     validation = None
     if run.validation is not None:
         # Whole batches go to one process each: every sample is counted by exactly one.
-        plan = Sequential(run.validation.shard_sizes, config.share(group.world_size))
+        plan = Sequential(run.validation.shard_sizes, config.batch_per_process(group.world_size))
         loader = Loader(
             run.validation,
             plan,
@@ -212,7 +212,7 @@ def _announce(run: Run, start: int) -> None:
         f" {run.source.num_classes} classes, on {describe(run.device)}"
     )
     several = run.process.world_size
-    share = config.share(several)
+    share = config.batch_per_process(several)
     each = f" ({share} at once in each of {several} processes)" if several > 1 else ""
     begin = f"from step {start} to {config.steps}" if start else f"{config.steps} steps"
     logger.info(

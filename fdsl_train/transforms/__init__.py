@@ -1,7 +1,7 @@
-"""Image -> tensor: timm's transforms for RGB, and the same on one channel for grey images.
+"""Image -> tensor: timm's transforms for RGB, and the same on one channel for gray images.
 
 RandAugment fills what it uncovers with the mean of the recipe, as timm does; with ``mean: 0.5``
-that is grey. Random erasing acts on one sample at a time, so that its draws are keyed like the
+that is gray. Random erasing acts on one sample at a time, so that its draws are keyed like the
 others.
 """
 
@@ -19,16 +19,16 @@ from fdsl_train.data.sources.base import Picture
 from fdsl_train.input_spec import InputSpec
 from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
-from fdsl_train.transforms.grey import GreyTrain
+from fdsl_train.transforms.gray import GrayTrain
 
 
 class ImageTransform:
-    """Takes grey images one way and colour images the other.
+    """Takes gray images one way and color images the other.
 
     Args:
         mean, std: per channel, of images in 0..1.
-        grey: uint8 (H, W) -> uint8 (1, S, S).
-        colour: RGB -> uint8 (3, S, S).
+        gray: uint8 (H, W) -> uint8 (1, S, S).
+        color: RGB -> uint8 (3, S, S).
         erasing: drawn after them; None: nothing is erased.
     """
 
@@ -36,17 +36,17 @@ class ImageTransform:
         self,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        grey: Callable[[NDArray[np.uint8]], Tensor],
-        colour: Callable[[Image.Image], Tensor],
+        gray: Callable[[NDArray[np.uint8]], Tensor],
+        color: Callable[[Image.Image], Tensor],
         erasing: Erasing | None,
     ) -> None:
-        self.grey = grey
-        self._colour = colour
+        self.gray = gray
+        self._color = color
         self.erasing = erasing
         self._mean, self._std = mean, std
 
     def __call__(self, picture: Picture) -> Tensor:
-        """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalised."""
+        """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalized."""
         return self.finish(collate([self.draw(picture)]))[0]
 
     def draw(self, picture: Picture) -> AugmentedSample:
@@ -58,22 +58,22 @@ class ImageTransform:
         return AugmentedSample(pixels, self.erasing() if self.erasing is not None else None)
 
     def finish(self, images: PackedImages) -> Tensor:
-        """The last step: float32 (B, 3, S, S), normalised, where the pixels are."""
+        """The last step: float32 (B, 3, S, S), normalized, where the pixels are."""
         return to_float(images, self._mean, self._std)
 
     def _pixels(self, picture: Picture) -> Tensor:
         if not isinstance(picture, Image.Image):
             if picture.ndim == 2:
-                return self.grey(picture)
-            return self._colour(Image.fromarray(picture))
+                return self.gray(picture)
+            return self._color(Image.fromarray(picture))
         if picture.mode == "L":
-            return self.grey(np.asarray(picture))
-        return self._colour(picture if picture.mode == "RGB" else picture.convert("RGB"))
+            return self.gray(np.asarray(picture))
+        return self._color(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def train_transform(config: Resolved) -> ImageTransform:
     """Random crop, flips, RandAugment and erasing."""
-    colour = _timm(
+    color = _timm(
         config.input_spec,
         is_training=True,
         scale=config.scale,
@@ -84,7 +84,7 @@ def train_transform(config: Resolved) -> ImageTransform:
         auto_augment=config.aa,
         mean=config.mean,
     )
-    return ImageTransform(config.mean, config.std, GreyTrain(config), colour, Erasing(config))
+    return ImageTransform(config.mean, config.std, GrayTrain(config), color, Erasing(config))
 
 
 def eval_transform(spec: InputSpec) -> ImageTransform:

@@ -1,6 +1,6 @@
 """What loader processes hand over, and how it becomes the input of a model.
 
-A worker sends bytes, one channel of them for grey images, and the noise of erased boxes; the
+A worker sends bytes, one channel of them for gray images, and the noise of erased boxes; the
 process that trains spreads them to three float32 channels, on a GPU if it has one. An image of
 224x224 then is 50 kB and its noise in shared memory instead of 600 kB: with one worker and decoded
 images, 1,130 images a second and core against 590, the last step on the CPU included.
@@ -28,7 +28,7 @@ class AugmentedSample(NamedTuple):
 
     Attributes:
         pixels: uint8 (C, S, S), C = 1 or 3.
-        erased: put over the normalised pixels.
+        erased: put over the normalized pixels.
     """
 
     pixels: Tensor
@@ -50,7 +50,7 @@ class PackedImages(NamedTuple):
 
 
 def collate(drawn: Sequence[AugmentedSample]) -> PackedImages:
-    """Images of one size; where some are grey and some not, the grey ones become RGB."""
+    """Images of one size; where some are gray and some not, the gray ones become RGB."""
     channels = max(len(one.pixels) for one in drawn)
     pixels = torch.stack([one.pixels.expand(channels, -1, -1) for one in drawn])
     erased = [(i, one.erased) for i, one in enumerate(drawn) if one.erased is not None]
@@ -64,7 +64,7 @@ def collate(drawn: Sequence[AugmentedSample]) -> PackedImages:
 
 
 def to_float(images: PackedImages, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """float32 (B, 3, S, S) on the device of the pixels, normalised and erased.
+    """float32 (B, 3, S, S) on the device of the pixels, normalized and erased.
 
     The operations are torchvision's, in its order: on the CPU the result is the same to the bit.
 

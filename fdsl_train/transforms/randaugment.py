@@ -1,6 +1,6 @@
 """timm's RandAugment on images of one channel.
 
-The draws, the levels and most of the operations are timm's own, which take grey images as they take
+The draws, the levels and most of the operations are timm's own, which take gray images as they take
 RGB. Shears and shifts by bicubic interpolation, a third of all operations and nearly all of the
 time, are done by our kernel, to the same pixels.
 """
@@ -17,7 +17,7 @@ from fdsl_train.transforms.resample import slide
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
-def grey_randaugment(
+def gray_randaugment(
     text: str, *, size: int, fill: int, interpolation: Literal["bicubic", "bilinear"]
 ) -> Callable[[Image.Image], Image.Image]:
     """RandAugment for images of mode L.
@@ -25,7 +25,7 @@ def grey_randaugment(
     Args:
         text: timm's description, such as ``rand-m9-mstd0.5-inc1``.
         size: side of the images, pixels.
-        fill: grey level of what an operation uncovers.
+        fill: gray level of what an operation uncovers.
         interpolation: of rotations, shears and shifts.
     """
     settings = {

@@ -1,7 +1,7 @@
-"""Pillow's resampling of 8-bit grey images, to the bit and several times faster.
+"""Pillow's resampling of 8-bit gray images, to the bit and several times faster.
 
 The definitions are Pillow's (12.3: ``src/libImaging/Resample.c`` for sizes, ``Geometry.c`` for
-shears and shifts); ``tests/train/test_grey_resample.py`` compares the two pixel by pixel. What is
+shears and shifts); ``tests/train/test_gray_resample.py`` compares the two pixel by pixel. What is
 gained comes from memory order: Pillow adds up weighted pixels one at a time, here whole rows are
 added, and columns become rows by transposing 8x8 bytes at once. One crop of 350x350 to 224x224
 takes 0.10 ms (Pillow: 0.54 ms), a shear of 224x224 0.08 to 0.10 ms (1.1 ms).
@@ -99,12 +99,12 @@ def _weigh(size, reach, first, weights):
     raw = np.empty(weights.shape[1])
     weights[:] = 0
     for i in range(count):
-        centre = (i + 0.5) * scale
-        low = max(int(centre - reach * stretch + 0.5), 0)
-        taps = min(int(centre + reach * stretch + 0.5), size) - low
+        center = (i + 0.5) * scale
+        low = max(int(center - reach * stretch + 0.5), 0)
+        taps = min(int(center + reach * stretch + 0.5), size) - low
         total = 0.0
         for j in range(taps):
-            raw[j] = _filter((j + low - centre + 0.5) * (1.0 / stretch), reach)
+            raw[j] = _filter((j + low - center + 0.5) * (1.0 / stretch), reach)
             total += raw[j]
         first[i] = low
         for j in range(taps):
@@ -137,7 +137,7 @@ def _resize_down(image, reach, flip, out):
 
 @kernel
 def resize(image, reach, hflip, vflip, out):
-    """Resize a grey image, then flip it: ``Image.resize`` and ``Image.transpose``.
+    """Resize a gray image, then flip it: ``Image.resize`` and ``Image.transpose``.
 
     Args:
         image: uint8 (H, W).

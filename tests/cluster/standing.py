@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.executors.cluster import address_in
-from fdsl_gen.executors.dask import DaskEngine
+from fdsl_gen.executors.dask import DaskExecutor
 from tests.conftest import options
 
 ROOT = Path(__file__).parents[2]
@@ -79,9 +79,9 @@ class Standing:
         return address_in(self.file)
 
 
-def engine(cluster: Standing) -> DaskEngine:
-    """An engine of this cluster."""
-    return DaskEngine(scheduler_file=cluster.file)
+def executor(cluster: Standing) -> DaskExecutor:
+    """An executor of this cluster."""
+    return DaskExecutor(scheduler_file=cluster.file)
 
 
 # Enough work for a run to be caught in the middle.

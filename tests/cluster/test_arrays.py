@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.executors.job_array import SCHEDULERS, Share, resolve
+from fdsl_gen.executors.job_array import SCHEDULERS, ArrayTask, resolve
 from tests.conftest import SMALL, options
 from tests.test_safety import everything, tars
 
@@ -71,15 +71,15 @@ COUNT_UNKNOWN = [
 
 @pytest.mark.parametrize(("environment", "expected"), WHOLE)
 def test_a_whole_array_is_understood(environment, expected):
-    assert resolve(None, None, environment) == Share(*expected)
-    assert resolve(0, None, environment) == Share(0, expected[1])
-    assert resolve(11, 12, environment) == Share(11, 12)
+    assert resolve(None, None, environment) == ArrayTask(*expected)
+    assert resolve(0, None, environment) == ArrayTask(0, expected[1])
+    assert resolve(11, 12, environment) == ArrayTask(11, 12)
 
 
 @pytest.mark.parametrize("environment", NO_ARRAY)
 def test_other_jobs_are_not_mistaken_for_arrays(environment):
     assert resolve(None, None, environment) is None
-    assert resolve(1, 2, environment) == Share(1, 2)
+    assert resolve(1, 2, environment) == ArrayTask(1, 2)
     for half in ((1, None), (None, 2)):
         with pytest.raises(UsageError, match=r"^give both --task-index and --num-tasks, or nei"):
             resolve(*half, environment)
@@ -92,7 +92,7 @@ def test_part_of_an_array_asks_for_the_number_of_tasks(environment, base):
     ):
         resolve(None, None, environment)
     number = int(next(environment[s.index] for s in SCHEDULERS if s.index in environment))
-    assert resolve(None, 8, environment) == Share(number - base, 8)
+    assert resolve(None, 8, environment) == ArrayTask(number - base, 8)
     with pytest.raises(UsageError, match=rf"={number} is not in an array of {number - base} that"):
         resolve(None, number - base, environment)
 
@@ -120,8 +120,8 @@ def test_what_cannot_be_is_one_sentence(index, count, environment, words):
 
 @pytest.mark.parametrize(("items", "count"), [(0, 3), (1, 1), (8, 3), (8, 8), (5, 9), (4000, 256)])
 def test_shares_are_a_partition(items, count):
-    shares = [Share(index, count).of(range(items)) for index in range(count)]
-    assert sorted(item for share in shares for item in share) == list(range(items))
+    shares = [ArrayTask(index, count).of(range(items)) for index in range(count)]
+    assert sorted(item for array_task in shares for item in array_task) == list(range(items))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
@@ -218,7 +218,7 @@ def test_a_failed_task_says_how_to_run_it_again(tmp_path):
     [
         (["--overwrite"], r"--overwrite in a task of a job array would delete"),
         (["--num-tasks=3"], r"SLURM_ARRAY_TASK_ID=3 is not in an array of 3 that begins with 0"),
-        (["--engine=dask", "--num-tasks=8"], r"Dask and --task-index are two ways"),
+        (["--executor=dask", "--num-tasks=8"], r"Dask and --task-index are two ways"),
     ],
 )
 def test_bad_tasks_are_refused(tmp_path, args, words):
@@ -243,6 +243,6 @@ def test_a_share_of_categories_is_no_table(tmp_path, monkeypatch, args, words):
 
 
 def test_dask_workers_started_as_an_array_do_not_split_the_work(tmp_path):
-    done = here("fractal-1", "--engine=dask", "--dry-run", **slurm(3))
+    done = here("fractal-1", "--executor=dask", "--dry-run", **slurm(3))
     assert "task" not in done.output
     assert "task 3 of 8" in here("fractal-1", "--dry-run", **slurm(3)).output

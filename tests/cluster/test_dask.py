@@ -10,10 +10,10 @@ import distributed
 
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.executors import NOT_STARTED, Failure, Silent
-from tests.cluster.standing import DEATHS, MEDIUM, engine, start
+from tests.cluster.standing import DEATHS, MEDIUM, executor, start
 from tests.cluster.test_arrays import SEARCHED
 from tests.conftest import SMALL, fdsl_gen, options
-from tests.engine_tasks import divide, fill_the_disk
+from tests.executor_tasks import divide, fill_the_disk
 from tests.test_safety import everything, tars, wait_for
 
 
@@ -40,9 +40,9 @@ def test_a_killed_worker_costs_nothing(standing, tmp_path):
     assert tars(tmp_path / "serial") == tars(out)
     array = tmp_path / "array"
     for task in (3, 0, 4, 1, 2, 0):  # task 0 twice
-        share = start(array, f"--task-index={task}", "--num-tasks=5", "--workers=1")
-        _, errors = share.communicate(timeout=240)
-        assert share.returncode == 0, errors
+        array_task = start(array, f"--task-index={task}", "--num-tasks=5", "--workers=1")
+        _, errors = array_task.communicate(timeout=240)
+        assert array_task.returncode == 0, errors
     assert not (array / "manifest.json").exists()
     assert fdsl_gen("finalize", str(array), cwd=tmp_path).returncode == 0
     assert (array / "manifest.json").read_bytes() == expected.to_json()
@@ -69,7 +69,7 @@ def test_a_shard_that_kills_workers_is_listed(standing, tmp_path):
 def test_categories_are_searched_by_the_cluster(standing, tmp_path):
     settings = options(SEARCHED | {"num_categories": 250})
     command = ("categories", "fractaldb-1k", *settings)
-    for out, how in (("a", "--engine=serial"), ("b", f"--scheduler={standing.address}")):
+    for out, how in (("a", "--executor=serial"), ("b", f"--scheduler={standing.address}")):
         done = fdsl_gen(*command, f"--out={out}", how, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     blocks = [sorted((tmp_path / out).glob("__meta__/categories/block-*")) for out in "ab"]
@@ -90,13 +90,13 @@ def test_no_more_tasks_are_sent_than_there_are_threads(standing, monkeypatch):
         return submit(client, *args, **kwargs)
 
     monkeypatch.setattr(distributed.Client, "submit", counted)
-    assert engine(standing).run(divide, list(range(1, 31)), Silent()) == []
+    assert executor(standing).run(divide, list(range(1, 31)), Silent()) == []
     assert len(begun) == 30
     assert max(begun) <= 2
 
 
 def test_a_hopeless_failure_ends_the_run(standing):
-    failures = engine(standing).run(fill_the_disk, list(range(20)), Silent())
+    failures = executor(standing).run(fill_the_disk, list(range(20)), Silent())
     assert Failure(0, "cannot write: disk full") in failures
     assert {f.task for f in failures} == set(range(20))
     assert sum(f.reason == NOT_STARTED for f in failures) >= 16

@@ -1,4 +1,4 @@
-"""Engines and their ends: every way to go wrong is one sentence, every signal a clean folder."""
+"""Executors and their ends: every way to go wrong is one sentence, every signal a clean folder."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ from fdsl_gen.build.generate import generate_shard
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset.folder import Folder
 from fdsl_gen.executors import Failure, Silent
-from fdsl_gen.executors.choice import engine_named
+from fdsl_gen.executors.choice import executor_named
 from fdsl_gen.recipe.order import shards_of
-from tests.cluster.standing import MEDIUM, Standing, engine, start
+from tests.cluster.standing import MEDIUM, Standing, executor, start
 from tests.conftest import SMALL, fdsl_gen, options
-from tests.engine_tasks import CannotBeReceived, divide, refuse_to_work
+from tests.executor_tasks import CannotBeReceived, divide, refuse_to_work
 from tests.test_safety import tars, wait_for
 
 
@@ -47,7 +47,7 @@ def group(number):
 def test_signals(standing, tmp_path, own, sent, code, words):
     """Sent to the whole group, as a terminal or a scheduler does."""
     out = tmp_path / "out"
-    where = ("--engine=dask", "--workers=2") if own else (f"--scheduler={standing.address}",)
+    where = ("--executor=dask", "--workers=2") if own else (f"--scheduler={standing.address}",)
     process = start(out, *where, start_new_session=True)
     wait_for(lambda: len(list(out.glob("*.tar"))) >= 2)
     os.killpg(process.pid, sent)
@@ -67,19 +67,19 @@ def test_signals(standing, tmp_path, own, sent, code, words):
 def test_a_worker_that_does_not_see_the_folder_is_told(standing, small, tmp_path):
     folder = Folder(tmp_path / "elsewhere", small())
     with pytest.raises(UsageError, match=r"does not see \S+elsewhere; give a folder that all"):
-        engine(standing).run(partial(generate_shard, folder), shards_of(small()), Silent())
+        executor(standing).run(partial(generate_shard, folder), shards_of(small()), Silent())
     assert not folder.path.exists()
 
 
 def test_a_tasks_exception_and_refusal(standing):
-    failures = engine(standing).run(divide, [1, 0, 2], Silent())
+    failures = executor(standing).run(divide, [1, 0, 2], Silent())
     assert [(f.task, f.reason.split(",")[0]) for f in failures] == [
         (0, "ZeroDivisionError in divide")
     ]
     with pytest.raises(UsageError, match=r"^the folder is not here$"):
-        engine(standing).run(refuse_to_work, [1, 2, 3], Silent())
+        executor(standing).run(refuse_to_work, [1, 2, 3], Silent())
     with pytest.raises(UsageError, match=r"cannot run tasks of fdsl-gen \(.*\); install fdsl"):
-        engine(standing).run(CannotBeReceived(), [1, 2], Silent())
+        executor(standing).run(CannotBeReceived(), [1, 2], Silent())
 
 
 CLIENT = """
@@ -169,7 +169,7 @@ SOON = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "1s"}
 BAD_CLUSTERS = [
     (["--scheduler=tcp://127.0.0.1:1"], "cannot reach the Dask scheduler at tcp://127.0.0.1:1: "),
     (["--scheduler-file=bad.json"], "bad.json does not tell the address of a Dask scheduler"),
-    (["--engine=spark"], "'spark' is not one of 'serial', 'local', 'dask'"),
+    (["--executor=spark"], "'spark' is not one of 'serial', 'local', 'dask'"),
 ]
 
 
@@ -189,14 +189,14 @@ def test_bad_clusters_are_one_sentence(tmp_path, args, words):
     [
         (None, {"scheduler": "here"}, r"is named like tcp://host:8786, not 'here'"),
         (None, {"scheduler": "a:1", "scheduler_file": Path("b")}, r"not both"),
-        ("local", {"scheduler": "a:1"}, r"a Dask scheduler is of no use to --engine local"),
+        ("local", {"scheduler": "a:1"}, r"a Dask scheduler is of no use to --executor local"),
         ("dask", {"scheduler": "a:1", "workers": 2}, r"--workers is for this machine"),
-        ("serial", {"workers": 2}, r"--engine serial has one worker"),
+        ("serial", {"workers": 2}, r"--executor serial has one worker"),
     ],
 )
 def test_options_that_do_not_go_together(name, settings, words):
     with pytest.raises(UsageError, match=words):
-        engine_named(name, **settings)
+        executor_named(name, **settings)
 
 
 def test_dask_is_an_extra(tmp_path):
@@ -204,10 +204,10 @@ def test_dask_is_an_extra(tmp_path):
     (tmp_path / "distributed.py").write_text("raise ImportError\n")
     command = ("fractal-1", "--out=x", *options(SMALL))
     away = {"PYTHONPATH": str(tmp_path)}
-    done = fdsl_gen(*command, "--engine=dask", cwd=tmp_path, **away)
+    done = fdsl_gen(*command, "--executor=dask", cwd=tmp_path, **away)
     assert done.returncode == 2
     assert done.stderr.endswith('fdsl-gen: Dask is not installed; pip install "fdsl[dask]"\n')
-    assert fdsl_gen(*command, "--engine=serial", cwd=tmp_path, **away).returncode == 0
+    assert fdsl_gen(*command, "--executor=serial", cwd=tmp_path, **away).returncode == 0
 
 
 @pytest.mark.parametrize(

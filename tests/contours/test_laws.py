@@ -83,7 +83,7 @@ def test_rcdb_instances():
     assert_uniform_integer([d["radius"] for d in drawn], 0, 100)
     for axis in "xy":
         assert_uniform_real([d[f"oval_rate_{axis}"] for d in drawn], 1, 2)
-        doubled = [2 * d[f"centre_{axis}"] - 512 for d in drawn]
+        doubled = [2 * d[f"center_{axis}"] - 512 for d in drawn]
         assert_uniform_integer(doubled, -400, 400)
 
 
@@ -101,7 +101,7 @@ def test_visualatom_centers():
     recipe = load_recipe("visualatom-1k", num_orbits_max=1, num_vertices_min=3, num_vertices_max=4)
     drawn = [render(recipe, 0, i).parameters for i in range(COUNT)]
     for axis in "xy":
-        assert_uniform_integer([2 * d[f"centre_{axis}"] - 512 for d in drawn], -512, 512)
+        assert_uniform_integer([2 * d[f"center_{axis}"] - 512 for d in drawn], -512, 512)
 
 
 def test_exponential_counts_of_unlikely_ranges():

@@ -113,7 +113,12 @@ def test_instances_that_count_as_one_are_found_without_fetching_shards(
     direct, bucket, proxy, tmp_path
 ):
     recipe = load_recipe(
-        "rcdb-1k", num_categories=8, num_instances=6, num_shards=6, image_size=48, pick_one_of=3
+        "rcdb-1k",
+        num_categories=8,
+        num_instances=6,
+        num_shards=6,
+        image_size=48,
+        views_per_sample=3,
     )
     generate(recipe, direct.url, workers=1, storage=direct.options, tmp_dir=tmp_path / "tmp")
     generate(recipe, tmp_path / "folder", workers=1)

@@ -87,7 +87,7 @@ FINETUNE = {
 
 
 def pattern(label: int, instance: int) -> NDArray[np.uint8]:
-    """A grey image, uint8 (64, 64): coarse blocks drawn by the label, plus a little noise."""
+    """A gray image, uint8 (64, 64): coarse blocks drawn by the label, plus a little noise."""
     blocks = np.random.default_rng([1, label]).random((8, 8)) > 0.5
     noise = np.random.default_rng([2, label, instance]).random((SIDE, SIDE))
     return (blocks.repeat(8, 0).repeat(8, 1) * 200 + noise * 40).astype(np.uint8)
@@ -114,7 +114,7 @@ def build_dataset(
     num_shards: int = 3,
     validation: bool = False,
     train_recipe: str | None = None,
-    pick_one_of: int = 1,
+    views_per_sample: int = 1,
     edit: Callable[[list[tar.Encoded]], list[tar.Encoded]] = lambda samples: samples,
 ) -> Path:
     """Write a dataset of patterns; ``edit`` changes the samples of the first training shard."""
@@ -163,7 +163,7 @@ def build_dataset(
         image=ImageEntry(height=SIDE, width=SIDE, channels=1, levels=None),
         members=("png", "cls"),
         splits=splits,
-        pick_one_of=pick_one_of,
+        views_per_sample=views_per_sample,
     )
     write(folder / "manifest.json", manifest.to_json())
     return folder
@@ -187,7 +187,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real handwritten digits, 8x8 grey: 70 of each to train on, 20 to test on."""
+    """Real handwritten digits, 8x8 gray: 70 of each to train on, 20 to test on."""
     from sklearn.datasets import load_digits  # takes seconds to import
 
     folder = tmp_path_factory.mktemp("digits")

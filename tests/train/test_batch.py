@@ -16,7 +16,7 @@ from fdsl_train.transforms import ImageTransform, train_transform
 from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate, to_float
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-GREY: list[Picture] = [pattern(label, 0) for label in range(12)]
+GRAY: list[Picture] = [pattern(label, 0) for label in range(12)]
 COLOUR: list[Picture] = [Image.fromarray(pattern(label, 1)).convert("RGB") for label in range(12)]
 
 
@@ -44,7 +44,7 @@ def singly(one: ImageTransform, pictures: list[Picture]) -> torch.Tensor:
 @pytest.mark.parametrize("remode", ["pixel", "rand", "const"])
 @pytest.mark.parametrize(
     ("pictures", "channels"),
-    [(GREY, 1), (COLOUR, 3), (GREY + COLOUR, 3)],
+    [(GRAY, 1), (COLOUR, 3), (GRAY + COLOUR, 3)],
     ids=["grey", "colour", "mixed"],
 )
 def test_a_batch_is_its_images(
@@ -60,10 +60,10 @@ def test_a_batch_is_its_images(
 
 def test_nothing_erased(tmp_path: Path) -> None:
     one = transform(tmp_path, reprob=0.0)
-    images = collate(drawn(one, GREY))
+    images = collate(drawn(one, GRAY))
     assert images.boxes.shape == (0, 5)
     assert images.values.shape == (0,)
-    assert torch.equal(to_float(images, MEAN, STD), singly(one, GREY))
+    assert torch.equal(to_float(images, MEAN, STD), singly(one, GRAY))
 
 
 def test_levels_and_boxes_by_hand() -> None:

@@ -69,7 +69,7 @@ def test_a_batch_of_timm_counts_processes_and_parts(
     path = write_recipe(tmp_path / "tiny.yaml", **changes)
     config = load_config(str(path), "pretrain", flags, world_size=2)
     assert config.global_batch_size == images
-    assert config.share(2) == 8
+    assert config.batch_per_process(2) == 8
 
 
 def test_a_warm_up_must_be_shorter_than_the_run(tmp_path: Path) -> None:

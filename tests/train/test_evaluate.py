@@ -1,4 +1,4 @@
-"""Measures of a trained model: whole, class by class, and by nearest neighbours."""
+"""Measures of a trained model: whole, class by class, and by nearest neighbors."""
 
 import csv
 import shutil
@@ -216,7 +216,7 @@ def test_what_cannot_be_measured(
 def votes_by_hand(
     queries: Tensor, bank: Tensor, labels: Tensor, classes: int, k: int, temperature: float
 ) -> Tensor:
-    """One query and one neighbour at a time; a vote of 1 is that of the image itself."""
+    """One query and one neighbor at a time; a vote of 1 is that of the image itself."""
     votes = torch.zeros(len(queries), classes, dtype=torch.float64)
     for q, cosines in enumerate((queries.double() @ bank.double().T).tolist()):
         for n in sorted(range(len(bank)), key=lambda n: -cosines[n])[:k]:
@@ -242,7 +242,7 @@ def test_votes_are_exact_in_any_blocks(block: int, temperature: float) -> None:
         assert torch.allclose(shares.double(), expected, atol=1e-5)
 
 
-def test_neighbours_in_the_features_of_a_model(model: Path, digits: Path) -> None:
+def test_neighbors_in_the_features_of_a_model(model: Path, digits: Path) -> None:
     vit = build_from_pretrained(read_pretrained(model)).eval()
     features, labels = {}, {}
     for part in ("train", "test"):
@@ -263,13 +263,13 @@ def test_neighbours_in_the_features_of_a_model(model: Path, digits: Path) -> Non
         assert top1 > 20  # chance: 10
         result = run("knn", model, "--data", digits, "--workers", 0, *flags)
         assert result.exit_code == 0, (result.output, result.exception)
-        assert f"{k} nearest neighbours: top-1 {top1:.2f} %" in result.output
+        assert f"{k} nearest neighbors: top-1 {top1:.2f} %" in result.output
         assert "of 200 images, test" in result.output
         answers.add(top1)
     assert len(answers) == 3  # else the flags could as well be ignored
 
 
-def test_more_neighbours_than_images(model: Path, digits: Path) -> None:
+def test_more_neighbors_than_images(model: Path, digits: Path) -> None:
     result = run("knn", model, "--data", digits, "--workers", 0, "--k", 701)
     assert result.exit_code == 2
     assert "has 700 training images, fewer than 701" in result.stderr

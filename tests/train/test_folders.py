@@ -77,17 +77,17 @@ def test_trees_that_cannot_be_used(
 def test_images_of_every_kind_become_rgb(tmp_path: Path) -> None:
     corner = np.zeros((6, 4), np.uint8)
     corner[0, 0] = 200
-    grey = Image.fromarray(corner)
+    gray = Image.fromarray(corner)
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK"):
         path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
-        grey.convert(mode).save(path)
+        gray.convert(mode).save(path)
         image = read_image(path)
         assert (image.mode, image.size) == ("RGB", (4, 6)), mode
         assert image.getpixel((0, 0))[0] >= 190, mode
         assert image.getpixel((3, 5))[0] <= 10, mode
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees to the right to view
-    grey.convert("RGB").save(tmp_path / "turned.png", exif=exif)
+    gray.convert("RGB").save(tmp_path / "turned.png", exif=exif)
     turned = read_image(tmp_path / "turned.png")
     assert turned.size == (6, 4)
     assert turned.getpixel((5, 0)) == (200, 200, 200)
@@ -146,7 +146,7 @@ def test_one_part_to_measure_on(tmp_path: Path) -> None:
         open_folder(tmp_path / "alone", None)
 
 
-def test_unlabelled_test_images_are_no_part_to_validate_on(tmp_path: Path) -> None:
+def test_unlabeled_test_images_are_no_part_to_validate_on(tmp_path: Path) -> None:
     tree(tmp_path, *(f"train/{name}/{i}.png" for name in "ab" for i in range(4)), "test/1.png")
     kept, held, _ = open_folders(tmp_path, val_split=0.25, seed=0)
     assert (num_samples(kept), num_samples(held)) == (6, 2)

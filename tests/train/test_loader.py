@@ -105,7 +105,7 @@ def test_processes_take_the_places_of_a_batch_in_turn(
         assert same(share, [Batch(*(part[rank::world_size] for part in batch)) for batch in whole])
 
 
-def test_batches_are_normalised_rgb(dataset: Path, config: Resolved) -> None:
+def test_batches_are_normalized_rgb(dataset: Path, config: Resolved) -> None:
     (batch,) = loader(dataset, config, 0, range(1))
     side = TINY["img_size"]
     assert batch.images.shape == (10, 3, side, side)

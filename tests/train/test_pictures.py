@@ -55,7 +55,7 @@ def by_hand(model: Any, images: Tensor) -> list[Tensor]:
 
 KINDS = {
     "plain": ("vit_tiny_patch16_224", {}, 1),
-    "normalised queries and keys": ("vit_tiny_patch16_224", {"qk_norm": True}, 1),
+    "normalized queries and keys": ("vit_tiny_patch16_224", {"qk_norm": True}, 1),
     "registers": ("vit_small_patch14_reg4_dinov2", {}, 5),
     "distilled": ("deit_tiny_distilled_patch16_224", {}, 2),
 }
@@ -110,9 +110,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """A grey image and a coloured one, not square."""
+    """A gray image and a colored one, not square."""
     drawn = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    paths = [tmp_path / "grey.png", tmp_path / "colour.jpg"]
+    paths = [tmp_path / "gray.png", tmp_path / "color.jpg"]
     Image.fromarray(drawn[:, :, 0]).save(paths[0])
     Image.fromarray(drawn).save(paths[1])
     return paths
@@ -127,8 +127,8 @@ def test_a_picture_for_each_image(weights: Path, photos: list[Path], tmp_path: P
     result = run("attention", weights, *photos, "--out", tmp_path / "seen")
     assert result.exit_code == 0, (result.output, result.exception)
     names = sorted(path.name for path in (tmp_path / "seen").iterdir())
-    assert names == ["colour.png", "grey.png"]
-    width, height = size_of(tmp_path / "seen" / "colour.png")
+    assert names == ["color.png", "gray.png"]
+    width, height = size_of(tmp_path / "seen" / "color.png")
     assert width > 3 * height  # the image, the mean and three heads in a row
     result = run("attention", weights, photos[0], "--rollout", "--out", tmp_path / "one.png")
     assert result.exit_code == 0, (result.output, result.exception)
@@ -215,7 +215,7 @@ def test_runs_in_one_picture(tmp_path: Path) -> None:
     assert result.exit_code == 0, (result.output, result.exception)
     drawn = (tmp_path / "both.svg").read_text()
     assert drawn.lstrip().startswith("<?xml")
-    assert "#1f77b4" in drawn  # the colours of the first run ...
+    assert "#1f77b4" in drawn  # the colors of the first run ...
     assert "#ff7f0e" in drawn  # ... and of the second
 
 

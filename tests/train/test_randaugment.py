@@ -12,7 +12,7 @@ from timm.data.transforms import str_to_pil_interp
 
 from fdsl_gen.core.keys import Key
 from fdsl_train.training.randomness import seed_cpu
-from fdsl_train.transforms.randaugment import grey_randaugment
+from fdsl_train.transforms.randaugment import gray_randaugment
 
 SIDE = 40
 FILL = 117
@@ -43,7 +43,7 @@ def both(text: str, interpolation: str = "bicubic") -> tuple[Callable, Callable]
         "img_mean": (FILL,) * 3,
         "interpolation": str_to_pil_interp(interpolation),
     }
-    ours = grey_randaugment(text, size=SIDE, fill=FILL, interpolation=interpolation)
+    ours = gray_randaugment(text, size=SIDE, fill=FILL, interpolation=interpolation)
     return ours, rand_augment_transform(text, settings)
 
 
@@ -61,12 +61,12 @@ def images() -> list[NDArray[np.uint8]]:
 
 def same(ours: Callable, timm: Callable, image: NDArray[np.uint8], number: int) -> bool:
     """Whether both give the same pixels from the same state of the generators."""
-    grey = Image.fromarray(image)
+    gray = Image.fromarray(image)
     seed_cpu(Key(0, "test", (number,)))
-    one = np.asarray(ours(grey))
+    one = np.asarray(ours(gray))
     left = random.getstate()
     seed_cpu(Key(0, "test", (number,)))
-    three = np.asarray(timm(grey.convert("RGB")))
+    three = np.asarray(timm(gray.convert("RGB")))
     return left == random.getstate() and bool((three == one[:, :, None]).all())
 
 

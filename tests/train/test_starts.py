@@ -148,7 +148,7 @@ def test_another_input_size(digits: Path, recipe: Path, tmp_path: Path) -> None:
 
 
 def tree(root: Path, classes: str = "ab", count: int = 16) -> Path:
-    """Grey, transparent and turned images, a fifth of them to validate on."""
+    """Gray, transparent and turned images, a fifth of them to validate on."""
     for label, name in enumerate(classes):
         for i in range(count + count // 4):
             path = root / ("train" if i < count else "val") / name / f"{i}.png"

@@ -18,8 +18,8 @@ from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import ImageTransform, eval_transform, train_transform
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-GREY = Image.fromarray(pattern(0, 0))
-RGB = GREY.convert("RGB")
+GRAY = Image.fromarray(pattern(0, 0))
+RGB = GRAY.convert("RGB")
 
 
 def config(tmp_path: Path, **changes: object) -> Resolved:
@@ -68,7 +68,7 @@ def test_one_channel_equals_timm_on_rgb(tmp_path: Path, changes: dict[str, objec
     for number in range(60):
         seed_cpu(Key(0, "test", (number,)))
         expected = timm(RGB)
-        assert torch.equal(draw(ours, GREY, number), expected)
+        assert torch.equal(draw(ours, GRAY, number), expected)
         assert torch.equal(draw(ours, RGB, number), expected)
     assert expected.shape == (3, 32, 32)
     assert expected.dtype == torch.float32
@@ -92,7 +92,7 @@ def test_validation_on_one_channel_equals_timm_on_rgb(
         std=settings.std,
         crop_pct=settings.crop_pct,
     )
-    grays = [GREY, GREY.resize((90, 70)), GREY.crop((0, 0, 20, 61))]
+    grays = [GRAY, GRAY.resize((90, 70)), GRAY.crop((0, 0, 20, 61))]
     for gray in grays:  # square, wide, and narrower than the output
         expected = timm(gray.convert("RGB"))
         assert expected.shape == (3, 32, 32)
@@ -103,13 +103,13 @@ def test_validation_on_one_channel_equals_timm_on_rgb(
 def test_arrays_are_taken_like_pillow_images(tmp_path: Path) -> None:
     """Also those that are a view of more, or may not be written to, as in a mapped file."""
     transform = train_transform(config(tmp_path))
-    pixels = np.asarray(GREY)
+    pixels = np.asarray(GRAY)
     wide = np.zeros((64, 100), np.uint8)
     wide[:, 9:73] = pixels
     locked = pixels.copy()
     locked.flags.writeable = False
     for number in range(20):
-        expected = draw(transform, GREY, number)
+        expected = draw(transform, GRAY, number)
         for picture in (pixels, wide[:, 9:73], locked):
             assert torch.equal(draw(transform, picture, number), expected)
         assert torch.equal(draw(transform, np.asarray(RGB), number), expected)
@@ -130,7 +130,7 @@ def test_a_transform_can_be_sent_to_a_process(tmp_path: Path) -> None:
     transform = train_transform(config(tmp_path))
     copied = pickle.loads(pickle.dumps(transform))
     for number in range(10):
-        assert torch.equal(draw(copied, GREY, number), draw(transform, GREY, number))
+        assert torch.equal(draw(copied, GRAY, number), draw(transform, GRAY, number))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_what_is_uncovered_is_filled_with_the_mean(
 
 def test_erasing_follows_the_key(tmp_path: Path) -> None:
     erased = train_transform(config(tmp_path, reprob=1.0, aa=None))
-    for picture in (GREY, RGB):
+    for picture in (GRAY, RGB):
         first = draw(erased, picture, 0)
         assert not torch.equal(draw(erased, picture, 1), first)
         assert torch.equal(draw(erased, picture, 0), first)
@@ -174,7 +174,7 @@ def test_erasing_follows_the_key(tmp_path: Path) -> None:
 
 
 def test_eval_sees_the_whole_image_if_asked(tmp_path: Path) -> None:
-    for picture in (GREY, RGB):
+    for picture in (GRAY, RGB):
         whole = eval_transform(config(tmp_path, crop_pct=1.0).input_spec)(picture)
         part = eval_transform(config(tmp_path, crop_pct=0.5).input_spec)(picture)
         assert whole.shape == part.shape == (3, 32, 32)

@@ -1,4 +1,4 @@
-"""Sets of which several instances count as one sample (``pick_one_of``)."""
+"""Sets of which several instances count as one sample (``views_per_sample``)."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ def source_of(folder: Path) -> ShardSource:
     return open_split(folder, read_dataset(folder), "train")
 
 
-def test_groups_are_neighbouring_instances_of_a_category(tmp_path: Path) -> None:
-    folder = build_dataset(tmp_path / "d", num_instances=6, pick_one_of=3)
+def test_groups_are_neighboring_instances_of_a_category(tmp_path: Path) -> None:
+    folder = build_dataset(tmp_path / "d", num_instances=6, views_per_sample=3)
     source = source_of(folder)
     assert source.views is not None and source.views.shape == (16, 3, 2)
     assert num_samples(source) == 16
@@ -31,7 +31,7 @@ def test_groups_are_neighbouring_instances_of_a_category(tmp_path: Path) -> None
 
 
 def test_an_epoch_shows_one_of_each_group(tmp_path: Path) -> None:
-    source = source_of(build_dataset(tmp_path / "d", num_instances=6, pick_one_of=3))
+    source = source_of(build_dataset(tmp_path / "d", num_instances=6, views_per_sample=3))
     plan = order_of(source, seed=0, batch_size=16, repeats=1)
     assert isinstance(plan, MultiViewSampler)
     seen: set[tuple[int, int]] = set()
@@ -43,7 +43,7 @@ def test_an_epoch_shows_one_of_each_group(tmp_path: Path) -> None:
 
 
 def test_a_run_counts_groups(tmp_path: Path) -> None:
-    folder = build_dataset(tmp_path / "d", num_instances=4, pick_one_of=2)
+    folder = build_dataset(tmp_path / "d", num_instances=4, views_per_sample=2)
     recipe = write_recipe(tmp_path / "r.yaml", steps=4, warmup_steps=0)
     words = ["pretrain", "--recipe", recipe, "--data", folder, "--output", tmp_path / "out"]
     result = CliRunner().invoke(main, list(map(str, words)))
@@ -55,10 +55,10 @@ def test_a_missing_instance_is_refused(tmp_path: Path) -> None:
     def rename(samples: list[Encoded]) -> list[Encoded]:
         return [Encoded("00000_00099", samples[0].members), *samples[1:]]
 
-    folder = build_dataset(tmp_path / "d", pick_one_of=2, edit=rename)
+    folder = build_dataset(tmp_path / "d", views_per_sample=2, edit=rename)
     with pytest.raises(UsageError, match="lack one of their 2 instances"):
         source_of(folder)
 
 
 def test_the_published_sets_that_count_so() -> None:
-    assert load_recipe("ofdb-3d-1k").pick_one_of == 12
+    assert load_recipe("ofdb-3d-1k").views_per_sample == 12

@@ -18,7 +18,7 @@ class Segmentation(LabelType):
     max_categories: ClassVar[int | None] = 255
     panels: ClassVar[int] = 2
     hub_task: ClassVar[str] = "image-segmentation"
-    card_text: ClassVar[str] = "a `.mask.png` whose grey levels are categories, 0 the background"
+    card_text: ClassVar[str] = "a `.mask.png` whose gray levels are categories, 0 the background"
     card_feature: ClassVar[Mapping[str, Any]] = {
         "name": "mask.png",
         "dtype": {"image": {"mode": "L"}},

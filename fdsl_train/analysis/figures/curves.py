@@ -44,7 +44,7 @@ class Curves:
 
 
 def draw_curves(path: Path, runs: Sequence[Curves]) -> None:
-    """Draw the three panels, a colour for each run.
+    """Draw the three panels, a color for each run.
 
     Args:
         path: of the picture.

@@ -51,7 +51,7 @@ class DatasetLocation:
         return (self.data / MANIFEST).exists() or (self.data / META).exists()
 
     def manifest(self) -> Manifest:
-        """The manifest of a dataset of labelled images.
+        """The manifest of a dataset of labeled images.
 
         Raises:
             UsageError: if there is no finished dataset, or it has masks for labels.

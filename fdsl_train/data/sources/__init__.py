@@ -1,1 +1,1 @@
-"""Labelled images, whatever files they stand in."""
+"""Labeled images, whatever files they stand in."""

@@ -28,7 +28,7 @@ class Sample:
 
 
 class Source(Protocol):
-    """A set of labelled images, in files ("shards") of known sizes.
+    """A set of labeled images, in files ("shards") of known sizes.
 
     Attributes:
         name: how messages call it.
@@ -38,7 +38,7 @@ class Source(Protocol):
         digest: hexadecimal; two sources with the same digest train alike.
         labels: whether an image has a single label or multiple ones.
         views: int64 (num_samples, K, 2) where K instances count as one sample (manifest,
-            ``pick_one_of``): shard and row of each; None where every instance is a sample.
+            ``views_per_sample``): shard and row of each; None where every instance is a sample.
     """
 
     name: str

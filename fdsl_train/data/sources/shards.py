@@ -32,7 +32,7 @@ _OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a co
 
 
 def read_dataset(folder: Path) -> Manifest:
-    """The manifest of a dataset of labelled images.
+    """The manifest of a dataset of labeled images.
 
     Raises:
         UsageError: if the folder is not a finished dataset, or has masks for labels.
@@ -149,8 +149,8 @@ class ShardSource:
         self._open: OrderedDict[int, _OpenShard] = OrderedDict()
         self._decoded: Decoded | None = None
         self.views: NDArray[np.int64] | None = None
-        if manifest.pick_one_of > 1 and split == "train":
-            self.views = self._group(manifest.pick_one_of)
+        if manifest.views_per_sample > 1 and split == "train":
+            self.views = self._group(manifest.views_per_sample)
 
     def read_sample(self, shard: int, row: int) -> Sample:
         """Sample ``row`` of shard ``shard``; see ``Source``."""
@@ -173,7 +173,7 @@ class ShardSource:
                 f"{where}: the image is {found[1]}x{found[0]} pixels, the manifest says"
                 f" {expected[1]}x{expected[0]}"
             )
-        if self.image.channels == 1 and pixels.ndim == 3:  # a grey set stored as RGB
+        if self.image.channels == 1 and pixels.ndim == 3:  # a gray set stored as RGB
             pixels = pixels[:, :, 0]
         return Sample(pixels, label)
 

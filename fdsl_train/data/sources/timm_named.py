@@ -180,7 +180,7 @@ def _create(data: Path, split: str, root: Path | None, download: bool) -> Any:
         root=None if root is None else str(root),
         split=split,
         download=download,
-        input_img_mode="",  # colours and EXIF are seen to here, the same for all sources
+        input_img_mode="",  # colors and EXIF are seen to here, the same for all sources
     )
 
 

@@ -1,7 +1,7 @@
 """The random transforms of images of one channel.
 
 They draw what timm's do, from the same generators in the same order, and give the same pixels as
-timm's do for the image repeated to RGB, if the mean of the recipe is grey. What RandAugment
+timm's do for the image repeated to RGB, if the mean of the recipe is gray. What RandAugment
 uncovers timm fills with that mean, (124, 116, 104) for ImageNet's; an image of one channel takes
 the mean of the three, 115.
 """
@@ -14,11 +14,11 @@ from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 
 from fdsl_train.config import Resolved
-from fdsl_train.transforms.randaugment import grey_randaugment
+from fdsl_train.transforms.randaugment import gray_randaugment
 from fdsl_train.transforms.resample import CUBIC, LINEAR, resize, warm_up
 
 
-class GreyTrain:
+class GrayTrain:
     """Random crop, flips and RandAugment.
 
     Args:
@@ -34,10 +34,10 @@ class GreyTrain:
         self._hflip, self._vflip = float(np.float32(config.hflip)), float(np.float32(config.vflip))
         self._augment = None
         if config.aa is not None:
-            self._augment = grey_randaugment(
+            self._augment = gray_randaugment(
                 config.aa,
                 size=config.img_size,
-                fill=_grey_fill(config),
+                fill=_gray_fill(config),
                 interpolation=config.interpolation,
             )
 
@@ -67,6 +67,6 @@ class GreyTrain:
         return np.array(self._augment(Image.fromarray(seen)))
 
 
-def _grey_fill(config: Resolved) -> int:
-    """Grey level of what RandAugment uncovers: the mean of the levels that timm takes."""
+def _gray_fill(config: Resolved) -> int:
+    """Gray level of what RandAugment uncovers: the mean of the levels that timm takes."""
     return round(sum(min(255, round(255 * mean)) for mean in config.mean) / 3)

@@ -1,4 +1,4 @@
-"""Functions that engine tests send to worker processes."""
+"""Functions that executor tests send to worker processes."""
 
 import errno
 import os

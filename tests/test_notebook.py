@@ -49,7 +49,7 @@ def described(tmp_path_factory):
 
 def test_a_dataset_says_what_it_is(described):
     _, made = described
-    assert repr(made) == f"Dataset('{made.folder}': fractal-1, 3 train; 32x32, 3 classes)"
+    assert repr(made) == f"Dataset('{made.store.url}': fractal-1, 3 train; 32x32, 3 classes)"
     key = "00001_00000"
     assert np.array_equal(png.decode(made[key]._repr_png_()), made[key].image)
 

@@ -1,6 +1,7 @@
 """JSON that others may have written: one reader with bounds for all files of ours."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -59,7 +60,8 @@ def read_bounded(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         if path.exists() and not path.is_file():  # opening a FIFO would wait for ever
             raise UsageError(f"cannot read {path}: it is not a regular file")
         with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size  # read() makes room for all that it is asked for
+            content = file.read(min(size, max_bytes) + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except OSError as error:

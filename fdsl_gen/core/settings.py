@@ -7,6 +7,7 @@ serve the YAML reader, the command line options and their help.
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import re
@@ -107,13 +108,26 @@ def _number(value: Any, wanted: type, path: str) -> Any:
     return int(value)
 
 
+@functools.lru_cache(maxsize=256)
+def _parts_of(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """``tuple`` and (int, ...) of tuple[int, ...]."""
+    return typing.get_origin(annotation), typing.get_args(annotation)
+
+
+@functools.lru_cache(maxsize=64)
+def _annotations_of(cls: type) -> Mapping[str, Any]:
+    """The types of the fields of a settings class."""
+    return typing.get_type_hints(cls)
+
+
 def convert(value: Any, annotation: Any, path: str, bounds: Bounds | None = None) -> Any:
     """``value`` as the annotated type, or a UsageError that names ``path``.
 
     Knows int, float, bool, str, Literal, X | None, tuple[X, ...] and settings classes.
     """
-    origin = typing.get_origin(annotation)
-    choices = typing.get_args(annotation)
+    if annotation is str and isinstance(value, str):  # most of what large manifests hold
+        return value
+    origin, choices = _parts_of(annotation)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in choices:
             return None
@@ -171,7 +185,7 @@ def from_dict(cls: type[T], data: Any, path: str, **ready: Any) -> T:
     """
     fields = [f for f in dataclasses.fields(cls) if f.name not in ready]  # type: ignore[arg-type]
     check_keys(data, [f.name for f in fields], path)
-    annotations = typing.get_type_hints(cls)
+    annotations = _annotations_of(typing.cast(type, cls))
     values = {}
     for field in fields:
         if field.name in data:

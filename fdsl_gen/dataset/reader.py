@@ -1,22 +1,33 @@
 """Reading a finished dataset: any sample by its key."""
 
-import os
+import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.archive import tar
+from fdsl_gen.archive import shard_reader, tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
-from fdsl_gen.archive.paths import META
+from fdsl_gen.archive.paths import ShardPaths
 from fdsl_gen.archive.sample import Sample
+from fdsl_gen.archive.shard_reader import ShardReader, damaged_index, scan
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.core.json_text import parse_json, read_bounded
+from fdsl_gen.core.json_text import parse_json
+from fdsl_gen.dataset.shard_search import ShardSearch
 from fdsl_gen.storage import local
+from fdsl_gen.storage.base import Store
+from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
+from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.options import StorageOptions
+from fdsl_gen.storage.url import is_remote
+
+_INDEXES = 4  # of shards, kept at a time
 
 
 def check_shard_file(folder: Path, shard: ShardEntry) -> None:
@@ -32,79 +43,108 @@ def check_shard_file(folder: Path, shard: ShardEntry) -> None:
         raise Mismatch(f"{path} is damaged: its size or sha256 is not that of the manifest")
 
 
-def load_index(folder: Path, shard: ShardEntry, members: tuple[str, ...]) -> NDArray[np.void]:
-    """Byte ranges of the samples of a shard (``shards.index_dtype``).
+def load_index(store: Store, shard: ShardEntry, members: tuple[str, ...]) -> NDArray[np.void]:
+    """Byte ranges of the samples of a shard (``tar.index_dtype``).
 
     Taken from the file beside the dataset, or from the headers of the tar where only that was kept.
 
     Raises:
         Mismatch: if the shard is missing, has another size than the manifest says, or is damaged.
+        StorageError: if the storage does not answer.
     """
-    tar_path = folder / shard.file
-    if not tar_path.is_file():
+    there = store.stat(shard.file)
+    if there is None:
         raise Mismatch(f"{shard.file} is missing")
-    size = tar_path.stat().st_size
-    if size != shard.bytes:
-        raise Mismatch(f"{shard.file} has {size:,} bytes instead of {shard.bytes:,}")
-    path = folder / META / "index" / f"{tar_path.stem}.npy"
+    if there.size != shard.bytes:
+        raise Mismatch(f"{shard.file} has {there.size:,} bytes instead of {shard.bytes:,}")
+    if isinstance(store, LocalStore):
+        return shard_reader.load_index(store.folder / shard.file, members, shard.samples)
+    name = ShardPaths.of(shard.file).index
+    limit = tar.index_limit(members, shard.samples)
     try:
-        content = read_bounded(path, tar.index_limit(members, shard.samples))
-        return tar.index_from(content, members, shard.samples, size)
-    except FileNotFoundError:
+        content = b"".join(store.stream(name, count=limit + 1))
+        return tar.index_from(content, members, shard.samples, there.size)
+    except ObjectMissing:
         pass
-    except (OSError, ValueError) as error:
-        raise Mismatch(
-            f"the index of {shard.file} is damaged ({error}); delete it, it is optional: {path}"
-        ) from None
-    try:
-        index = tar.scan_index(tar_path, members)
-    except ValueError as error:
-        raise Mismatch(str(error)) from None
-    if len(index) != shard.samples:
-        raise Mismatch(f"{shard.file} holds {len(index)} samples instead of {shard.samples}")
-    return index
-
-
-def read_members(handle: int, row: np.void, members: tuple[str, ...]) -> dict[str, bytes]:
-    """The members of one sample, with one read.
-
-    Args:
-        handle: file descriptor of the tar.
-        row: the sample's row of the index.
-        members: endings, as in the manifest.
-    """
-    start = int(row[f"{members[0]}_offset"])
-    end = int(row[f"{members[-1]}_offset"]) + int(row[f"{members[-1]}_size"])
-    data = os.pread(handle, end - start, start)
-    found = {}
-    for member in members:
-        at = int(row[f"{member}_offset"]) - start
-        found[member] = data[at : at + int(row[f"{member}_size"])]
-    return found
+    except (ValueError, Mismatch) as error:
+        raise damaged_index(shard.file, f"{store.url}/{name}", error) from None
+    with (
+        tempfile.TemporaryDirectory(prefix="fdsl-index-") as folder,
+        store.local_copy(shard.file, Path(folder)) as path,
+    ):
+        return scan(path, members, shard.samples)
 
 
 class Dataset(Mapping[str, Sample]):
-    """A finished dataset folder as a mapping from keys to samples. Made by :func:`open_dataset`."""
+    """A finished dataset as a mapping from keys to samples. Made by :func:`open_dataset`.
 
-    def __init__(self, folder: Path, manifest: Manifest | None = None) -> None:
-        self.folder = folder
-        self.manifest: Manifest = read_manifest(folder) if manifest is None else manifest
+    Nothing is kept but the indexes of a few shards, however many samples there are.
+
+    Args:
+        store: where it is.
+        manifest: its manifest; None: read from there.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest | None = None) -> None:
+        self.store = store
+        self.manifest: Manifest = read_manifest(store) if manifest is None else manifest
+        self._format = self.manifest.sample_format
+        self._indexes: dict[ShardEntry, NDArray[np.void]] = {}
 
     @cached_property
-    def _places(self) -> dict[str, tuple[ShardEntry, np.void]]:
-        places = {}
-        for split in self.manifest.splits.values():
-            for shard in split.shards:
-                for row in load_index(self.folder, shard, self.manifest.members):
-                    places[row["key"].decode()] = (shard, row)
-        return places
+    def _search(self) -> ShardSearch:
+        return ShardSearch(self.manifest, self._keys)
+
+    def _index(self, shard: ShardEntry) -> NDArray[np.void]:
+        index = self._indexes.get(shard)
+        if index is None:
+            index = load_index(self.store, shard, self.manifest.members)
+            self._indexes[shard] = index
+            if len(self._indexes) > _INDEXES:
+                self._indexes.pop(next(iter(self._indexes)), None)
+        return index
+
+    def _keys(self, shard: ShardEntry) -> NDArray[np.bytes_]:
+        keys: NDArray[np.bytes_] = self._index(shard)["key"]
+        return keys
+
+    def _find(self, key: str) -> tuple[ShardEntry, int] | None:
+        wanted = key.encode("utf-8", "replace")
+        likely = self._search.candidates(key)
+        tried, damage = set(), None
+        for shard in chain(list(self._indexes)[::-1], likely):
+            if shard in tried:
+                continue
+            tried.add(shard)
+            try:
+                rows = np.flatnonzero(self._keys(shard) == wanted)
+            except Mismatch as error:  # the sample may stand in another one
+                damage = damage or error
+                continue
+            if len(rows):
+                return shard, int(rows[0])
+        if damage is not None:
+            raise damage
+        return None
+
+    def _members(self, key: str, endings: tuple[str, ...]) -> tuple[ShardEntry, dict[str, bytes]]:
+        """The shard of a sample, and some of its members."""
+        found = self._find(key) if isinstance(key, str) else None
+        if found is None:
+            raise KeyError(key)
+        shard, row = found
+        reader = ShardReader(shard.file, self._index(shard), partial(self._read, shard))
+        return shard, reader.members(row, endings)
+
+    def _read(self, shard: ShardEntry, start: int, count: int) -> bytes:
+        return b"".join(self.store.stream(shard.file, start, shard.bytes, count))
 
     def __repr__(self) -> str:
         image, splits = self.manifest.image, self.manifest.splits
         name = self.manifest.recipe.get("name", "")
         counts = ", ".join(f"{split.num_samples:,} {key}" for key, split in splits.items())
         return (
-            f"Dataset({str(self.folder)!r}: {name}, {counts}; {image.width}x{image.height},"
+            f"Dataset({self.store.url!r}: {name}, {counts}; {image.width}x{image.height},"
             f" {self.manifest.num_classes:,} classes)"
         )
 
@@ -124,7 +164,7 @@ class Dataset(Mapping[str, Sample]):
         """
         if "json" not in self.manifest.members:
             raise UsageError(
-                f"{self.folder} holds no parameters of its images; render it with --metadata"
+                f"{self.store.url} holds no parameters of its images; render it with --metadata"
                 " (metadata=True)"
             )
         rows = [{"key": key} | self._facts(key) for key in self]
@@ -132,11 +172,9 @@ class Dataset(Mapping[str, Sample]):
         return {name: [row.get(name) for row in rows] for name in names}
 
     def _facts(self, key: str) -> dict[str, Any]:
-        shard, row = self._places[key]
-        with (self.folder / shard.file).open("rb") as file:
-            content = read_members(file.fileno(), row, ("json",))["json"]
+        shard, members = self._members(key, ("json",))
         try:
-            facts = parse_json(content, f"the parameters of {key}")
+            facts = parse_json(members["json"], f"the parameters of {key}")
         except UsageError as error:
             raise Mismatch(f"{shard.file}: {error}") from None
         if not isinstance(facts, dict):
@@ -147,7 +185,13 @@ class Dataset(Mapping[str, Sample]):
         return sum(split.num_samples for split in self.manifest.splits.values())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        for split in self.manifest.splits.values():
+            for shard in split.shards:
+                for key in self._keys(shard):
+                    yield bytes(key).decode()
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._find(key) is not None
 
     def __getitem__(self, key: str) -> Sample:
         """One sample.
@@ -155,29 +199,32 @@ class Dataset(Mapping[str, Sample]):
         Raises:
             KeyError: if there is none of this name.
             Mismatch: if its bytes are damaged.
+            StorageError: if the storage does not answer.
         """
-        shard, row = self._places[key]
-        with (self.folder / shard.file).open("rb") as file:
-            members = read_members(file.fileno(), row, self.manifest.members)
+        shard, members = self._members(key, self.manifest.members)
         try:
-            return self.manifest.sample_format.decode(key, members)
+            return self._format.decode(key, members)
         except ValueError as error:
             raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
 
 
-def open_dataset(path: str | Path) -> Dataset:
-    """Open a finished dataset folder: ``open_dataset("shards")["00012_00000"].image``.
+def open_dataset(path: str | Path, *, storage: StorageOptions | None = None) -> Dataset:
+    """Open a finished dataset: ``open_dataset("shards")["00012_00000"].image``.
 
     Args:
-        path: folder of the dataset.
+        path: folder of the dataset, or ``s3://bucket/prefix``, ``gs://...``, ``az://...``.
+        storage: how to reach object storage.
 
     Returns:
         A mapping from keys to samples, which are read when they are asked for.
 
     Raises:
         UsageError: if it is not one.
+        StorageError: if the storage does not answer.
     """
+    if is_remote(path):
+        return Dataset(ObjectStore.at(str(path), storage))
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, not a folder")
-    return Dataset(folder)
+    return Dataset(LocalStore(folder), read_manifest(folder))

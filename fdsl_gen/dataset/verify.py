@@ -27,6 +27,7 @@ from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.threads import map_threads
 
@@ -119,7 +120,7 @@ def _fetched(store: Store, entry: ShardEntry, *others: str) -> Iterator[Path]:
 def _check_shard(path: Path, manifest: Manifest, entry: ShardEntry) -> Iterator[str]:
     tar_path = path / entry.file
     try:
-        index = load_index(path, entry, manifest.members)
+        index = load_index(LocalStore(path), entry, manifest.members)
     except Mismatch as error:
         yield str(error)
         return
@@ -147,7 +148,7 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
         seen: called with the number of samples done since the last call.
     """
     if isinstance(place, Path):
-        return _check_pixels(open_dataset(place), count, seen)
+        return _check_pixels(open_dataset(place), place, count, seen)
     manifest = read_manifest(place)
     entries = [(split, e) for split, found in manifest.splits.items() for e in found.shards]
     categories = place.list(f"{META}/categories")
@@ -158,12 +159,13 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
         only = SplitEntry(num_samples=entry.samples, shards=(entry,))
         with _fetched(place, entry, f"{META}/{source_image.SOURCE_IMAGE}", *categories) as folder:
             alone = replace(manifest, splits={split: only})
-            problems += _check_pixels(Dataset(folder, alone), share, seen)
+            problems += _check_pixels(Dataset(LocalStore(folder), alone), folder, share, seen)
     return problems
 
 
-def _check_pixels(dataset: Dataset, count: int, seen: Callable[[int], None]) -> list[str]:
-    path = dataset.folder
+def _check_pixels(
+    dataset: Dataset, path: Path, count: int, seen: Callable[[int], None]
+) -> list[str]:
     recipe = source_image.attach_source(
         recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path
     )

@@ -49,13 +49,16 @@ class Store(Protocol):
         """
         ...
 
-    def stream(self, name: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, name: str, start: int = 0, size: int | None = None, count: int | None = None
+    ) -> Iterator[bytes]:
         """The content of a file from byte ``start`` on, in pieces.
 
         Args:
             name: of the file.
             start: less than its size, or 0.
             size: what it must have, in bytes.
+            count: of bytes to read; None: all to its end.
 
         Raises:
             ObjectMissing: if there is none.

@@ -210,14 +210,18 @@ class LocalStore:
             except UsageError as error:
                 raise Unreadable(str(error)) from None
 
-    def stream(self, name: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, name: str, start: int = 0, size: int | None = None, count: int | None = None
+    ) -> Iterator[bytes]:
         """See ``Store``."""
         with self._asking(name), (self.folder / name).open("rb") as file:
             held = os.fstat(file.fileno()).st_size
             if size is not None and held != size:
                 raise Mismatch(f"{self.folder / name} has {held:,} bytes instead of {size:,}")
             file.seek(start)
-            while block := file.read(1 << 20):
+            left = held if count is None else count
+            while block := file.read(min(1 << 20, left)):
+                left -= len(block)
                 yield block
 
     def write(self, name: str, data: bytes) -> None:

@@ -158,24 +158,32 @@ class ObjectStore:
                 return data
         raise Mismatch(f"{self.url}/{name} is damaged: its sha256 is not the one it was sent with")
 
-    def stream(self, name: str, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, name: str, start: int = 0, size: int | None = None, count: int | None = None
+    ) -> Iterator[bytes]:
         """See ``Store``. An answer that breaks off is continued where it ended."""
-        found = self._get(name, range={"offset": start}) if start else self._get(name)
+        stop = None if count is None else start + count
+        wanted = {"range": _range(start, stop)} if start or count is not None else {}
+        found = self._get(name, **wanted)
         if found.range[0] != start:
             raise StorageError(f"{self._asked(name).endpoint} cannot continue a download")
         if size is not None and found.meta["size"] != size:
             raise Mismatch(
                 f"{self.url}/{name} has {found.meta['size']:,} bytes instead of {size:,}"
             )
-        yield from self._pieces(name, found, start)
+        yield from self._pieces(name, found, start, stop)
 
-    def _pieces(self, name: str, found: Any, start: int | None) -> Iterator[bytes]:
+    def _pieces(
+        self, name: str, found: Any, start: int | None, stop: int | None = None
+    ) -> Iterator[bytes]:
         """The content that an answer promises.
 
         obstore continues an answer that breaks off a number of times; as long as something comes,
         so is that counted from new here.
         """
         at, end, tag = start or 0, found.meta["size"], found.meta["e_tag"]
+        if stop is not None:
+            end = min(end, stop)
         while True:
             before = at
             try:
@@ -190,7 +198,8 @@ class ObjectStore:
             if at == before:
                 raise self._broken(None, name, at, end)
             try:
-                found = self._get(name, range={"offset": at}, **({"if_match": tag} if tag else {}))
+                same = {"if_match": tag} if tag else {}
+                found = self._get(name, range=_range(at, stop), **same)
             except ObjectExists:
                 raise self._changed(name) from None
 
@@ -305,3 +314,8 @@ def _mapped(path: Path) -> Iterator[Any]:
             return
         # Not closed here: obstore may hold it a moment longer.
         yield mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _range(start: int, stop: int | None) -> Any:
+    """obstore's way to ask for bytes ``start .. stop - 1``, or all from ``start`` on."""
+    return {"offset": start} if stop is None else (start, stop)

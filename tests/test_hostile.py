@@ -11,7 +11,7 @@ import pytest
 from fdsl_gen.archive import tar
 from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
-from fdsl_gen.dataset.export import export_imagefolder
+from fdsl_gen.dataset.export import export_tree
 from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.dataset.reader import open_dataset
 from fdsl_gen.dataset.verify import check_files
@@ -191,7 +191,7 @@ def test_a_decoded_copy_is_checked_before_it_is_kept(folder, small_folder, tmp_p
 def test_export_compares_shards_before_it_writes(folder, tmp_path):
     spoil_label(folder)
     with pytest.raises(Mismatch, match="sha256"):
-        export_imagefolder(folder, tmp_path / "out", lambda count: None)
+        export_tree(folder, tmp_path / "out", lambda count: None)
     assert not list((tmp_path / "out").rglob("*.png"))
 
 

@@ -207,3 +207,75 @@ def test_hugging_face_datasets_reads_several_labels(scenes, tmp_path):
         assert tuple(row["json"]["labels"]) == sample.labels
         assert np.array_equal(np.asarray(row["png"]), sample.image)
     assert max(len(sample.labels) for sample in truth.values()) > 1
+
+
+def export(*args):
+    from click.testing import CliRunner
+
+    from fdsl_gen.cli.main import cli
+
+    return CliRunner().invoke(cli, ["export", *map(str, args)])
+
+
+def test_export_of_several_labels(scenes, tmp_path):
+    import csv
+
+    folder, truth = scenes["multi-fractal"]
+    tree = tmp_path / "tree"
+    assert export(folder, "--imagefolder", tree).output.endswith(f"6 images in {tree}\n")
+    found = {}
+    for split, count in (("train", 4), ("validation", 2)):
+        with (tree / split / "labels.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == count == len(list((tree / split / "images").iterdir()))
+        for row in rows:
+            with Image.open(tree / split / row["file"]) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            found[(tree / row["file"]).stem] = pixels, tuple(map(int, row["labels"].split()))
+    assert found.keys() == truth.keys()
+    for key, (pixels, labels) in found.items():
+        assert np.array_equal(pixels, truth[key].image)
+        assert labels == truth[key].labels
+    (tree / "train" / "labels.csv").unlink()  # as if it had been interrupted
+    next((tree / "train" / "images").iterdir()).unlink()
+    assert export(folder, "--imagefolder", tree).exit_code == 0
+    assert len((tree / "train" / "labels.csv").read_text().splitlines()) == 5
+    assert len(list(tree.rglob("*.*"))) == 6 + 2 + 1  # images, tables, and the note
+
+
+def test_export_of_masks(scenes, tmp_path):
+    folder, truth = scenes["segrcdb"]
+    assert export(folder, "--imagefolder", tmp_path / "tree").exit_code == 0
+    for key, sample in truth.items():
+        split = "train" if int(key) < 4 else "validation"
+        for what, expected in (("images", sample.image), ("masks", sample.mask)):
+            with Image.open(tmp_path / "tree" / split / what / f"{key}.png") as image:
+                assert np.array_equal(np.asarray(image), expected)
+    assert len(list((tmp_path / "tree").rglob("*.png"))) == 12
+
+
+@pytest.mark.parametrize("kind", ["fractal-1", "segrcdb", "multi-fractal"])
+def test_export_of_images_alone(folder, scenes, tmp_path, kind):
+    place = folder if kind == "fractal-1" else scenes[kind][0]
+    truth = open_dataset(place)
+    assert export(place, "--flat", tmp_path / "flat").exit_code == 0
+    names = sorted(path.stem for path in (tmp_path / "flat").glob("*"))
+    assert names == [".fdsl-export", *sorted(truth)]
+    with Image.open(tmp_path / "flat" / f"{names[1]}.png") as image:
+        mode = "L" if truth[names[1]].image.ndim == 2 else "RGB"
+        assert np.array_equal(np.asarray(image.convert(mode)), truth[names[1]].image)
+
+
+def test_exports_are_not_mixed(folder, scenes, tmp_path):
+    out = tmp_path / "out"
+    assert export(folder, "--flat", out).exit_code == 0
+    others = [(scenes["segrcdb"][0], "--flat"), (folder, "--imagefolder")]
+    for place, flag in others:
+        refused = export(place, flag, out)
+        assert str(refused.exception) == f"{out} holds another export; give another folder"
+        assert refused.exception.exit_code == 2
+    for flags in ([], ["--flat", tmp_path / "a", "--imagefolder", tmp_path / "b"]):
+        refused = export(folder, *flags)
+        assert "give --imagefolder or --flat" in str(refused.exception)
+        assert refused.exception.exit_code == 2
+    assert not (tmp_path / "a").exists()

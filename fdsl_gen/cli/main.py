@@ -331,19 +331,27 @@ def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
 @cli.command()
 @click.argument("folder", type=PATH)
 @click.option(
-    "--imagefolder", "out", type=PATH, required=True, help="new folder of OUT/split/category/*.png"
+    "--imagefolder",
+    "tree",
+    type=PATH,
+    help="new folder of OUT/split/category/*.png; of images and labels.csv for sets of several"
+    " labels; of images and masks for segmentation",
 )
-def export(folder: Path, out: Path) -> None:
+@click.option("--flat", type=PATH, help="new folder of OUT/*.png, images without labels")
+def export(folder: Path, tree: Path | None, flat: Path | None) -> None:
     """Write a dataset as a tree of PNG files."""
     from fdsl_gen.core.progress import Progress
-    from fdsl_gen.dataset.export import export_imagefolder
+    from fdsl_gen.dataset.export import export_tree
     from fdsl_gen.storage.manifest import read_manifest
 
+    out = tree or flat
+    if out is None or (tree and flat):
+        raise UsageError("give --imagefolder or --flat, and the folder to write")
     total = sum(split.num_samples for split in read_manifest(folder).splits.values())
     with Progress() as progress:
         progress.begin(images=total, done=0)
         try:
-            count = export_imagefolder(folder, out, progress.images)
+            count = export_tree(folder, out, progress.images, flat=flat is not None)
         except OSError as error:
             raise UsageError(f"cannot write into {out}: {error.strerror}") from None
     click.echo(f"{count:,} images in {out}")

@@ -1,62 +1,121 @@
 """A dataset as a tree of files, for tools that know nothing of shards."""
 
-from collections.abc import Callable
+import contextlib
+import csv
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from fdsl_gen.archive import tar
-from fdsl_gen.archive.label_types import SINGLE
+from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.reader import check_shard_file
 from fdsl_gen.storage import local
 from fdsl_gen.storage.manifest import read_manifest
 
+_NOTE = ".fdsl-export"  # which dataset, and how it was exported
+_TABLE = "labels.csv"
 
-def export_imagefolder(path: Path, out: Path, seen: Callable[[int], None]) -> int:
-    """Write ``OUT/{split}/{category:05d}/{key}.png`` for every sample.
 
-    Files that are there already are kept, so that an interrupted export can be run again.
+def export_tree(path: Path, out: Path, seen: Callable[[int], None], *, flat: bool = False) -> int:
+    """Write every sample as files below ``out``.
+
+    One label per image: ``OUT/{split}/{label:05d}/{key}.png``. Several:
+    ``OUT/{split}/images/{key}.png`` and a table ``OUT/{split}/labels.csv`` with the columns
+    ``file`` and ``labels`` (with spaces between them). Masks: ``OUT/{split}/images/{key}.png`` and
+    ``OUT/{split}/masks/{key}.png``. Files that are there already are kept, so that an interrupted
+    export can be run again.
 
     Args:
         path: finished dataset folder.
         out: new or begun by an earlier export of the same dataset.
         seen: called with the number of images done since the last call.
+        flat: write ``OUT/{key}.png`` and no labels instead.
 
     Returns:
         Number of images in the tree.
+
+    Raises:
+        UsageError: if ``out`` holds something else, or ``path`` is no finished dataset.
+        Mismatch: if a shard is damaged; nothing of it is written.
     """
     manifest = read_manifest(path)
-    if manifest.label_type != SINGLE:
-        raise UsageError(f"{path} is a {manifest.task} dataset: it has no folder for each label")
-    note = out / ".fdsl-export"
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file, not a folder")
-    if (
-        out.exists()
-        and any(out.iterdir())
-        and (not note.exists() or note.read_bytes() != manifest.recipe_digest.encode())
-    ):
-        raise UsageError(f"{out} is not empty; give another folder")
-    local.write(note, manifest.recipe_digest.encode())
+    _claim(out, f"{manifest.recipe_digest} {'flat' if flat else 'tree'}")
     count = 0
     for split, entry in manifest.splits.items():
-        for shard in entry.shards:
-            check_shard_file(path, shard)
-            try:
-                for sample in tar.read_samples(path / shard.file):
-                    members = dict(sample.members)
-                    target = (
-                        out
-                        / split
-                        / f"{SINGLE.decode(members['cls']).labels[0]:05d}"
-                        / f"{sample.key}.png"
-                    )
-                    if not target.exists():
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        partial = target.with_suffix(".part")
-                        partial.write_bytes(members["png"])
-                        partial.rename(target)
+        with contextlib.ExitStack() as stack:
+            table = None
+            for shard in entry.shards:
+                check_shard_file(path, shard)
+                for key, members in _samples(path, manifest, shard):
+                    if flat:
+                        _write(out / f"{key}.png", members["png"])
+                    else:
+                        folder = out / split
+                        name, labels = _write_sample(folder, manifest, shard, key, members)
+                        if labels is not None:
+                            table = table or stack.enter_context(_table(folder / _TABLE))
+                            table.writerow((name, labels))
                     count += 1
                     seen(1)
-            except ValueError as error:
-                raise Mismatch(str(error)) from None
     return count
+
+
+def _claim(out: Path, note: str) -> None:
+    """Say in the folder what it is for, or refuse it if it is for something else."""
+    stored = out / _NOTE
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a folder")
+    if stored.is_file() and stored.read_bytes() != note.encode():
+        raise UsageError(f"{out} holds another export; give another folder")
+    if not stored.is_file() and out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty; give another folder")
+    local.write(stored, note.encode())
+
+
+def _samples(
+    path: Path, manifest: Manifest, shard: ShardEntry
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Keys and members of the samples of a shard."""
+    try:
+        for sample in tar.read_samples(path / shard.file):
+            members = dict(sample.members)
+            if set(members) != set(manifest.members):
+                raise ValueError(f"{shard.file}, sample {sample.key} has other members")
+            yield sample.key, members
+    except ValueError as error:
+        raise Mismatch(str(error)) from None
+
+
+def _write_sample(
+    folder: Path, manifest: Manifest, shard: ShardEntry, key: str, members: dict[str, bytes]
+) -> tuple[str, str | None]:
+    """Write the files of a sample; name of its image and its labels in the table, if any."""
+    label_type = manifest.label_type
+    try:
+        target = label_type.decode(members[label_type.member])
+    except ValueError as error:
+        raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
+    files = label_type.files(key, target, members)
+    for name, content in files.items():
+        _write(folder / name, content)
+    return next(iter(files)), label_type.csv_labels(target)
+
+
+def _write(target: Path, content: bytes) -> None:
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".part")
+        partial.write_bytes(content)
+        partial.rename(target)
+
+
+@contextlib.contextmanager
+def _table(path: Path) -> Iterator[Any]:
+    """A writer of the rows of a table, which gets its name when it is whole."""
+    partial = path.with_suffix(".part")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("file", "labels"))
+        yield rows
+    partial.rename(path)

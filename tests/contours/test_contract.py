@@ -13,7 +13,7 @@ from fdsl_gen import generate, open_dataset
 from fdsl_gen.core.errors import RenderError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.recipe_files import recipe_folder, recipe_names
-from fdsl_gen.dataset.export import export_imagefolder
+from fdsl_gen.dataset.export import export_tree
 from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.recipe import MAX_SHARD_BYTES, load_recipe
 from fdsl_gen.variants import kinds
@@ -90,7 +90,7 @@ def test_shuffled_labels_stand_in_the_shards_and_decide_the_tree(tmp_path):
         assert (label,) == render(recipe, category, instance).labels
         moved += label != category
     assert moved > 6
-    export_imagefolder(tmp_path / "out", tmp_path / "tree", lambda count: None)
+    export_tree(tmp_path / "out", tmp_path / "tree", lambda count: None)
     found = {path.stem: int(path.parent.name) for path in (tmp_path / "tree").rglob("*.png")}
     assert found == {key: stored[key].labels[0] for key in stored}
 

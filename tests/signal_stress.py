@@ -147,7 +147,7 @@ def stress(
         command: to interrupt.
         count: of signals.
         folder: to work in.
-        seed: of the moments.
+        seed: of the moments, and with which signal to begin.
         cold: every so many signals, kernels are compiled anew.
         tell: is given a line on every signal.
 
@@ -164,7 +164,7 @@ def stress(
     for number, moment in enumerate(moments):
         if number % cold == cold - 1:
             shutil.rmtree(cache, ignore_errors=True)
-        sent = SIGNALS[number % len(SIGNALS)]
+        sent = SIGNALS[(number + 2 * seed) % len(SIGNALS)]
         process = command.start(out, cache)
         await_handlers(process)
         time.sleep(moment)

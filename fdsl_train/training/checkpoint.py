@@ -16,6 +16,7 @@ from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
 from fdsl_gen.storage import local
 from fdsl_train.models.torch_file import not_a_checkpoint, read_torch_file
 from fdsl_train.models.value_digest import value_digest
+from fdsl_train.training.presence import check_present
 
 FORMAT = 2
 LAST = "last.pth.tar"
@@ -46,8 +47,7 @@ def save(path: Path, payload: dict[str, Any]) -> None:
     whole = plain(payload | {"format": FORMAT})
     buffer = io.BytesIO()
     torch.save(whole | {"digest": value_digest(whole)}, buffer)
-    if not path.parent.is_dir():  # a write would make it anew, without the rest of the run
-        raise FdslError(f"the output folder {path.parent} was deleted while this ran")
+    check_present(path.parent)
     try:
         local.write(path, buffer.getvalue())
     except OSError as error:

@@ -17,6 +17,7 @@ from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.storage import local
 from fdsl_train.distributed.group import Group
+from fdsl_train.training.presence import check_present
 
 _MOST_LINE = 1 << 16  # bytes of a line of metrics.jsonl
 _MOST_DIGITS = 16  # of a step
@@ -77,6 +78,7 @@ class Log:
     """
 
     def __init__(self, folder: Path, step: int) -> None:
+        check_present(folder)
         self._metrics = folder / "metrics.jsonl"
         self._summary = folder / "summary.csv"
         self._rewind(step)
@@ -135,6 +137,7 @@ class Log:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
+    check_present(path.parent)
     try:
         yield
     except OSError as error:  # a full disk is told at the end of a write, without the file's name

@@ -25,6 +25,7 @@ from fdsl_train.models.export import export
 from fdsl_train.tasks import task_for
 from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import LAST
+from fdsl_train.training.presence import check_present
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run_dir import EXPORT, check_same_run, open_output, write_args
@@ -92,6 +93,7 @@ def train(run: Run, *, resume: bool) -> RunResult:
         finally:
             progress.close()
         if group.is_main:
+            check_present(run.output)
             model = trainer.learner.best_model
             exported = export(run.output, model, config, run.source.class_names)
             logger.info(f"all {config.steps} steps done, after {progress.elapsed}")

@@ -1,5 +1,7 @@
 """Whatever is wrong, the user gets one sentence and the exit code for it."""
 
+import pkgutil
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +127,38 @@ def test_impossible_settings(
     recipe = write_recipe(tmp_path / "r.yaml")
     assert_refused(pretrain(recipe, dataset, tmp_path / "out", *flags), sentence)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "logs.Log.line",
+        "logs.Log.row",
+        "trainer.checkpoint.save",
+        "trainer.Trainer._conclude",
+        "run.num_parameters",
+        "run.check_present",
+    ],
+)
+def test_an_output_folder_that_is_deleted_under_a_run(
+    dataset: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", steps=3, warmup_steps=0, checkpoint_every=2)
+    out = tmp_path / "out"
+    place = "fdsl_train.training." + moment
+    original = pkgutil.resolve_name(place)
+
+    def delete(*args: Any) -> Any:
+        shutil.rmtree(out, ignore_errors=True)
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, delete)
+        result = pretrain(recipe, dataset, out)
+    assert_refused(result, f"the output folder {out} was deleted while this ran; the same", 1)
+    assert not out.exists(), "made anew, without the rest of the run"
+    again = pretrain(recipe, dataset, out, "--resume", "auto")
+    assert again.exit_code == 0, again.output
 
 
 def test_recipes_that_are_none(dataset: Path, tmp_path: Path) -> None:

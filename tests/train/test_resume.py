@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -139,9 +140,10 @@ def test_a_signal_to_a_loader_process_changes_nothing(
     output = tmp_path / "out"
     arguments = ["pretrain", "--recipe", recipe, "--data", dataset, "--output", output]
     process = start(*arguments, "--workers", "1")
-    wait_for_lines(output / "metrics.jsonl", 2, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert children
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (children := listed.read_text().split()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
     for child in children:
         os.kill(int(child), signal.SIGTERM)
         os.kill(int(child), signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import tarfile
 
@@ -15,6 +16,8 @@ from fdsl_gen.dataset.export import export_tree
 from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.dataset.reader import open_dataset
 from fdsl_gen.dataset.verify import check_files
+from fdsl_gen.recipe.categories import UNREADABLE, block_path, read_block
+from fdsl_gen.recipe.recipe import load_recipe
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.sources.decoded import decode_once
 from fdsl_train.data.sources.shards import open_split
@@ -103,6 +106,7 @@ INDEXES = {
     "before": moved("png_offset", -1),
     "negative": moved("png_size", -1),
     "large": moved("cls_size", 2**62),
+    "key": moved("key", b"\xff"),
 }
 
 
@@ -217,3 +221,62 @@ def test_changed_bytes_give_a_sentence_or_the_same_bytes(folder, name):
         except FdslError:
             pass
     path.write_bytes(good)
+
+
+YAMLS = {
+    "laughs": "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+    "deep": "[" * 5000,
+    "long number": "seed: " + "9" * 5000,
+    "date": "seed: 2000-99-99",
+    "list for a key": "? [a]\n: b\n",
+    "large number": "variant: {kind: fractal-1, delta: 1" + "0" * 400 + "}",
+    "bytes": "\x00",
+}
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_odd_yaml_is_one_sentence(name, tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(YAMLS[name])
+    with pytest.raises(UsageError) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_recipe_is_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "x.yaml")
+    with pytest.raises(UsageError, match="not a regular file"):
+        load_recipe(tmp_path / "x.yaml")
+    (tmp_path / "y.yaml").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="not a regular file"):
+        load_recipe(tmp_path / "y.yaml")
+
+
+def block(**changes):
+    rows = np.arange(18.0).reshape(3, 6)
+    arrays = {"affine": rows, "cumulative": np.array([0.5, 1, 1]), "lengths": np.array([2, 1])}
+    arrays |= {"tries": np.array([1, 1]), "quality": np.array([0.5, 0.5])}
+    return arrays | changes
+
+
+BLOCKS = {
+    "negative": block(lengths=np.array([-1, 4])),
+    "zero": block(lengths=np.array([3, 0])),
+    "long": block(lengths=np.array([2, 2])),
+    "wide": block(affine=np.zeros((3, 7))),
+    "type": block(affine=np.zeros((3, 6), np.float32)),
+    "nan": block(affine=np.full((3, 6), np.nan)),
+    "flat": block(affine=np.zeros(18)),
+    "short": block(tries=np.array([1])),
+    "large": block(cumulative=np.zeros(1 << 22)),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_of_categories_is_not_believed(name, tmp_path):
+    np.savez_compressed(block_path(tmp_path, 0), **block())
+    assert [len(one.affine) for one in read_block(tmp_path, 0, seed=0)] == [2, 1]
+    np.savez_compressed(block_path(tmp_path, 0), **BLOCKS[name])
+    with pytest.raises(UNREADABLE):
+        read_block(tmp_path, 0, seed=0)

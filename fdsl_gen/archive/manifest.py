@@ -96,7 +96,10 @@ class Manifest:
             self.recipe.get("encoding", "gray8"), png.Encoding, f"{MANIFEST}.recipe.encoding"
         )
         image = self.image
-        return SampleFormat(self.label_type, self.members, image.channels, encoding, image.levels)
+        size = (image.height, image.width)
+        return SampleFormat(
+            self.label_type, self.members, size, image.channels, encoding, image.levels
+        )
 
     def to_json(self) -> bytes:
         """The file's content."""

@@ -67,6 +67,7 @@ class SampleFormat:
     Attributes:
         label_type: what images are labeled with.
         members: endings of the members of every sample, in order.
+        size: height and width of every image, pixels.
         channels: 1 (gray) or 3 (RGB).
         encoding: of the image.
         levels: the gray levels that occur, where they are few.
@@ -74,6 +75,7 @@ class SampleFormat:
 
     label_type: LabelType
     members: tuple[str, ...]
+    size: tuple[int, int]
     channels: int
     encoding: png.Encoding
     levels: tuple[int, ...] | None
@@ -101,6 +103,8 @@ class SampleFormat:
         """
         if "png" not in members:
             raise ValueError("it has no image")
+        if (found := png.size_of(members["png"])) != self.size:  # before memory is taken for it
+            raise ValueError("its image has {}x{} pixels, not {}x{}".format(*found, *self.size))
         image = png.decode(members["png"])
         if self.channels == 1 and image.ndim == 3:  # a gray set stored as RGB
             image = image[:, :, 0].copy()

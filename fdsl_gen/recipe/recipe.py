@@ -149,7 +149,8 @@ class Recipe:
         """How samples stand in the shards."""
         label_type, image = self.variant.LABEL_TYPE, self.variant.image
         members = members_of(label_type, metadata=self.metadata)
-        return SampleFormat(label_type, members, image.channels, self.encoding, image.levels)
+        size = (image.height, image.width)
+        return SampleFormat(label_type, members, size, image.channels, self.encoding, image.levels)
 
     def to_dict(self, *, defaults: bool = False) -> dict[str, Any]:
         """The recipe as it would stand in YAML; ``defaults`` says whether to keep defaults."""

@@ -184,6 +184,13 @@ class LocalStore:
                 f"{self.folder / name}: {error.strerror or type(error).__name__}"
             ) from None
 
+    def _regular(self, name: str) -> Path:
+        """The path of a file to be read; to open a pipe would wait for ever."""
+        path = self.folder / name
+        if path.exists() and not path.is_file():
+            raise Unreadable(f"{path} is not a regular file")
+        return path
+
     def stat(self, name: str) -> Stat | None:
         """See ``Store``; a file carries no sha256."""
         try:
@@ -214,7 +221,7 @@ class LocalStore:
         self, name: str, start: int = 0, size: int | None = None, count: int | None = None
     ) -> Iterator[bytes]:
         """See ``Store``."""
-        with self._asking(name), (self.folder / name).open("rb") as file:
+        with self._asking(name), self._regular(name).open("rb") as file:
             held = os.fstat(file.fileno()).st_size
             if size is not None and held != size:
                 raise Mismatch(f"{self.folder / name} has {held:,} bytes instead of {size:,}")
@@ -256,7 +263,7 @@ class LocalStore:
         """See ``Store``; the file itself."""
         if self.stat(name) is None:
             raise ObjectMissing(f"{self.folder / name} is missing")
-        yield self.folder / name
+        yield self._regular(name)
 
 
 def _blocks(content: bytes | Path) -> Iterator[bytes]:

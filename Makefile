@@ -14,7 +14,7 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot transfer test coverage mutants check bench bench-loader bench-storage azurite golden clean
+.PHONY: help setup shards pretrain finetune eval plot transfer test coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ azurite:  ## install the emulator of Azure's storage for the tests (needs npm)
 
 mutants: $(VENV)/all.done  ## make wrong changes to copies, all must be noticed [ARGS="--jobs 2 --only NAME"]
 	nice $(BIN)/python -m tests.mutants $(ARGS)
+
+fuzz: $(VENV)/all.done  ## change 2,000 bytes of a dataset and of a run: errors or equal content
+	nice $(BIN)/python -m tests.fuzz_bytes 2000
 
 check: $(VENV)/all.done  ## lint, types and tests
 	$(BIN)/ruff check .

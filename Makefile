@@ -14,7 +14,7 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot transfer test coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean
+.PHONY: help setup shards pretrain finetune eval plot transfer test test-fast test-nojit coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -53,6 +53,14 @@ transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two
 
 test: $(VENV)/all.done  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds each: two minutes
+	$(BIN)/python -m pytest -q -m "not (slow or cluster or storage or train)" $(ARGS)
+
+# Where numba overflows in silence, the same Python code warns; both give infinity.
+test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -W ignore::RuntimeWarning -m "not slow" \
+		tests/colored tests/contours tests/baselines tests/test_seeding.py $(ARGS)
 
 coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
 	$(BIN)/python -m pytest -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)

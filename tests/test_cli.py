@@ -9,6 +9,8 @@ import yaml
 from fdsl_gen import generate, load_recipe
 from tests.conftest import SMALL, fdsl_gen, options
 
+pytestmark = pytest.mark.slow  # starts processes
+
 
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (

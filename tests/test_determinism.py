@@ -27,6 +27,7 @@ def tars(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.glob("*.tar"))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("num_shards", [1, 8])
 def test_workers_and_shards(small, small_folder, tmp_path, workers, num_shards):
@@ -74,6 +75,7 @@ def some_of(name, **counts):
     return tiny(name, **counts, num_shards=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_as_a_folder(name, tmp_path):
     """Written twice, with other workers and shards; read back; verified; interrupted and mended."""
@@ -104,6 +106,7 @@ def test_every_recipe_as_a_folder(name, tmp_path):
     assert tars(tmp_path / "a") == before
 
 
+@pytest.mark.slow
 def test_a_prefix_of_the_categories_is_the_smaller_dataset(tmp_path):
     """The first 100 of 1,000 categories, sample by sample."""
     settings = {"image_size": 64, "num_points": 2000, "filling_rate": 0.03}

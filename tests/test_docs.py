@@ -19,6 +19,7 @@ import fdsl_gen
 import fdsl_train
 from fdsl_gen.cli.main import cli
 from fdsl_train.cli.main import main
+from tests import test_rules
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, commands, mentions
 
 PROGRAMS = {"fdsl-gen": cli, "fdsl-train": main}
@@ -236,3 +237,23 @@ def test_public_functions_explain_what_they_take_and_give(function):
         assert re.search(rf"^    (?:\w+, )*{name}(?:, \w+)*: ", rest, re.M), name
     assert "\nReturns:\n" in rest
     assert "\nRaises:\n" in rest
+
+
+def test_the_tree_of_architecture_is_whole():
+    text = (ROOT / "docs/architecture.md").read_text()
+    tree = re.search(r"```\n(fdsl_gen/.*?)```", text, re.S)[1]
+    for package in (fdsl_gen, fdsl_train):
+        folder = Path(package.__file__).parent
+        _, _, part = tree.partition(f"{folder.name}/ ")
+        shown = re.findall(r"^  (\w+)/", part.partition("\nfdsl_")[0], re.M)
+        assert set(shown) == {path.parent.name for path in folder.glob("*/__init__.py")}
+        if package is fdsl_gen:
+            assert shown == test_rules.ORDER
+
+
+def test_files_named_in_architecture_are_there():
+    text = (ROOT / "docs/architecture.md").read_text()
+    walks = text[text.index("## Four walks") : text.index("## Order")]
+    for name in re.findall(r"[\w/]+\.py|\w+/\w+/(?=\s)", walks):
+        found = [ROOT / package / name for package in ("fdsl_gen", "fdsl_train")]
+        assert any(path.exists() for path in found), name

@@ -29,6 +29,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_within_one_ulp(name):
     function, exact = getattr(elementary, name), getattr(mpmath, name)

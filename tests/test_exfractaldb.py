@@ -76,6 +76,7 @@ def test_images_equal_the_twin(name):
     assert ties <= compared / 2
 
 
+@pytest.mark.slow
 def test_categories_are_the_first_that_qualify():
     recipe = small(num_points=2000)
     for c in range(4):
@@ -104,6 +105,7 @@ def test_categories_are_the_first_that_qualify():
                 )
 
 
+@pytest.mark.slow
 def test_no_weight_of_a_category_diverges():
     recipe = small("mv-fractaldb-1k")
     found = Categories(recipe)[1]

@@ -57,6 +57,7 @@ def twin(recipe, category: int, instance: int) -> np.ndarray:
     return {0: image, 1: image[::-1], 2: image[:, ::-1], 3: image[::-1, ::-1]}[flip]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("draw", ["patch", "fill", "point"])
 def test_all_weights_equal_the_twin(draw, color):
@@ -93,6 +94,7 @@ def test_without_patches_there_are_a_hundred_instances():
     assert small(draw="patch", num_instances=5000).num_instances == 5000
 
 
+@pytest.mark.slow
 def test_candidates_are_what_the_definition_says():
     recipe = small()
     for c in range(6):
@@ -123,6 +125,7 @@ def candidate_pixels(recipe, c: int, number: int) -> int | None:
     return int(np.count_nonzero(image))
 
 
+@pytest.mark.slow
 def test_categories_do_not_depend_on_how_many_are_asked_for(tmp_path):
     few, many = small(num_categories=10), small(num_categories=250)
     for recipe, executor, name in (
@@ -293,6 +296,7 @@ def test_released_images(tmp_path):
         assert sha256(found.tobytes()).hexdigest() == expected
 
 
+@pytest.mark.slow
 def test_published_categories_at_full_size(tmp_path):
     """Published categories at 362 pixels and 200,000 points equal the twin."""
     recipe, tables = released(tmp_path, draw="point")

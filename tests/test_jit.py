@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # starts processes
+
 USE = """
 from fdsl_gen.kernels import elementary
 print(elementary.sin(0.5), sum(elementary.sin.stats.cache_hits.values()))

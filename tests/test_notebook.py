@@ -9,7 +9,6 @@ import yaml
 from fdsl_gen import generate, load_recipe, open_dataset, render
 from fdsl_gen.archive import png
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.dataset import reader
 
 TINY = {"num_categories": 3, "image_size": 32, "num_points": 300, "filling_rate": 0.01}
 
@@ -67,7 +66,10 @@ def test_parameters_are_columns(described):
 def test_parameters_that_are_not_there(small_folder, described, monkeypatch):
     with pytest.raises(UsageError, match="render it with --metadata"):
         open_dataset(small_folder).parameters()
+    made = described[1]
+    (shard,) = made.manifest.splits["train"].shards
     for content in (b"[]", b"{", json.dumps({"a": float("nan")}).encode()):
-        monkeypatch.setattr(reader, "read_members", lambda *_, found=content: {"json": found})
+        found = (shard, {"json": content})
+        monkeypatch.setattr(made, "_members", lambda *_, found=found: found)
         with pytest.raises(Mismatch, match=r"fractal-1-train-000000.tar: .*parameters of"):
-            described[1].parameters()
+            made.parameters()

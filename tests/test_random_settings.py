@@ -51,6 +51,7 @@ def without_jit() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", kinds())
 def test_the_jit_changes_no_pixel(kind, without_jit):
     drawn = draw_all(SEED, COUNT, [kind])[kind]

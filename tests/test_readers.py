@@ -9,6 +9,8 @@ from PIL import Image
 
 from fdsl_gen import generate, open_dataset
 
+pytestmark = pytest.mark.slow  # starts processes
+
 # 2026-11: webdataset 1.0 leaves the shards it read to the garbage collector to close.
 leaves_files_open = pytest.mark.filterwarnings(
     "ignore:unclosed file:ResourceWarning",

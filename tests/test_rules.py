@@ -129,6 +129,7 @@ for f in (chaos.follow, chaos.to_pixels, elementary.sin, elementary.exp, element
 """
 
 
+@pytest.mark.slow
 def test_compiled_kernels_contain_no_fused_multiply_add(tmp_path):
     """A fused multiply-add rounds once where the definition rounds twice.
 

@@ -26,6 +26,8 @@ from fdsl_gen.storage import local
 from fdsl_gen.storage.local import LocalStore
 from tests.conftest import SMALL, fdsl_gen, options
 
+pytestmark = pytest.mark.slow  # starts processes
+
 # Enough work for a run to be caught in the middle: some seconds.
 LARGE = {"image_size": 256, "num_points": 100_000, "num_categories": 1500, "filling_rate": 0.03}
 LARGE_SHARDS = 24

@@ -6,6 +6,8 @@ import pytest
 
 from tests.signal_stress import Command, commands, stress
 
+pytestmark = pytest.mark.slow  # starts processes
+
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Command]:

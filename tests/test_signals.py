@@ -13,6 +13,8 @@ import pytest
 from fdsl_gen.core import signals
 from fdsl_gen.core.errors import Stopped
 
+pytestmark = pytest.mark.slow  # starts processes
+
 HINT = "the same command goes on"
 
 

@@ -21,6 +21,8 @@ from fdsl_gen.core import settings
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import load_config, training_recipes
 
+pytestmark = pytest.mark.slow  # starts processes
+
 TOY = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 14, "steps": 4}
 TOY |= {"global_batch_size": 8, "warmup_steps": 1, "log_every": 1}
 

@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Container
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import click
 from click.core import ParameterSource
@@ -33,10 +33,12 @@ class Execution(NamedTuple):
 
 def executor_options() -> list[click.Parameter]:
     """Options that say who does the work, and which part of it."""
+    from fdsl_gen.executors.choice import Name
+
     return [
         click.Option(
             ["--executor"],
-            type=click.Choice(["serial", "local", "dask"]),
+            type=click.Choice(get_args(Name)),
             help="a plain loop, processes of this machine, or Dask  [default: local]",
         ),
         click.Option(["--scheduler"], metavar="ADDRESS", help="Dask scheduler, tcp://host:8786"),

@@ -62,6 +62,7 @@ def random_segments(count: int) -> list[tuple[int, int, int, int]]:
     return segments
 
 
+@pytest.mark.slow
 def test_segments_equal_pillow():
     visible = 0
     for ends in random_segments(24_000):
@@ -129,6 +130,7 @@ def same_as_pillow(points: np.ndarray) -> bool:
     return np.array_equal(canvas, by_pillow(lambda pen: pen.polygon(corners, fill=int(INK))))
 
 
+@pytest.mark.slow
 def test_filled_polygons_equal_pillow():
     rng = np.random.RandomState(4)
     for k in range(20_000):

@@ -42,17 +42,17 @@ class ShardReader:
 
         Args:
             row: of the index.
-            endings: which, in the order in which they stand in the shard.
+            endings: which, neighbors in the shard.
 
         Raises:
-            Mismatch: if the shard ends before they do.
+            Mismatch: if the shard ends before they do; the caller says in which sample.
         """
         entry = self.index[row]
         ranges = [(int(entry[f"{e}_offset"]), int(entry[f"{e}_size"])) for e in endings]
-        start, stop = ranges[0][0], sum(ranges[-1])
+        start, stop = min(ranges)[0], sum(max(ranges))
         data = self._read_range(start, stop - start)
         if len(data) != stop - start:
-            raise Mismatch(f"{self.name} is cut short in sample {self.key(row)}")
+            raise Mismatch("the shard is cut short there")
         parts = (data[offset - start : offset - start + size] for offset, size in ranges)
         return dict(zip(endings, parts, strict=True))
 

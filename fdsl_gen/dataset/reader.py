@@ -134,7 +134,10 @@ class Dataset(Mapping[str, Sample]):
             raise KeyError(key)
         shard, row = found
         reader = ShardReader(shard.file, self._index(shard), partial(self._read, shard))
-        return shard, reader.members(row, endings)
+        try:
+            return shard, reader.members(row, endings)
+        except Mismatch as error:
+            raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
 
     def _read(self, shard: ShardEntry, start: int, count: int) -> bytes:
         return b"".join(self.store.stream(shard.file, start, shard.bytes, count))

@@ -104,7 +104,7 @@ class Inference:
         Raises:
             UsageError: if a sample cannot be used.
         """
-        if source.labels != "single":
+        if not source.label_type.one_label:
             raise UsageError(f"{source.name} has several labels per image; one is needed")
         plan = Sequential(source.shard_sizes, self.batch_size)
         loader = Loader(

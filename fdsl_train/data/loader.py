@@ -26,6 +26,7 @@ from fdsl_gen.storage.client import used_here
 from fdsl_train.data.prefetch import Batch, CpuBatch, on_device
 from fdsl_train.data.sampler import Plan, Position
 from fdsl_train.data.sources.base import Label, Picture, Source
+from fdsl_train.tasks import TASKS
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate
 
@@ -92,7 +93,9 @@ class _Batches(IterableDataset[CpuBatch | _Refusal]):
             image, label = self._sample(position)
             images.append(image)
             labels.append(label)
-        return CpuBatch(collate(images), self._targets(labels))
+        source = self._source
+        targets = TASKS[source.label_type.name].targets(labels, source.num_classes)
+        return CpuBatch(collate(images), targets)
 
     def _sample(self, position: Position) -> tuple[AugmentedSample, Label]:
         sample = self._source.read_sample(position.shard, position.row)
@@ -100,14 +103,6 @@ class _Batches(IterableDataset[CpuBatch | _Refusal]):
         drawn_for = (position.epoch, position.number, position.repeat)
         seed_cpu(Key(self._seed, "augment", drawn_for))
         return self._transform.draw(sample.image), sample.label
-
-    def _targets(self, labels: list[Label]) -> Tensor:
-        if self._source.labels == "single":
-            return torch.tensor(labels, dtype=torch.int64)
-        targets = torch.zeros(len(labels), self._source.num_classes)
-        for row, own in enumerate(labels):
-            targets[row, list(own) if isinstance(own, tuple) else [own]] = 1.0
-        return targets
 
 
 def _begin_worker(_: int) -> None:

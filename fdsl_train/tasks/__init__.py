@@ -1,10 +1,13 @@
-"""Objectives, one file each."""
+"""Objectives, one file each, and their table."""
 
 from fdsl_train.config import Resolved
 from fdsl_train.data.sources.base import Source
 from fdsl_train.tasks.base import Task
 from fdsl_train.tasks.classification import Classification
 from fdsl_train.tasks.multilabel import MultiLabel
+
+#: By the name of the label type that they learn from.
+TASKS: dict[str, type[Task]] = {"single": Classification, "multi": MultiLabel}
 
 
 def task_for(config: Resolved, source: Source) -> Task:
@@ -13,6 +16,4 @@ def task_for(config: Resolved, source: Source) -> Task:
     Raises:
         UsageError: if the recipe mixes images that have several labels.
     """
-    if source.labels == "multi":
-        return MultiLabel(config, source.num_classes)
-    return Classification(config, source.num_classes)
+    return TASKS[source.label_type.name](config, source.num_classes)

@@ -1,11 +1,14 @@
 """What an objective is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor, nn
 
+from fdsl_train.config import Resolved
 from fdsl_train.data.prefetch import Batch
+from fdsl_train.data.sources.base import Label
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,19 @@ class Score(Protocol):
 
 
 class Task(Protocol):
-    """An objective."""
+    """An objective for one label type.
+
+    Args:
+        config: the recipe; its loss settings are used.
+        num_classes: width of the model's output.
+    """
+
+    def __init__(self, config: Resolved, num_classes: int) -> None: ...
+
+    @staticmethod
+    def targets(labels: Sequence[Label], num_classes: int) -> Tensor:
+        """The labels of the samples of a batch as a tensor, on the CPU."""
+        ...
 
     def step(self, model: nn.Module, batch: Batch) -> Outcome:
         """Loss and metrics of a batch that is on the model's device already."""

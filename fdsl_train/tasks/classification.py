@@ -1,5 +1,7 @@
 """One label per image: cross entropy."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from timm.data.mixup import Mixup
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 
 from fdsl_train.config import Resolved
 from fdsl_train.data.prefetch import Batch
+from fdsl_train.data.sources.base import Label
 from fdsl_train.tasks.base import Outcome
 
 
@@ -57,6 +60,11 @@ class Classification:
                 label_smoothing=config.smoothing,
                 num_classes=num_classes,
             )
+
+    @staticmethod
+    def targets(labels: Sequence[Label], num_classes: int) -> Tensor:
+        """See ``Task``: int64 (B,)."""
+        return torch.tensor(labels, dtype=torch.int64)
 
     def step(self, model: nn.Module, batch: Batch) -> Outcome:
         """See ``Task``. The metric ``top1`` counts the heavier label of a mixed image."""

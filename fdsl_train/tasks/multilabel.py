@@ -1,5 +1,7 @@
 """Several labels per image: binary cross entropy per class, positives weighted up."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.prefetch import Batch
+from fdsl_train.data.sources.base import Label
 from fdsl_train.tasks.base import Outcome
 
 
@@ -62,6 +65,14 @@ class MultiLabel:
                 " use --mixup 0 --cutmix 0 --smoothing 0"
             )
         self._num_classes = num_classes
+
+    @staticmethod
+    def targets(labels: Sequence[Label], num_classes: int) -> Tensor:
+        """See ``Task``: multi-hot float32 (B, C)."""
+        targets = torch.zeros(len(labels), num_classes)
+        for row, own in enumerate(labels):
+            targets[row, list(own) if isinstance(own, tuple) else [own]] = 1.0
+        return targets
 
     def step(self, model: nn.Module, batch: Batch) -> Outcome:
         """See ``Task``. The metric ``recall`` is that of :class:`Recall`."""

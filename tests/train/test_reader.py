@@ -10,10 +10,11 @@ import pytest
 from conftest import build_dataset, pattern
 
 from fdsl_gen.archive.paths import META
+from fdsl_gen.archive.shard_reader import ShardReader
 from fdsl_gen.archive.tar import scan_index
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.base import num_samples
-from fdsl_train.data.sources.shards import ShardSource, _OpenShard, open_split, read_dataset
+from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 
 
 def source_of(folder: Path, split: str = "train") -> ShardSource:
@@ -88,9 +89,9 @@ def test_an_image_that_says_it_is_huge_is_not_decoded(
 ) -> None:
     huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
     huge += struct.pack(">IIBBBBB", 13_000, 13_000, 8, 2, 0, 0, 0)
-    read = _OpenShard.read
+    read = ShardReader.members
     monkeypatch.setattr(
-        _OpenShard, "read", lambda self, row, kind: huge if kind == "png" else read(self, row, kind)
+        ShardReader, "members", lambda self, *args: read(self, *args) | {"png": huge}
     )
     with pytest.raises(UsageError, match="is 13000x13000 pixels, the manifest says 64x64"):
         source_of(dataset).read_sample(0, 0)

@@ -31,6 +31,7 @@ class LabelType(ABC):
         name: ``task`` of the manifest.
         member: ending of the member that holds the labels.
         max_categories: how many can be told apart; None: any number.
+        one_label: whether an image has one label, and nothing else.
         panels: images that show a sample on a contact sheet.
         hub_task: task category of the Hugging Face Hub.
         card_text: how the dataset card describes the member.
@@ -40,6 +41,7 @@ class LabelType(ABC):
     name: ClassVar[str]
     member: ClassVar[str]
     max_categories: ClassVar[int | None] = None
+    one_label: ClassVar[bool] = False
     panels: ClassVar[int] = 1
     hub_task: ClassVar[str]
     card_text: ClassVar[str]

@@ -14,6 +14,7 @@ class Single(LabelType):
 
     name: ClassVar[str] = "single"
     member: ClassVar[str] = "cls"
+    one_label: ClassVar[bool] = True
     hub_task: ClassVar[str] = "image-classification"
     card_text: ClassVar[str] = "a `.cls` with the label as a number"
     card_feature: ClassVar[Mapping[str, Any]] = {"name": "cls", "dtype": "int64"}

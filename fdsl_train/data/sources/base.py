@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fdsl_gen.archive.label_types import LabelType
 from fdsl_train.data.sampler import MultiViewSampler, Order, Plan
 
 Picture = Image.Image | NDArray[np.uint8]
@@ -36,7 +37,7 @@ class Source(Protocol):
         num_classes: labels are below it.
         class_names: by label, where the data has names.
         digest: hexadecimal; two sources with the same digest train alike.
-        labels: whether an image has a single label or multiple ones.
+        label_type: what images are labeled with; one that there is a training task for.
         views: int64 (num_samples, K, 2) where K instances count as one sample (manifest,
             ``views_per_sample``): shard and row of each; None where every instance is a sample.
     """
@@ -46,7 +47,7 @@ class Source(Protocol):
     num_classes: int
     class_names: tuple[str, ...] | None
     digest: str
-    labels: Literal["single", "multi"]
+    label_type: LabelType
     views: NDArray[np.int64] | None
 
     def read_sample(self, shard: int, row: int) -> Sample:

@@ -97,7 +97,7 @@ def decode_once(source: Decodable) -> Decoded | None:
                 _decode(source, final)
     except (NotPrivate, StillLocked, OSError):
         return None
-    return Decoded(final, source.labels == "single")
+    return Decoded(final, source.label_type.one_label)
 
 
 def _decode(source: Decodable, final: Path) -> None:

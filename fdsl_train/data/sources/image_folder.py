@@ -8,12 +8,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fdsl_gen.archive.label_types import SINGLE, LabelType
 from fdsl_gen.core import image_files, settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.holdout import held_out_of
@@ -40,7 +40,7 @@ class FolderSource:
         class_names: by label.
     """
 
-    labels: Literal["single", "multi"] = "single"
+    label_type: LabelType = SINGLE
     views: NDArray[np.int64] | None = None
 
     def __init__(

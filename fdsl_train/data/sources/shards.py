@@ -5,28 +5,26 @@ can only be seen inside them (a damaged image, an impossible label) is an error 
 """
 
 import contextlib
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
-from fdsl_gen.archive.label_types import MULTI
 from fdsl_gen.archive.manifest import Manifest, SplitEntry
-from fdsl_gen.archive.paths import META
-from fdsl_gen.archive.tar import index_from, index_limit, scan_index
+from fdsl_gen.archive.shard_reader import OpenShard
+from fdsl_gen.archive.tar import index_from
 from fdsl_gen.core import settings
-from fdsl_gen.core.errors import UsageError
-from fdsl_gen.core.json_text import read_bounded
+from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.locate.folder import FolderShelf, ShardLocator
 from fdsl_train.data.sources.base import Label, Sample
 from fdsl_train.data.sources.decoded import Decoded
+from fdsl_train.tasks import TASKS
 
 _OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a common limit of files
 
@@ -48,7 +46,7 @@ def usable(manifest: Manifest, name: str) -> Manifest:
     Raises:
         UsageError: if its images have masks for labels.
     """
-    if manifest.task not in ("single", "multi"):
+    if manifest.task not in TASKS:
         raise UsageError(
             f"{name} is a {manifest.task} dataset; training reads sets whose images have labels"
         )
@@ -64,54 +62,6 @@ def split_of(manifest: Manifest, split: str, name: str) -> SplitEntry:
     if split not in manifest.splits:
         raise UsageError(f"{name} has no {split} split; it has {', '.join(manifest.splits)}")
     return manifest.splits[split]
-
-
-class _OpenShard:
-    """A shard file with its index."""
-
-    def __init__(self, path: Path, members: tuple[str, ...], num_samples: int) -> None:
-        self.path = path
-        stored = path.parent / META / "index" / f"{path.stem}.npy"
-        try:
-            if stored.exists():
-                content = read_bounded(stored, index_limit(members, num_samples))
-                self.index = index_from(content, members, num_samples, path.stat().st_size)
-            else:
-                self.index = scan_index(path, members)
-            self._file = os.open(path, os.O_RDONLY)
-        except (OSError, ValueError) as error:
-            if isinstance(error, UsageError):
-                raise
-            if stored.exists():
-                raise UsageError(
-                    f"the index {stored} does not fit the manifest; delete it, it is optional:"
-                    f" {error}"
-                ) from None
-            raise UsageError(f"cannot read {path}: {error}") from None
-        if len(self.index) != num_samples:
-            os.close(self._file)
-            raise UsageError(
-                f"{path} holds {len(self.index)} samples, the manifest says {num_samples}"
-            )
-
-    def read(self, row: int, member: str) -> bytes:
-        """The content of a member of sample ``row``."""
-        offset, size = (
-            int(self.index[row][f"{member}_offset"]),
-            int(self.index[row][f"{member}_size"]),
-        )
-        content = os.pread(self._file, size, offset)
-        if len(content) != size:
-            raise UsageError(f"{self.path} is cut short in sample {self.key(row)}")
-        return content
-
-    def key(self, row: int) -> str:
-        """The name of sample ``row``."""
-        return bytes(self.index[row]["key"]).decode()
-
-    def close(self) -> None:
-        """Give the file back."""
-        os.close(self._file)
 
 
 class ShardSource:
@@ -134,7 +84,7 @@ class ShardSource:
         self.num_classes = manifest.num_classes
         self.shard_sizes = tuple(shard.samples for shard in entry.shards)
         self._starts = list(accumulate(self.shard_sizes, initial=0))
-        self.labels: Literal["single", "multi"] = "multi" if manifest.task == "multi" else "single"
+        self.label_type = manifest.label_type
         self.digest = settings.digest(
             {
                 "num_classes": manifest.num_classes,
@@ -146,7 +96,7 @@ class ShardSource:
         self._shelf = locator
         self._members = manifest.members
         self._shard_bytes = tuple(shard.bytes for shard in entry.shards)
-        self._open: OrderedDict[int, _OpenShard] = OrderedDict()
+        self._open: OrderedDict[int, OpenShard] = OrderedDict()
         self._decoded: Decoded | None = None
         self.views: NDArray[np.int64] | None = None
         if manifest.views_per_sample > 1 and split == "train":
@@ -157,11 +107,17 @@ class ShardSource:
         if self._decoded is not None:
             return self._decoded.read_sample(self._starts[shard] + row)
         opened = self._shard(shard)
-        where = f"{opened.path}, sample {opened.key(row)}"
-        label = self._label(opened, row, where)
+        where = f"{opened.name}, sample {opened.key(row)}"
+        member = self.label_type.member
+        try:
+            members = opened.members(row, ("png", member))
+        except (Mismatch, OSError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"{where}: {said}") from None
+        label = self._label(members[member], where)
         expected = (self.image.height, self.image.width)
         try:
-            data = opened.read(row, "png")
+            data = members["png"]
             found = png.size_of(data)
             pixels = png.decode(data) if found == expected else None
         except (ValueError, LookupError, OSError) as error:
@@ -193,34 +149,28 @@ class ShardSource:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": OrderedDict()}
 
-    def _shard(self, shard: int) -> _OpenShard:
+    def _shard(self, shard: int) -> OpenShard:
         opened = self._open.get(shard)
         if opened is None:
             path = self._shelf.locate(shard)
-            opened = _OpenShard(path, self._members, self.shard_sizes[shard])
+            try:
+                opened = OpenShard(path, self._members, self.shard_sizes[shard])
+            except Mismatch as error:
+                raise UsageError(str(error)) from None
             self._open[shard] = opened
             if len(self._open) > _OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
         return opened
 
-    def _label(self, opened: _OpenShard, row: int, where: str) -> Label:
-        if self.labels == "multi":
-            return self._labels(opened.read(row, "json"), where)
-        text = opened.read(row, "cls")
-        if not text.isdigit() or len(text) > 18:
-            raise UsageError(f"{where}: the label {text!r} is not an integer from 0 on")
-        self._check_label(int(text), where)
-        return int(text)
-
-    def _labels(self, text: bytes, where: str) -> tuple[int, ...]:
+    def _label(self, content: bytes, where: str) -> Label:
         try:
-            labels = MULTI.decode(text).labels
+            labels = self.label_type.decode(content).labels
         except ValueError as error:
             raise UsageError(f"{where}: {error}") from None
         for label in labels:
             self._check_label(label, where)
-        return labels
+        return labels[0] if self.label_type.one_label else labels
 
     def _check_label(self, label: int, where: str) -> None:
         if not 0 <= label < self.num_classes:

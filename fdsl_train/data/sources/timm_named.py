@@ -7,13 +7,14 @@ sample are read; ``tfds``, ``wds`` and ``hfids`` are sequences.
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data.dataset_factory import create_dataset
 
+from fdsl_gen.archive.label_types import SINGLE, LabelType
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.image_files import decode_image, to_8_bits
@@ -47,7 +48,7 @@ class NamedSource:
         numbers: which samples to take; None: all.
     """
 
-    labels: Literal["single", "multi"] = "single"
+    label_type: LabelType = SINGLE
     views: NDArray[np.int64] | None = None
 
     def __init__(

@@ -18,6 +18,7 @@ from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
 from fdsl_gen.recipe.recipe import Recipe
 
+STEP = 4096  # bytes of a member with its header
 AROUND = 2  # shards that are there on both sides of one that is asked for
 
 
@@ -39,7 +40,9 @@ def made(folder: Path, recipe: Recipe, wanted: list[Shard]) -> list[str]:
     """
     shards = shards_of(recipe)
     members = recipe.sample_format.members
-    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    spec = recipe.variant.image
+    image = np.zeros((spec.height, spec.width), np.uint8)
+    image[1, 2] = 10
     near = {(s.split, s.index + d) for s in wanted for d in range(-AROUND, AROUND + 1)}
     near |= {("train", 0), ("validation", 0)}
     keys, splits = {}, {}
@@ -48,7 +51,7 @@ def made(folder: Path, recipe: Recipe, wanted: list[Shard]) -> list[str]:
     one = recipe.sample_format.encode(Sample("0", image, (7,)), {})
     row = tar.index_of([one], members)
     for shard in shards:
-        size = shard.num_samples * 1024 * len(members) + 10240
+        size = shard.num_samples * STEP * len(members) + 10240
         name = f"{shard.stem(recipe.name)}.tar"
         entry = ShardEntry(
             file=name,
@@ -64,13 +67,13 @@ def made(folder: Path, recipe: Recipe, wanted: list[Shard]) -> list[str]:
         samples = samples_of(recipe, shard)
         index["key"] = [one.key.encode() for one in samples]
         for k, member in enumerate(members):  # all rows point at one image
-            at = np.arange(shard.num_samples) * 1024 * len(members) + 1024 * k + 512
+            at = np.arange(shard.num_samples) * STEP * len(members) + STEP * k + 512
             index[f"{member}_offset"] = at
         (folder / ShardPaths.of(name).index).parent.mkdir(parents=True, exist_ok=True)
         (folder / ShardPaths.of(name).index).write_bytes(tar.index_bytes(index))
         with (folder / name).open("wb") as file:
             for k, (_, content) in enumerate(one.members):
-                file.seek(1024 * len(members) * 5 + 1024 * k + 512)
+                file.seek(STEP * len(members) * 5 + STEP * k + 512)
                 file.write(content)
             file.truncate(size)
         if shard in wanted:

@@ -21,7 +21,7 @@ import yaml
 
 from fdsl_gen import generate, load_recipe, open_dataset
 from fdsl_gen.core.errors import FdslError
-from fdsl_gen.dataset.export import export_imagefolder
+from fdsl_gen.dataset.export import export_tree
 from fdsl_gen.dataset.verify import check_files
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_train import load_model, pretrain
@@ -54,7 +54,7 @@ def _verified(folder: Path, room: Path) -> Any:
 
 
 def _exported(folder: Path, room: Path) -> Any:
-    export_imagefolder(folder, room / "out", lambda count: None)
+    export_tree(folder, room / "out", lambda count: None)
     out = room / "out"
     return {p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*.png"))}
 

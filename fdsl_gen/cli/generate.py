@@ -1,0 +1,106 @@
+"""``fdsl-gen NAME --out DIR``: render a recipe."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fdsl_gen.cli.executor_options import (
+    executor_options,
+    finalize_command,
+    resolve_execution,
+    search_command,
+    this_command,
+)
+from fdsl_gen.core import recipe_files
+from fdsl_gen.core.cli.paths import PATH
+from fdsl_gen.core.errors import ShardsFailed, UsageError
+from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
+
+
+def generate_command(name: str) -> click.Command:
+    """``fdsl-gen NAME --out DIR`` with an option for every setting of the recipe."""
+    from fdsl_gen.cli.recipe_options import recipe_options
+
+    params: list[click.Parameter] = [
+        click.Option(["--out"], type=PLACE, help="folder of the dataset, or s3://BUCKET/PREFIX"),
+        click.Option(["--tmp-dir"], type=PATH, help="where shards for s3:// are built"),
+        click.Option(
+            ["--workers"], type=click.IntRange(min=1), help="processes  [default: CPUs granted]"
+        ),
+        click.Option(["--overwrite"], is_flag=True, help="delete the dataset that stands there"),
+        click.Option(["--dry-run"], is_flag=True, help="say what would be made, and stop"),
+        *executor_options(),
+        *storage_options(),
+        *recipe_options(name),
+    ]
+
+    def callback(**values: Any) -> None:
+        _generate(name, **values)
+
+    about = recipe_files.headline(recipe_files.find_recipe(name, recipe_files.recipe_folder()))
+    return click.Command(name, params=params, callback=callback, help=f"Render {about}.")
+
+
+def _generate(
+    name: str,
+    out: Path | str | None,
+    tmp_dir: Path | None,
+    workers: int | None,
+    overwrite: bool,
+    dry_run: bool,
+    **values: Any,
+) -> None:
+    from fdsl_gen.build.array_task import render_array_task
+    from fdsl_gen.build.generate import estimated_bytes, generate
+    from fdsl_gen.cli.recipe_options import load_with
+    from fdsl_gen.core.progress import Progress
+    from fdsl_gen.recipe.order import shards_of
+
+    executor, array_task = resolve_execution(values, workers)
+    how: dict[str, Any] = {"workers": workers, "executor": executor, "tmp_dir": tmp_dir}
+    how["storage"] = take_storage(values)
+    recipe = load_with(name, values)
+    if array_task is not None:
+        total = len(shards_of(recipe))
+        mine = len(array_task.of(range(total)))
+        click.echo(f"{array_task}: {mine:,} of {total:,} shards", err=not dry_run)
+        if overwrite:
+            raise UsageError(
+                "--overwrite in a task of a job array would delete what the other tasks wrote;"
+                " give another --out, or delete the dataset before the array begins"
+            )
+    size = estimated_bytes(recipe, recipe.num_samples)
+    plan = (
+        f"{recipe.name}: {recipe.num_samples:,} images, {recipe.num_categories:,} categories,"
+        f" {len(shards_of(recipe)):,} shards, about {size / 1e6:,.0f} MB"
+    )
+    if dry_run:
+        click.echo(plan)
+        return
+    if out is None:
+        raise UsageError("say where the dataset goes: --out DIR or --out s3://BUCKET/PREFIX")
+    click.echo(plan, err=True)
+    with Progress() as progress:
+        try:
+            if array_task is not None:
+                search = search_command(name)
+                left = render_array_task(
+                    recipe, out, array_task, search=search, observer=progress, **how
+                )
+                click.echo(f"{array_task} is done; {left:,} shards of {out} are left for others")
+                click.echo(f"when all are there: {finalize_command(out)}")
+                return
+            manifest = generate(recipe, out, overwrite=overwrite, observer=progress, **how)
+        except ShardsFailed as error:
+            again = this_command(array_task)
+            raise ShardsFailed(f"{error}; to retry these alone: {again}") from None
+    rate = progress.made / progress.seconds
+    click.echo(
+        f"{out} is complete: {recipe.num_samples:,} images in {progress.seconds:.1f} s", nl=False
+    )
+    click.echo(f" ({rate:,.0f} img/s)" if progress.made else "")
+    click.echo(f"look at {out}/preview.png, then:")
+    click.echo(f"  fdsl-gen verify {out}")
+    if manifest.recipe.get("train_recipe"):
+        click.echo(f"  fdsl-train pretrain --data {out} --output runs/{recipe.name}")

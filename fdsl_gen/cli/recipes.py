@@ -1,0 +1,123 @@
+"""Commands on recipes: run, list, show, preview, categories, cite."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fdsl_gen.cli.generate import generate_command
+from fdsl_gen.core import recipe_files
+from fdsl_gen.core.cli.paths import FILE
+from fdsl_gen.core.errors import UsageError
+
+_PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def _pass_on(
+    ctx: click.Context, command: click.Command, name: str, options: tuple[str, ...]
+) -> None:
+    code = command.main(
+        list(options), prog_name=f"{ctx.command_path} {name}", standalone_mode=False
+    )
+    ctx.exit(code or 0)
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("recipe")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Render a recipe: a name, or the path of a YAML file.
+
+    Takes the same options as the command of the recipe's name; see fdsl-gen run RECIPE --help.
+    """
+    _pass_on(ctx, generate_command(recipe), recipe, options)
+
+
+@click.command("list")
+def list_recipes() -> None:
+    """List the datasets: name, images, size and a line on each."""
+    from fdsl_gen.build.generate import estimated_bytes
+    from fdsl_gen.recipe.recipe import load_recipe
+
+    folder = recipe_files.recipe_folder()
+    click.echo(f"{'name':<20} {'images':>12} {'pixels':>7} {'about':>11}")
+    for name in recipe_files.recipe_names(folder):
+        recipe = load_recipe(name)
+        size = estimated_bytes(recipe, recipe.num_samples) / 1e9
+        text = recipe_files.headline(recipe_files.find_recipe(name, folder))
+        pixels = recipe.variant.image.width
+        click.echo(f"{name:<20} {recipe.num_samples:>12,} {pixels:>7} {size:>8,.2f} GB  {text}")
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("recipe")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Show a recipe with every setting, as YAML that run accepts."""
+    from fdsl_gen.cli.recipe_options import load_with, recipe_options
+
+    def callback(**values: Any) -> None:
+        import yaml
+
+        shown = load_with(recipe, values)
+        click.echo(f"# identity {shown.identity}\n# recipe   {shown.recipe_digest}")
+        click.echo(yaml.safe_dump(shown.to_dict(defaults=True), sort_keys=False), nl=False)
+
+    about = "Show the recipe with these settings."
+    command = click.Command("show", params=[*recipe_options(recipe)], callback=callback, help=about)
+    _pass_on(ctx, command, recipe, options)
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("recipe")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Draw a labeled contact sheet without writing a dataset."""
+    from fdsl_gen.cli.recipe_options import load_with, recipe_options
+
+    def callback(out: Path, categories: int | None, columns: int, **values: Any) -> None:
+        from fdsl_gen.dataset.contact_sheet import draw_preview, preview_png
+        from fdsl_gen.storage import local
+
+        loaded = load_with(recipe, values)
+        data = preview_png(loaded, draw_preview(loaded, categories, columns))
+        try:
+            local.write(out, data)
+        except OSError as error:
+            raise UsageError(f"cannot write {out}: {error.strerror}") from None
+        click.echo(str(out))
+
+    number = click.IntRange(min=1, max=1000)
+    params: list[click.Parameter] = [
+        click.Option(
+            ["--out"], type=FILE, default=Path("preview.png"), show_default=True, help="PNG file"
+        ),
+        click.Option(["--categories"], type=number, help="how many categories to show"),
+        click.Option(["--columns"], type=number, default=6, show_default=True, help="in a row"),
+        *recipe_options(recipe),
+    ]
+    command = click.Command("preview", params=params, callback=callback, help=preview.help)
+    _pass_on(ctx, command, recipe, options)
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("recipe")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Search the categories of a recipe; print them as CSV, or show them in a picture."""
+    from fdsl_gen.cli.categories import categories_command
+
+    _pass_on(ctx, categories_command(recipe), recipe, options)
+
+
+@click.command()
+@click.argument("recipe")
+def cite(recipe: str) -> None:
+    """Print the BibTeX entry of a dataset's paper."""
+    from fdsl_gen.recipe.recipe import load_recipe
+
+    click.echo(load_recipe(recipe).variant.CITATION)

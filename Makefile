@@ -55,7 +55,8 @@ test: $(VENV)/all.done  ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds each: two minutes
-	$(BIN)/python -m pytest -q -m "not (slow or cluster or storage or train)" $(ARGS)
+	$(BIN)/python -m pytest -q -m "not (slow or train)" $(ARGS) \
+		--ignore=tests/cluster --ignore=tests/storage --ignore=tests/train  # not even imported
 
 # Where numba overflows in silence, the same Python code warns; both give infinity.
 test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python

@@ -99,6 +99,7 @@ def curves_picture(key: Key, curves: int, count: int, side: int) -> np.ndarray:
     return np.array(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grid", "c", "side"), [(12, 0, 40), (12, 77, 64), (32, 1023, 48)])
 def test_bezier_curves(grid, c, side):
     recipe = load_recipe("bezier-curve-144", grid_size=grid, image_size=side)

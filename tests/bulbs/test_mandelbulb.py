@@ -32,6 +32,7 @@ def angles_and_colors(recipe, c, i):
     return angles, [[stream.uniform() for _ in range(3)] for _ in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "maps", "settings"),
     [
@@ -172,6 +173,7 @@ MOST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", [s for s in MOST if (REFERENCE / f"{s}.png").exists()])
 def test_released_images(stem):
     name, c, i = of_released(stem)

@@ -61,7 +61,7 @@ test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds 
 # Where numba overflows in silence, the same Python code warns; both give infinity.
 test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -W ignore::RuntimeWarning -m "not slow" \
-		tests/colored tests/contours tests/baselines tests/test_seeding.py $(ARGS)
+		-k "twin or equal" tests/colored tests/contours tests/baselines tests/test_seeding.py $(ARGS)
 
 coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
 	$(BIN)/python -m pytest -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)

@@ -26,10 +26,12 @@ FOLDERS_WITH_MARKERS = {"cluster", "storage", "train"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of some folders have the marker of its name."""
+    """Tests of some folders have the marker of its name; images that take seconds are slow."""
     for item in items:
         for name in FOLDERS_WITH_MARKERS & set(item.path.relative_to(TESTS).parts):
             item.add_marker(name)
+        if "[mandelbulb" in item.name:
+            item.add_marker("slow")
 
 
 SMALL = {"image_size": 64, "num_points": 3000, "num_categories": 40, "filling_rate": 0.03}

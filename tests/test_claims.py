@@ -10,8 +10,8 @@ from fdsl_gen.build.finalize import finalize
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.dataset.repair import restore_recipe
+from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.dataset.verify import check_files
 
 
@@ -54,7 +54,7 @@ RECIPES = {
 def test_a_recipe_that_does_not_fit_its_digests_is_refused(folder, name):
     change(owner(folder), RECIPES[name])
     with pytest.raises(UsageError, match=r"recipe\.json .*digests.*finalize --repair"):
-        open_folder(folder)
+        open_for_writing(folder)
     assert any("recipe.json" in problem for problem in check_files(folder, lambda entry: None))
 
 
@@ -90,7 +90,7 @@ def test_a_marker_is_compared_with_its_shard_before_a_manifest_is_written(folder
     manifest.unlink()
     forge_marker(folder, sha256="0" * 64)
     with pytest.raises(Mismatch, match=r"000003\.tar .* not what its marker says"):
-        finalize(open_folder(folder))
+        finalize(open_for_writing(folder))
     assert not manifest.exists()
 
 
@@ -100,7 +100,7 @@ def test_a_marker_with_a_flipped_digit_counts_as_missing(folder):
         data["shard"]["content_digest"] = digest[:-1] + ("0" if digest[-1] != "0" else "1")
 
     change(folder / "__meta__" / "markers" / "fractal-1-train-000003.json", edit)
-    assert [shard.index for shard in open_folder(folder).missing()] == [3]
+    assert [shard.index for shard in open_for_writing(folder).missing()] == [3]
 
 
 def test_a_good_manifest_is_not_replaced_by_another(folder):
@@ -108,7 +108,7 @@ def test_a_good_manifest_is_not_replaced_by_another(folder):
     good = manifest.read_bytes()
     forge_marker(folder, blank=1)
     with pytest.raises(UsageError, match=r"says something else .*finalize --overwrite"):
-        finalize(open_folder(folder))
+        finalize(open_for_writing(folder))
     assert manifest.read_bytes() == good
     command = ["finalize", "--overwrite", str(folder)]
     assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
@@ -119,7 +119,7 @@ def test_a_damaged_manifest_is_written_anew(folder):
     manifest = folder / "manifest.json"
     good = manifest.read_bytes()
     manifest.write_bytes(good[:-10])
-    finalize(open_folder(folder))
+    finalize(open_for_writing(folder))
     assert manifest.read_bytes() == good
 
 

@@ -13,8 +13,8 @@ from fdsl_gen.archive import tar
 from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.dataset.export import export_tree
-from fdsl_gen.dataset.folder import open_folder
 from fdsl_gen.dataset.reader import open_dataset
+from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.dataset.verify import check_files
 from fdsl_gen.recipe.categories import UNREADABLE, block_path, read_block
 from fdsl_gen.recipe.recipe import load_recipe
@@ -161,13 +161,13 @@ def test_a_tar_is_not_believed(tmp_path, name):
 
 def test_a_damaged_marker_counts_as_missing(folder):
     marker = min((folder / "__meta__" / "markers").glob("*.json"))
-    opened = open_folder(folder)
+    opened = open_for_writing(folder)
     assert opened.missing() == []
     data = json.loads(marker.read_bytes())
     data["shard"]["samples"] += 1
     for text in ["[" * 100_000, "[]", '{"shard": 3}', "", json.dumps(data)]:
         marker.write_text(text)
-        assert [opened.marker(shard) for shard in opened.missing()] == [marker]
+        assert [folder / opened.paths(shard).marker for shard in opened.missing()] == [marker]
 
 
 def spoil_label(folder):
@@ -213,7 +213,7 @@ def test_changed_bytes_give_a_sentence_or_the_same_bytes(folder, name):
         changed[at] ^= 1 << int(rng.integers(8))
         path.write_bytes(changed)
         try:
-            open_folder(folder)
+            open_for_writing(folder)
             problems = check_files(folder, lambda entry: None)
             after = open_dataset(folder)
             if not problems:

@@ -14,7 +14,7 @@ from fdsl_gen.build.finalize import finalize
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.dataset.contact_sheet import draw_preview, preview_samples
-from fdsl_gen.dataset.folder import open_folder
+from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.executors import Silent
 from tests.conftest import fdsl_gen
 from tests.golden.samples import NAMES
@@ -142,7 +142,7 @@ def test_odd_sets_say_so_at_the_end(tmp_path, name, settings, blank, alike):
     expected = [f"{blank} of {recipe.num_samples} images are blank"] * bool(blank)
     expected += ["preview are one image"] * alike
     assert [words in note for words, note in zip(expected, told, strict=True)] == [True] * len(told)
-    assert finalize(open_folder(tmp_path / "set"), again) == manifest
+    assert finalize(open_for_writing(tmp_path / "set"), again) == manifest
     assert again.heard == told
 
 

@@ -21,7 +21,7 @@ from fdsl_gen.archive import content_digest, png, tar
 from fdsl_gen.build.generate import estimated_bytes
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import verify
-from fdsl_gen.dataset.folder import open_folder
+from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.storage import local
 from fdsl_gen.storage.local import LocalStore
 from tests.conftest import SMALL, fdsl_gen, options
@@ -166,7 +166,7 @@ def test_a_shard_that_was_cut_is_not_finished(small, tmp_path):
     generate(small(), out, workers=1)
     tar = out / "fractal-1-train-000003.tar"
     tar.write_bytes(tar.read_bytes()[:-512])
-    assert [shard.index for shard in open_folder(out).missing()] == [3]
+    assert [shard.index for shard in open_for_writing(out).missing()] == [3]
 
 
 def test_a_strange_file_under_a_final_name_is_not_touched(small, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from fdsl_gen.build.category_search import missing_blocks
 from fdsl_gen.build.generate import render_shards
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.dataset.remote import claim_place
+from fdsl_gen.dataset.store import lock_dataset
 from fdsl_gen.executors import Executor, Observer, Silent
 from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.recipe.order import shards_of
@@ -33,7 +33,7 @@ def render_array_task(
 
     Args:
         recipe: of the dataset.
-        out: its folder.
+        out: its folder, or ``s3://bucket/prefix``.
         share: of this task.
         search: the command that searches the categories, which every task would otherwise do.
         workers, executor, observer, storage, tmp_dir: as of ``generate``.
@@ -45,14 +45,14 @@ def render_array_task(
         UsageError: if ``out`` cannot be used, or categories are not searched for yet.
         ShardsFailed: if shards could not be written.
     """
-    folder = claim_place(out, recipe, storage=storage, tmp_dir=tmp_dir)
-    if folder.recipe.variant.SEARCHED:
-        folder.fetch()
-        if missing_blocks(folder.recipe, folder.categories):
+    dataset = lock_dataset(out, recipe, storage=storage, tmp_dir=tmp_dir)
+    if dataset.recipe.variant.SEARCHED:
+        dataset.fetch()
+        if missing_blocks(dataset.recipe, dataset.categories):
             raise UsageError(
                 f"the categories of {recipe.name} are not searched for yet, and every task of the"
                 f" array would search them all; run this before the array: {search}"
             )
-    mine = array_task.of(shards_of(folder.recipe))
-    render_shards(folder, mine, workers, executor, observer or Silent())
-    return len(folder.missing())
+    mine = array_task.of(shards_of(dataset.recipe))
+    render_shards(dataset, mine, workers, executor, observer or Silent())
+    return len(dataset.missing())

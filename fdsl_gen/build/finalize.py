@@ -5,35 +5,35 @@ from collections.abc import Iterator
 
 from fdsl_gen.archive import content_digest
 from fdsl_gen.archive.manifest import FORMAT, Manifest, ShardEntry, SplitEntry, parse_manifest
-from fdsl_gen.archive.paths import MANIFEST
+from fdsl_gen.archive.paths import CARD, INFO, MANIFEST, PREVIEW, SHARED
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import card
 from fdsl_gen.dataset.contact_sheet import Preview, draw_preview, preview_png
 from fdsl_gen.dataset.facts import facts_of
-from fdsl_gen.dataset.folder import Folder
+from fdsl_gen.dataset.store import DatasetStore
 from fdsl_gen.executors import Observer, Silent
 from fdsl_gen.storage.threads import map_threads
 
 _JOBS = 4  # shards that are read at a time
 
 
-def build_manifest(folder: Folder) -> Manifest:
-    """The manifest of a folder in which every shard has its marker.
+def build_manifest(dataset: DatasetStore) -> Manifest:
+    """The manifest of a dataset in which every shard has its marker.
 
     Raises:
         ShardsFailed: if shards are missing.
     """
-    recipe = folder.recipe
+    recipe = dataset.recipe
     entries: dict[str, list[ShardEntry]] = {}
     missing = []
-    for shard, entry in folder.entries().items():
+    for shard, entry in dataset.entries().items():
         if entry is None:
-            missing.append(folder.tar(shard).name)
+            missing.append(dataset.paths(shard).tar)
         else:
             entries.setdefault(shard.split, []).append(entry)
     if missing:
         raise ShardsFailed(
-            f"{len(missing)} shards of {folder.where} are missing, the first is {missing[0]};"
+            f"{len(missing)} shards of {dataset.url} are missing, the first is {missing[0]};"
             " run its fdsl-gen command again"
         )
     total = sum(int(e.content_digest, 16) for split in entries.values() for e in split)
@@ -52,11 +52,13 @@ def build_manifest(folder: Folder) -> Manifest:
     )
 
 
-def finalize(folder: Folder, watch: Observer | None = None, *, overwrite: bool = False) -> Manifest:
-    """Complete a folder whose shards are all there. Doing it again changes nothing.
+def finalize(
+    dataset: DatasetStore, watch: Observer | None = None, *, overwrite: bool = False
+) -> Manifest:
+    """Complete a dataset whose shards are all there. Doing it again changes nothing.
 
     Args:
-        folder: of the dataset.
+        dataset: to complete.
         watch: told what is odd about the images.
         overwrite: replace the manifest of a finished dataset that says something else.
 
@@ -65,61 +67,61 @@ def finalize(folder: Folder, watch: Observer | None = None, *, overwrite: bool =
         Mismatch: if a shard is not what its marker says; no manifest was written.
         UsageError: if there is a manifest that says something else.
     """
-    folder.check_present()
-    folder.fetch()
-    manifest = build_manifest(folder)
-    if not _is_written(folder, manifest, overwrite):
-        _check_shards(folder, manifest)
-    shared = folder.recipe.variant.shared_parameters(folder.recipe.seed)
-    preview = draw_preview(folder.recipe, cache=folder.categories)
+    dataset.prepare()
+    dataset.fetch()
+    manifest = build_manifest(dataset)
+    if not _is_written(dataset, manifest, overwrite):
+        _check_shards(dataset, manifest)
+    shared = dataset.recipe.variant.shared_parameters(dataset.recipe.seed)
+    preview = draw_preview(dataset.recipe, cache=dataset.categories)
     files = {
-        folder.shared: as_json(shared),
-        folder.path / "_info.json": as_json(card.timm_info(manifest)),
-        folder.path / "README.md": card.card(folder.recipe, manifest).encode(),
-        folder.path / "preview.png": preview_png(folder.recipe, preview),
-        folder.path / MANIFEST: manifest.to_json(),
+        SHARED: as_json(shared),
+        INFO: as_json(card.timm_info(manifest)),
+        CARD: card.card(dataset.recipe, manifest).encode(),
+        PREVIEW: preview_png(dataset.recipe, preview),
+        MANIFEST: manifest.to_json(),
     }
-    for path, data in files.items():
-        folder.refresh(path, data)
-    folder.sweep()
+    for name, data in files.items():
+        dataset.write_if_changed(name, data)
+    dataset.sweep()
     for remark in _remarks(manifest, preview):
         (watch or Silent()).note(remark)
     return manifest
 
 
-def _is_written(folder: Folder, manifest: Manifest, overwrite: bool) -> bool:
-    """Whether this manifest stands in its folder already; a damaged one counts as none.
+def _is_written(dataset: DatasetStore, manifest: Manifest, overwrite: bool) -> bool:
+    """Whether this manifest stands there already; a damaged one counts as none.
 
     Raises:
         UsageError: if there is another one, which is to stay.
     """
-    there = folder.manifest_bytes()
+    there = dataset.manifest_bytes()
     if there is None or there == manifest.to_json():
         return there is not None
     try:
-        parse_manifest(there, f"{folder.where}/{MANIFEST}")
+        parse_manifest(there, f"{dataset.url}/{MANIFEST}")
     except UsageError:
         return False
     if overwrite:
         return False
     raise UsageError(
-        f"{folder.where} is finished, and its {MANIFEST} says something else than its shards and"
-        f" markers; see fdsl-gen verify {folder.where}, or replace the manifest with fdsl-gen"
-        f" finalize --overwrite {folder.where}"
+        f"{dataset.url} is finished, and its {MANIFEST} says something else than its shards and"
+        f" markers; see fdsl-gen verify {dataset.url}, or replace the manifest with fdsl-gen"
+        f" finalize --overwrite {dataset.url}"
     )
 
 
-def _check_shards(folder: Folder, manifest: Manifest) -> None:
+def _check_shards(dataset: DatasetStore, manifest: Manifest) -> None:
     """A marker is a claim: compare every shard with it before a manifest repeats it.
 
     Raises:
         Mismatch: if one is something else.
     """
     entries = [entry for split in manifest.splits.values() for entry in split.shards]
-    for entry, sound in map_threads(folder.is_intact, entries, _JOBS):
+    for entry, sound in map_threads(dataset.is_intact, entries, _JOBS):
         if not sound:
             raise Mismatch(
-                f"{entry.file} in {folder.where} is not what its marker says (its size or sha256"
+                f"{entry.file} in {dataset.url} is not what its marker says (its size or sha256"
                 " differ); delete it and run its fdsl-gen command again"
             )
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import content_digest, tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
+from fdsl_gen.archive.paths import SHARED
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.build.category_search import find_categories, missing_blocks
 from fdsl_gen.build.finalize import as_json, finalize
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, ShardsFailed
-from fdsl_gen.dataset.folder import Folder
-from fdsl_gen.dataset.remote import claim_place
+from fdsl_gen.dataset.store import DatasetStore, lock_dataset
 from fdsl_gen.executors import Executor, Failure, Observer, Silent
 from fdsl_gen.executors.choice import executor_for
 from fdsl_gen.executors.job_array import ArrayTask
@@ -67,27 +67,27 @@ def render_shard(
     return [one for one in encoded if one is not None], total, blank
 
 
-def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
-    """Render one shard into its folder: tar, index, marker.
+def generate_shard(dataset: DatasetStore, shard: Shard, report: Report) -> ShardEntry:
+    """Render one shard into its dataset: tar, index, marker.
 
     A file that already has the final name is never replaced: it is read and marked.
 
     Raises:
-        OSError: if a file cannot be written; nothing is left of it.
+        ShardsFailed, StorageError: if a file cannot be written; nothing is left of it.
     """
     began = time.monotonic()
-    recipe = folder.recipe
-    folder.fetch()
-    load_cached(recipe, folder.categories)
+    recipe = dataset.recipe
+    dataset.fetch()
+    load_cached(recipe, dataset.categories)
     samples = samples_of(recipe, shard)
-    if not folder.has(shard):
-        encoded, total, blank = render_shard(recipe, samples, folder.categories, report)
+    if not dataset.has(shard):
+        encoded, total, blank = render_shard(recipe, samples, dataset.categories, report)
         try:
-            sha256, size = folder.write_tar(shard, tar.tar_parts(encoded))
+            sha256, size = dataset.write_tar(shard, tar.tar_parts(encoded))
         except ObjectExists:  # another process finished it meanwhile
-            return _adopt(folder, shard, samples)
+            return _adopt(dataset, shard, samples)
         entry = ShardEntry(
-            file=folder.tar(shard).name,
+            file=dataset.paths(shard).tar,
             samples=len(samples),
             bytes=size,
             sha256=sha256,
@@ -95,28 +95,28 @@ def generate_shard(folder: Folder, shard: Shard, report: Report) -> ShardEntry:
             blank=blank,
         )
         index = tar.index_of(encoded, recipe.sample_format.members)
-        folder.write(folder.index(shard), tar.index_bytes(index))
-        folder.mark(shard, entry, seconds=round(time.monotonic() - began, 3))
+        dataset.write(dataset.paths(shard).index, tar.index_bytes(index))
+        dataset.mark(shard, entry, seconds=round(time.monotonic() - began, 3))
         return entry
     report(len(samples))
-    return _adopt(folder, shard, samples)
+    return _adopt(dataset, shard, samples)
 
 
-def _adopt(folder: Folder, shard: Shard, samples: list[SampleId]) -> ShardEntry:
+def _adopt(dataset: DatasetStore, shard: Shard, samples: list[SampleId]) -> ShardEntry:
     """Mark a shard that is there without a marker: its writer was killed between the two."""
-    with folder.opened(shard) as tar_path:
-        entry, index = _examine(folder, shard, samples, tar_path)
-    folder.write(folder.index(shard), tar.index_bytes(index))
-    folder.mark(shard, entry, adopted=True)
+    with dataset.local_copy(shard) as tar_path:
+        entry, index = _examine(dataset, shard, samples, tar_path)
+    dataset.write(dataset.paths(shard).index, tar.index_bytes(index))
+    dataset.mark(shard, entry, adopted=True)
     return entry
 
 
 def _examine(
-    folder: Folder, shard: Shard, samples: list[SampleId], tar_path: Path
+    dataset: DatasetStore, shard: Shard, samples: list[SampleId], tar_path: Path
 ) -> tuple[ShardEntry, NDArray[np.void]]:
     """What a shard holds, and its index; FdslError if that is not what belongs there."""
-    name = folder.tar(shard).name
-    recipe = folder.recipe
+    name = dataset.paths(shard).tar
+    recipe = dataset.recipe
     sample_format = recipe.sample_format
     total = blank = 0
     try:
@@ -147,29 +147,29 @@ def estimated_bytes(recipe: Recipe, num_samples: int) -> int:
     return num_samples * recipe.variant.nominal_bytes(recipe.num_categories)
 
 
-def _check_space(folder: Folder, missing: list[Shard], workers: int) -> None:
-    kept = folder.kept_at_once(missing, workers)
-    needed = estimated_bytes(folder.recipe, sum(shard.num_samples for shard in kept))
-    free = shutil.disk_usage(folder.path).free
+def _check_space(dataset: DatasetStore, missing: list[Shard], workers: int) -> None:
+    under_way = dataset.shards_on_disk(missing, workers)
+    needed = estimated_bytes(dataset.recipe, sum(shard.num_samples for shard in under_way))
+    free = shutil.disk_usage(dataset.work.path).free
     if needed > free:
         raise ShardsFailed(
-            f"not enough space in {folder.path}: about {needed / 1e9:.1f} GB are needed and"
+            f"not enough space in {dataset.work.path}: about {needed / 1e9:.1f} GB are needed and"
             f" {free / 1e9:.1f} GB are free"
         )
 
 
 def find_all(
-    folder: Folder,
+    dataset: DatasetStore,
     workers: int | None = None,
     observer: Observer | None = None,
     *,
     executor: Executor | None = None,
     array_task: ArrayTask | None = None,
 ) -> None:
-    """Search the categories of a dataset; what its folder has already is kept.
+    """Search the categories of a dataset; what it has already is kept.
 
     Args:
-        folder: of the dataset; the categories are then in ``folder.categories``.
+        dataset: of the dataset; the categories are then in ``dataset.categories``.
         workers: processes; None: the CPUs that this process may use.
         observer: told of every category.
         executor: does the search; None: what ``workers`` says.
@@ -179,19 +179,19 @@ def find_all(
         ShardsFailed: if some could not be found.
     """
     watch = observer or Silent()
-    recipe, cache = folder.recipe, folder.categories
-    folder.fetch()
+    recipe, cache = dataset.recipe, dataset.categories
+    dataset.fetch()
     blocks = missing_blocks(recipe, cache, array_task)
     executor = executor or executor_for(workers, len(blocks))
-    failures = find_categories(recipe, cache, executor, watch, folder.write, array_task)
+    failures = find_categories(recipe, cache, executor, watch, dataset.write_categories, array_task)
     if failures:
         raise ShardsFailed(
             f"{len(failures)} blocks of categories were not found: {failures[0].reason}"
         )
-    folder.fetch()
+    dataset.fetch()
     if missing_blocks(recipe, cache, array_task):
         raise ShardsFailed(
-            f"categories were found, but not all are in {folder.where}, which all hosts must share"
+            f"categories were found, but not all are in {dataset.url}, which all hosts must share"
         )
 
 
@@ -219,7 +219,7 @@ def generate(
             ``workers`` says.
         storage: how to reach object storage.
         tmp_dir: where shards on their way to object storage are built, one a worker; None: the
-            system's temporary folder.
+            system's temporary dataset.
 
     Returns:
         The manifest of the finished dataset.
@@ -228,14 +228,14 @@ def generate(
         UsageError: if ``out`` cannot be used.
         ShardsFailed: if shards could not be written; run again to retry these alone.
     """
-    folder = claim_place(out, recipe, overwrite=overwrite, storage=storage, tmp_dir=tmp_dir)
+    dataset = lock_dataset(out, recipe, overwrite=overwrite, storage=storage, tmp_dir=tmp_dir)
     watch = observer or Silent()
-    render_shards(folder, shards_of(folder.recipe), workers, executor, watch)
-    return finalize(folder, watch)
+    render_shards(dataset, shards_of(dataset.recipe), workers, executor, watch)
+    return finalize(dataset, watch)
 
 
 def render_shards(
-    folder: Folder,
+    dataset: DatasetStore,
     wanted: list[Shard],
     workers: int | None,
     executor: Executor | None,
@@ -244,7 +244,7 @@ def render_shards(
     """Render those of the wanted shards that are not there yet, and the categories for them.
 
     Args:
-        folder: to render into.
+        dataset: to render into.
         wanted: which shards.
         workers, executor: as of :func:`generate`.
         watch: told of every image.
@@ -253,40 +253,40 @@ def render_shards(
         ShardsFailed: if shards could not be written.
     """
     mine = set(wanted)
-    missing = [shard for shard in folder.missing() if shard in mine]
-    recipe = folder.recipe
-    folder.sweep(missing)
-    _check_space(folder, missing, workers or default_workers())
+    missing = [shard for shard in dataset.missing() if shard in mine]
+    recipe = dataset.recipe
+    dataset.sweep(missing)
+    _check_space(dataset, missing, workers or default_workers())
     if missing and recipe.variant.SEARCHED:
-        find_all(folder, workers, watch, executor=executor)
+        find_all(dataset, workers, watch, executor=executor)
     images = sum(shard.num_samples for shard in missing)
     watch.begin(images=images, done=sum(shard.num_samples for shard in wanted) - images)
     executor = executor or executor_for(workers, len(missing))
     try:
         failures = executor.run(
-            partial(generate_shard, folder), missing, watch, partial(_warm_up, folder, missing)
+            partial(generate_shard, dataset), missing, watch, partial(_warm_up, dataset, missing)
         )
     finally:
-        folder.sweep(missing)
+        dataset.sweep(missing)
     if failures:
-        raise ShardsFailed(_describe(folder, failures))
+        raise ShardsFailed(_describe(dataset, failures))
 
 
-def _warm_up(folder: Folder, missing: list[Shard]) -> None:
+def _warm_up(dataset: DatasetStore, missing: list[Shard]) -> None:
     """Find what all categories share and compile every kernel, once for all workers."""
     if not missing:
         return
-    folder.check_present()
-    folder.fetch()
-    recipe = folder.recipe
+    dataset.prepare()
+    dataset.fetch()
+    recipe = dataset.recipe
     shared = recipe.variant.shared_parameters(recipe.seed)
-    folder.write(folder.shared, as_json(shared))
+    dataset.write(SHARED, as_json(shared))
     first = samples_of(recipe, missing[0])[:1]
-    list(recipe.variant.render(jobs_of(recipe, first, folder.categories)))
+    list(recipe.variant.render(jobs_of(recipe, first, dataset.categories)))
 
 
-def _describe(folder: Folder, failures: list[Failure[Shard]]) -> str:
-    names = sorted(f"{folder.stem(failure.task)}.tar" for failure in failures)
+def _describe(dataset: DatasetStore, failures: list[Failure[Shard]]) -> str:
+    names = sorted(f"{dataset.paths(failure.task).tar}" for failure in failures)
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     reasons = list(dict.fromkeys(failure.reason for failure in failures))
     return f"{len(failures)} shards were not written ({shown}): {'; '.join(reasons[:3])}"

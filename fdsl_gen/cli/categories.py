@@ -13,7 +13,7 @@ from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
-    from fdsl_gen.dataset.folder import Folder
+    from fdsl_gen.dataset.store import DatasetStore
 
 
 def categories_command(recipe: str) -> click.Command:
@@ -51,7 +51,7 @@ def _categories(
     from fdsl_gen.cli.recipe_options import load_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.contact_sheet import categories_png
-    from fdsl_gen.dataset.remote import claim_place
+    from fdsl_gen.dataset.store import lock_dataset
     from fdsl_gen.recipe.categories import Categories, as_csv
     from fdsl_gen.storage import local
 
@@ -66,18 +66,20 @@ def _categories(
     if out is not None and array_task is not None:
         if table is not None or picture is not None:
             raise UsageError("--table and --picture need all categories; ask after the array")
-        _search_array_task(claim_place(out, recipe, storage=storage), array_task, workers, executor)
+        _search_array_task(
+            lock_dataset(out, recipe, storage=storage), array_task, workers, executor
+        )
         return
     with tempfile.TemporaryDirectory() as temporary, Progress("category") as progress:
-        folder = claim_place(temporary if out is None else out, recipe, storage=storage)
-        find_all(folder, workers, progress, executor=executor)
-        found = Categories(recipe, folder.categories)
+        dataset = lock_dataset(temporary if out is None else out, recipe, storage=storage)
+        find_all(dataset, workers, progress, executor=executor)
+        found = Categories(recipe, dataset.categories)
         text = as_csv(found[c] for c in range(recipe.num_categories))
         try:
             if table is not None:
                 local.write(table, text.encode())
             if picture is not None:
-                local.write(picture, categories_png(recipe, folder.categories))
+                local.write(picture, categories_png(recipe, dataset.categories))
         except OSError as error:
             raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
     written = [str(path) for path in (out, table, picture) if path is not None]
@@ -85,7 +87,7 @@ def _categories(
 
 
 def _search_array_task(
-    folder: "Folder", array_task: ArrayTask, workers: int | None, executor: Executor | None
+    dataset: "DatasetStore", array_task: ArrayTask, workers: int | None, executor: Executor | None
 ) -> None:
     """Search a task's share of the categories, and tell what is left."""
     from fdsl_gen.build.category_search import missing_blocks
@@ -94,9 +96,9 @@ def _search_array_task(
 
     click.echo(str(array_task), err=True)
     with Progress("category") as progress:
-        find_all(folder, workers, progress, executor=executor, array_task=array_task)
-    left = len(missing_blocks(folder.recipe, folder.categories))
-    where = folder.where
+        find_all(dataset, workers, progress, executor=executor, array_task=array_task)
+    left = len(missing_blocks(dataset.recipe, dataset.categories))
+    where = dataset.url
     click.echo(
         f"{array_task} is done; {left:,} blocks of categories in {where} are left for others"
     )

@@ -15,10 +15,10 @@ from fdsl_gen.storage.flags import PLACE, take_storage, with_storage
 @click.argument("folder", type=PLACE)
 def status(folder: Path | str, **values: Any) -> None:
     """Tell how much of a dataset is done."""
-    from fdsl_gen.dataset.remote import open_place
+    from fdsl_gen.dataset.store import open_for_writing
     from fdsl_gen.dataset.verify import status as status_of
 
-    opened = open_place(folder, take_storage(values))
+    opened = open_for_writing(folder, take_storage(values))
     done, total, missing = status_of(opened)
     click.echo(f"{done} of {total} shards are done")
     for name in missing[:10]:
@@ -43,15 +43,15 @@ def finalize_folder(folder: Path | str, repair: bool, overwrite: bool, **values:
     """Write card, preview and manifest of a folder whose shards are all there."""
     from fdsl_gen.build.finalize import finalize
     from fdsl_gen.core.progress import Progress
-    from fdsl_gen.dataset.remote import open_place
     from fdsl_gen.dataset.repair import restore_recipe
-    from fdsl_gen.storage.objects import ObjectStore
+    from fdsl_gen.dataset.store import open_for_writing
+    from fdsl_gen.storage.open import store_at
 
     storage = take_storage(values)
     if repair:
-        restore_recipe(folder if isinstance(folder, Path) else ObjectStore.at(folder, storage))
+        restore_recipe(store_at(folder, storage))
     with Progress() as progress:
-        manifest = finalize(open_place(folder, storage), progress, overwrite=overwrite)
+        manifest = finalize(open_for_writing(folder, storage), progress, overwrite=overwrite)
     click.echo(f"{folder} is complete, content digest {manifest.content_digest}")
 
 
@@ -66,10 +66,10 @@ def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset import verify
     from fdsl_gen.storage.manifest import read_manifest
-    from fdsl_gen.storage.objects import ObjectStore
+    from fdsl_gen.storage.open import store_at
 
     storage = take_storage(values)
-    place = folder if isinstance(folder, Path) else ObjectStore.at(folder, storage)
+    place = store_at(folder, storage)
     manifest = read_manifest(place)
     samples = sum(split.num_samples for split in manifest.splits.values())
     with Progress() as progress:

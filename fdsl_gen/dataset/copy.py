@@ -1,31 +1,34 @@
 """Copying finished datasets to object storage and back.
 
-The recipe goes first and claims the place, the manifest last: where it stands, all is there. What
-is there already is told by its sha256 and not sent again.
+The recipe goes first, the lock of the place, and the manifest last: where it stands, all is there.
+What is there already is told by its sha256 and not sent again.
 """
 
-import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
-from fdsl_gen.archive.paths import MANIFEST, META
+from fdsl_gen.archive.paths import (
+    MANIFEST,
+    ROOT_FILES,
+    SOURCE_IMAGE,
+    ShardPaths,
+    is_category_file,
+)
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
-from fdsl_gen.dataset import source_image
-from fdsl_gen.dataset.folder import ROOT_FILES, claim_path
-from fdsl_gen.dataset.lock import owner_of
-from fdsl_gen.dataset.remote import JOBS, claim_prefix
+from fdsl_gen.dataset.lock import lock_bytes_of, write_lock
+from fdsl_gen.dataset.store import has_content
 from fdsl_gen.executors import Observer
-from fdsl_gen.recipe.categories import SHARED
 from fdsl_gen.storage import local
+from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.download import download_file
 from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
-from fdsl_gen.storage.threads import map_threads
+from fdsl_gen.storage.threads import SMALL_REQUESTS, map_threads
 
 
 @dataclass
@@ -50,12 +53,20 @@ def _entries(manifest: Manifest) -> list[ShardEntry]:
 
 def _parts(entries: list[ShardEntry], names: Iterable[str]) -> list[str]:
     """Those of the files that fdsl-gen puts beside these shards, the manifest apart."""
-    stems = {entry.file.removesuffix(".tar") for entry in entries}
-    known = {*ROOT_FILES, f"{META}/{source_image.SOURCE_IMAGE}"} - {MANIFEST}
-    known |= {f"{META}/markers/{stem}.json" for stem in stems}
-    known |= {f"{META}/index/{stem}.npy" for stem in stems}
-    categories = re.compile(rf"{META}/categories/({SHARED}|block-\d+\.npz)")
-    return [name for name in names if name in known or categories.fullmatch(name)]
+    known = {*ROOT_FILES, SOURCE_IMAGE} - {MANIFEST}
+    for entry in entries:
+        paths = ShardPaths.of(entry.file)
+        known |= {paths.marker, paths.index}
+    return [name for name in names if name in known or is_category_file(name)]
+
+
+def _copy_small(source: Store, target: Store, name: str, there: dict[str, int]) -> int:
+    """Copy a small file, unless ``there``, what the target lists, has it; its bytes, or 0."""
+    data = source.read(name)
+    if there.get(name) == len(data) and has_content(target, name, data):
+        return 0
+    target.write(name, data)
+    return len(data)
 
 
 def upload(folder: Path, bucket: ObjectStore, *, jobs: int, watch: Observer) -> Copied:
@@ -72,37 +83,31 @@ def upload(folder: Path, bucket: ObjectStore, *, jobs: int, watch: Observer) -> 
         Mismatch: if a shard is not what the manifest says; nothing of it was sent.
         StorageError: if the storage fails; what was sent stays, the manifest is not there.
     """
+    here = LocalStore(folder)
     manifest = read_manifest(folder)
     entries = _entries(manifest)
-    claim_prefix(bucket, owner_of(manifest))
+    write_lock(bucket, lock_bytes_of(manifest))
     there = bucket.list()
     if MANIFEST in there:
         _refuse_another_copy(bucket, manifest)
 
-    def is_there(name: str, size: int, hexdigest: str) -> bool:
-        return there.get(name) == size and bucket.stat(name) == (size, hexdigest)
-
     def send(entry: ShardEntry) -> int:
-        if is_there(entry.file, entry.bytes, entry.sha256):
+        name, size = entry.file, entry.bytes
+        if there.get(name) == size and bucket.stat(name) == (size, entry.sha256):
             return 0
-        path = folder / entry.file
+        path = folder / name
         _check_local(path, entry)
-        bucket.upload(entry.file, path, entry.sha256)
-        return entry.bytes
+        bucket.upload(name, path, entry.sha256)
+        return size
 
     def send_small(name: str) -> int:
-        data = (folder / name).read_bytes()
-        if is_there(name, len(data), sha256(data).hexdigest()):
-            return 0
-        bucket.write(name, data)
-        return len(data)
+        return _copy_small(here, bucket, name, there)
 
     copied = Copied()
     for entry, size in map_threads(send, entries, jobs):
         copied.add(size)
         watch.images(entry.samples)
-    files = (p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file())
-    for _, size in map_threads(send_small, _parts(entries, files), JOBS):
+    for _, size in map_threads(send_small, _parts(entries, here.list()), SMALL_REQUESTS):
         copied.add(size)
     copied.add(send_small(MANIFEST))
     return copied
@@ -144,8 +149,10 @@ def download(bucket: ObjectStore, folder: Path, *, jobs: int, watch: Observer) -
     """
     manifest = read_manifest(bucket)
     entries = _entries(manifest)
-    claim_path(folder, owner_of(manifest))
+    here = LocalStore(folder)
+    write_lock(here, lock_bytes_of(manifest))
     _check_space(folder, entries)
+    there = here.list()
 
     def bring(entry: ShardEntry) -> int:
         path = folder / entry.file
@@ -159,12 +166,7 @@ def download(bucket: ObjectStore, folder: Path, *, jobs: int, watch: Observer) -
         return entry.bytes
 
     def bring_small(name: str) -> int:
-        data = bucket.read(name)
-        path = folder / name
-        if path.exists() and path.read_bytes() == data:
-            return 0
-        local.write(path, data)
-        return len(data)
+        return _copy_small(bucket, here, name, there)
 
     copied = Copied()
     try:
@@ -172,7 +174,7 @@ def download(bucket: ObjectStore, folder: Path, *, jobs: int, watch: Observer) -
             copied.add(size)
             watch.images(entry.samples)
         names = _parts(entries, bucket.list())
-        for _, size in map_threads(bring_small, names, JOBS):
+        for _, size in map_threads(bring_small, names, SMALL_REQUESTS):
             copied.add(size)
         copied.add(bring_small(MANIFEST))
     except OSError as error:

@@ -1,61 +1,73 @@
-"""To whom a place belongs: ``__meta__/recipe.json``, written once, exclusively."""
+"""The lock of a dataset: ``__meta__/recipe.json``, written once, says whose the place is."""
 
+import contextlib
 import json
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 from fdsl_gen.archive.manifest import Manifest
-from fdsl_gen.archive.paths import META
-from fdsl_gen.core.errors import UsageError
+from fdsl_gen.archive.paths import (
+    LOCK,
+    MANIFEST,
+    META,
+    ROOT_FILES,
+    SOURCE_IMAGE,
+    ShardPaths,
+    is_category_file,
+)
+from fdsl_gen.core.errors import StorageError, UsageError
 from fdsl_gen.core.json_text import parse_json
+from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
+from fdsl_gen.storage.base import Store
+from fdsl_gen.storage.errors import ObjectExists, ObjectMissing
+from fdsl_gen.storage.threads import SMALL_REQUESTS, map_threads
 
-OWNER = "recipe.json"  # in __meta__
-OWNER_NAME = f"{META}/{OWNER}"
 _REPAIR = "fdsl-gen finalize --repair restores it from the manifest of a finished dataset"
 
 
-def owner_bytes(recipe: Recipe) -> bytes:
+def lock_bytes(recipe: Recipe) -> bytes:
     """The content of ``recipe.json``."""
-    return _owner(recipe.to_dict(), recipe.identity, recipe.recipe_digest)
+    return _lock(recipe.to_dict(), recipe.identity, recipe.recipe_digest)
 
 
-def owner_of(manifest: Manifest) -> bytes:
+def lock_bytes_of(manifest: Manifest) -> bytes:
     """The content of the ``recipe.json`` of a finished dataset."""
-    return _owner(manifest.recipe, manifest.identity, manifest.recipe_digest)
+    return _lock(manifest.recipe, manifest.identity, manifest.recipe_digest)
 
 
-def _owner(recipe: dict[str, Any], identity: str, recipe_digest: str) -> bytes:
-    owner = {"recipe": recipe, "identity": identity, "recipe_digest": recipe_digest}
-    return (json.dumps(owner, indent=1, allow_nan=False) + "\n").encode()
+def _lock(recipe: dict[str, Any], identity: str, recipe_digest: str) -> bytes:
+    lock = {"recipe": recipe, "identity": identity, "recipe_digest": recipe_digest}
+    return (json.dumps(lock, indent=1, allow_nan=False) + "\n").encode()
 
 
-def read_owner(data: bytes, where: str) -> dict[str, Any]:
+def read_lock(data: bytes, where: str) -> dict[str, Any]:
     """The content of a ``recipe.json``.
 
     Raises:
         UsageError: if it is damaged.
     """
     try:
-        owner: Any = parse_json(data, where)
-        texts = [owner["identity"], owner["recipe_digest"]]
-        if isinstance(owner["recipe"], dict) and all(isinstance(text, str) for text in texts):
-            found: dict[str, Any] = owner
+        lock: Any = parse_json(data, where)
+        texts = [lock["identity"], lock["recipe_digest"]]
+        if isinstance(lock["recipe"], dict) and all(isinstance(text, str) for text in texts):
+            found: dict[str, Any] = lock
             return found
     except (UsageError, KeyError, TypeError):
         pass
     raise UsageError(f"{where} is damaged; {_REPAIR}")
 
 
-def owned_recipe(data: bytes, where: str) -> Recipe:
+def locked_recipe(data: bytes, where: str) -> Recipe:
     """The recipe in a ``recipe.json``, compared with the digests beside it.
 
     Raises:
         UsageError: if it is damaged, or a kind of dataset has changed since.
     """
-    owner = read_owner(data, where)
-    recipe = recipe_from_dict(owner["recipe"], where)
-    if recipe.identity != owner["identity"] or recipe.recipe_digest != owner["recipe_digest"]:
+    lock = read_lock(data, where)
+    recipe = recipe_from_dict(lock["recipe"], where)
+    if recipe.identity != lock["identity"] or recipe.recipe_digest != lock["recipe_digest"]:
         raise UsageError(
             f"{where} holds a recipe that does not fit the digests beside it: it is damaged, or"
             f" another version of fdsl-gen made it; {_REPAIR}"
@@ -63,10 +75,10 @@ def owned_recipe(data: bytes, where: str) -> Recipe:
     return recipe
 
 
-def is_owner(data: bytes, manifest: Manifest) -> bool:
+def is_lock(data: bytes, manifest: Manifest) -> bool:
     """Whether the content of a ``recipe.json`` is that of the dataset of a manifest."""
     try:
-        return read_owner(data, OWNER) == read_owner(owner_of(manifest), OWNER)
+        return read_lock(data, LOCK) == read_lock(lock_bytes_of(manifest), LOCK)
     except UsageError:
         return False
 
@@ -96,11 +108,11 @@ def refuse_other(where: str, theirs: bytes, ours: bytes) -> None:
     Raises:
         UsageError: if the recipes differ.
     """
-    owner, mine = read_owner(theirs, f"{where}/{META}/{OWNER}"), read_owner(ours, OWNER)
-    same = owner["recipe_digest"] == mine["recipe_digest"]
-    if same and owner["recipe"].get("name") == mine["recipe"]["name"]:
+    lock, mine = read_lock(theirs, f"{where}/{LOCK}"), read_lock(ours, LOCK)
+    same = lock["recipe_digest"] == mine["recipe_digest"]
+    if same and lock["recipe"].get("name") == mine["recipe"]["name"]:
         return
-    differing = sorted(_differing(owner["recipe"], mine["recipe"])) or ["revision"]
+    differing = sorted(_differing(lock["recipe"], mine["recipe"])) or ["revision"]
     raise UsageError(
         f"{where} belongs to another recipe (different: {', '.join(differing)}); give another"
         " place, or --overwrite to delete the dataset there"
@@ -116,3 +128,64 @@ def _differing(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> 
         elif a != b:
             names.append(prefix + key)
     return names
+
+
+def was_deleted(where: str) -> StorageError:
+    """The error of a dataset that is gone while it is made."""
+    return StorageError(f"{where} was deleted while this ran; the same command makes it anew")
+
+
+def check_lock(store: Store, recipe: Recipe) -> None:
+    """See that a place is still that of a recipe.
+
+    A service without conditional requests may have let two runs begin at once.
+
+    Raises:
+        UsageError: if it belongs to another recipe.
+        StorageError: if it was deleted.
+    """
+    try:
+        theirs = store.read(LOCK)
+    except ObjectMissing:
+        raise was_deleted(store.url) from None
+    refuse_other(store.url, theirs, lock_bytes(recipe))
+
+
+def write_lock(store: Store, ours: bytes, *, overwrite: bool = False) -> None:
+    """Make a place that of a recipe, or find that it already is.
+
+    Args:
+        store: the place.
+        ours: content of ``recipe.json``.
+        overwrite: delete another dataset that stands there. Nothing else is deleted.
+
+    Raises:
+        UsageError: if it belongs to another recipe, holds something else, or cannot be written.
+    """
+    store.prepare()
+    try:
+        theirs = store.read(LOCK)
+    except ObjectMissing:
+        refuse_foreign(store.url, store.top_names())
+    else:
+        if not overwrite:
+            refuse_other(store.url, theirs, ours)
+            return
+        _empty(store, theirs)
+    with contextlib.suppress(ObjectExists):
+        store.put_new(LOCK, ours, sha256(ours).hexdigest())
+    refuse_other(store.url, store.read(LOCK), ours)
+
+
+def _empty(store: Store, theirs: bytes) -> None:
+    """Delete a dataset: the files that its recipe names, the manifest first, the lock last."""
+    lock = read_lock(theirs, f"{store.url}/{LOCK}")
+    recipe = recipe_from_dict(lock["recipe"], LOCK)
+    store.delete(MANIFEST)
+    doomed = {*ROOT_FILES, SOURCE_IMAGE}
+    for shard in shards_of(recipe):
+        doomed.update(ShardPaths(shard.stem(recipe.name)).all)
+    there = [name for name in store.list() if name in doomed or is_category_file(name)]
+    for _ in map_threads(store.delete, there, SMALL_REQUESTS):
+        pass
+    store.delete(LOCK)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from fdsl_gen.archive.manifest import Manifest
+from fdsl_gen.archive.paths import LOCK
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.dataset.lock import OWNER_NAME, owned_recipe, owner_of
+from fdsl_gen.dataset.lock import lock_bytes_of, locked_recipe
 from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.storage.base import Store
-from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
+from fdsl_gen.storage.open import store_at
 from fdsl_gen.storage.threads import map_threads
 
 _JOBS = 4  # shards that are read at a time
@@ -28,13 +29,13 @@ def restore_recipe(place: Path | Store) -> Manifest:
         Mismatch: if a shard is not what it says.
     """
     manifest = read_manifest(place)
-    store: Store = LocalStore(place) if isinstance(place, Path) else place
-    ours = owner_of(manifest)
+    store = store_at(place)
+    ours = lock_bytes_of(manifest)
     try:
-        owned_recipe(ours, "")
+        locked_recipe(ours, "")
     except UsageError:
         raise UsageError(
-            f"the manifest of {place if isinstance(place, Path) else place.url} does not fit its"
+            f"the manifest of {store.url} does not fit its"
             " own digests: it is damaged, or another version of fdsl-gen made it; nothing can be"
             " restored from it"
         ) from None
@@ -42,5 +43,5 @@ def restore_recipe(place: Path | Store) -> Manifest:
     for entry, sound in map_threads(lambda entry: is_intact(store, entry), entries, _JOBS):
         if not sound:
             raise Mismatch(f"{entry.file} is not what the manifest says; nothing was restored")
-    store.write(OWNER_NAME, ours)
+    store.write(LOCK, ours)
     return manifest

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
-from fdsl_gen.archive.paths import META
+from fdsl_gen.archive.paths import SOURCE_IMAGE
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
-
-SOURCE_IMAGE = "source.png"  # in __meta__
 
 
 @runtime_checkable
@@ -55,7 +53,7 @@ def attach_source(recipe: Recipe, folder: Path) -> Recipe:
         UsageError: if a file cannot be read, or is not that of the recipe.
     """
     variant = recipe.variant
-    stored = folder / META / SOURCE_IMAGE
+    stored = folder / SOURCE_IMAGE
     if (
         not isinstance(variant, FromSourceImage)
         or variant.source is not None
@@ -82,7 +80,7 @@ def store_source(recipe: Recipe, image: NDArray[np.uint8] | None, folder: Path) 
     """
     if image is None:
         return recipe
-    stored = folder / META / SOURCE_IMAGE
+    stored = folder / SOURCE_IMAGE
     try:
         if not stored.exists():
             local.write(stored, png.encode(image, "rgb8"))

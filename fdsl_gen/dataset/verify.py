@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry, SplitEntry
-from fdsl_gen.archive.paths import MANIFEST, META
+from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, SOURCE_IMAGE, ShardPaths
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.facts import facts_of
-from fdsl_gen.dataset.folder import Folder
-from fdsl_gen.dataset.lock import OWNER_NAME, is_owner
+from fdsl_gen.dataset.lock import is_lock
 from fdsl_gen.dataset.reader import Dataset, load_index, open_dataset
+from fdsl_gen.dataset.store import DatasetStore
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId, shards_of
 from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
@@ -29,6 +28,7 @@ from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
 from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
+from fdsl_gen.storage.open import store_at
 from fdsl_gen.storage.threads import map_threads
 
 JOBS = 4  # shards fetched at a time
@@ -40,49 +40,43 @@ def check_files(
     """Hash and count every shard; what is wrong, a sentence each.
 
     Args:
-        place: dataset folder, or where it is stored; each shard is then fetched, checked and
-            removed.
+        place: dataset folder, or where it is stored; of a bucket each shard is fetched, checked
+            and removed.
         seen: called after each shard.
-        jobs: shards to fetch at a time.
+        jobs: shards at a time.
     """
     manifest = read_manifest(place)
+    store = store_at(place)
     entries = [entry for split in manifest.splits.values() for entry in split.shards]
     found: dict[str, list[str]] = {}
-    if isinstance(place, Path):
-        for entry in entries:
-            found[entry.file] = list(_check_shard(place, manifest, entry))
-            seen(entry)
-    else:
 
-        def check(entry: ShardEntry) -> list[str]:
-            return _check_stored(place, manifest, entry)
+    def check(entry: ShardEntry) -> list[str]:
+        return _check_stored(store, manifest, entry)
 
-        for entry, wrong in map_threads(check, entries, jobs):
-            found[entry.file] = wrong
-            seen(entry)
+    for entry, wrong in map_threads(check, entries, jobs):
+        found[entry.file] = wrong
+        seen(entry)
     problems = [problem for entry in entries for problem in found[entry.file]]
     recipe = recipe_from_dict(manifest.recipe, "manifest.json")
-    problems += _check_facts(place, manifest, recipe)
+    problems += _check_facts(store, manifest, recipe)
     expected = {f"{shard.stem(recipe.name)}.tar" for shard in shards_of(recipe)}
     problems += [f"{name} is not in the manifest" for name in sorted(expected - found.keys())]
     return problems
 
 
-def _check_facts(place: Path | Store, manifest: Manifest, recipe: Recipe) -> Iterator[str]:
+def _check_facts(store: Store, manifest: Manifest, recipe: Recipe) -> Iterator[str]:
     """Compare what a manifest says of a dataset with what follows from its recipe."""
     try:
-        owner: bytes | None = (
-            read_bounded(place / OWNER_NAME) if isinstance(place, Path) else place.read(OWNER_NAME)
-        )
-    except (FileNotFoundError, ObjectMissing):
-        owner = None
-    if owner is not None and not is_owner(owner, manifest):
+        lock: bytes | None = store.read(LOCK)
+    except ObjectMissing:
+        lock = None
+    if lock is not None and not is_lock(lock, manifest):
         yield (
-            f"{OWNER_NAME} and {MANIFEST} tell of different recipes, so one of them is damaged"
+            f"{LOCK} and {MANIFEST} tell of different recipes, so one of them is damaged"
             " (fdsl-gen finalize --repair restores the first from the second)"
         )
     facts = facts_of(recipe)
-    if owner is None:  # with a witness, other digests mean another version of the kind of dataset
+    if lock is None:  # with a witness, other digests mean another version of the kind of dataset
         facts |= {"identity": recipe.identity, "recipe_digest": recipe.recipe_digest}
     for name, value in facts.items():
         if getattr(manifest, name) != value:
@@ -90,7 +84,7 @@ def _check_facts(place: Path | Store, manifest: Manifest, recipe: Recipe) -> Ite
 
 
 def _check_stored(store: Store, manifest: Manifest, entry: ShardEntry) -> list[str]:
-    """What is wrong with a shard in storage: the same as :func:`_check_shard` finds in a folder."""
+    """What is wrong with a shard, a sentence each."""
     there = store.stat(entry.file)
     if there is None:
         return [f"{entry.file} is missing"]
@@ -106,7 +100,10 @@ def _check_stored(store: Store, manifest: Manifest, entry: ShardEntry) -> list[s
 @contextlib.contextmanager
 def _fetched(store: Store, entry: ShardEntry, *others: str) -> Iterator[Path]:
     """A folder of this machine with a shard, its index if it has one, and other small files."""
-    index = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
+    if isinstance(store, LocalStore):
+        yield store.folder
+        return
+    index = ShardPaths.of(entry.file).index
     with tempfile.TemporaryDirectory(prefix="fdsl-verify-") as temporary:
         folder = Path(temporary)
         for name in (index, *others):
@@ -147,17 +144,18 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
         count: how many, picked evenly and always the same; all if there are fewer.
         seen: called with the number of samples done since the last call.
     """
-    if isinstance(place, Path):
-        return _check_pixels(open_dataset(place), place, count, seen)
-    manifest = read_manifest(place)
+    store = store_at(place)
+    if isinstance(store, LocalStore):
+        return _check_pixels(open_dataset(store.folder), store.folder, count, seen)
+    manifest = read_manifest(store)
     entries = [(split, e) for split, found in manifest.splits.items() for e in found.shards]
-    categories = place.list(f"{META}/categories")
+    categories = store.list(CATEGORIES)
     order = permutation(Key(manifest.recipe.get("seed", 0), "verify shards"), len(entries))
     problems = []
     for number, (split, entry) in enumerate(entries[k] for k in order[:count]):
         share = -(-(count - number) // min(count, len(entries)))  # of so many shards, rounded up
         only = SplitEntry(num_samples=entry.samples, shards=(entry,))
-        with _fetched(place, entry, f"{META}/{source_image.SOURCE_IMAGE}", *categories) as folder:
+        with _fetched(store, entry, SOURCE_IMAGE, *categories) as folder:
             alone = replace(manifest, splits={split: only})
             problems += _check_pixels(Dataset(LocalStore(folder), alone), folder, share, seen)
     return problems
@@ -177,7 +175,7 @@ def _check_pixels(
     keys = sorted(dataset)
     picked = permutation(Key(recipe.seed, "verify"), len(keys))[:count]
     samples = sorted(SampleId.from_key(keys[k]) for k in picked)
-    cache = path / META / "categories"
+    cache = path / CATEGORIES
     problems = []
     for sample, drawn in zip(
         samples, recipe.variant.render(jobs_of(recipe, samples, cache)), strict=True
@@ -205,8 +203,8 @@ def _same(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> boo
     return np.array_equal(one, other)
 
 
-def status(folder: Folder) -> tuple[int, int, list[str]]:
+def status(dataset: DatasetStore) -> tuple[int, int, list[str]]:
     """How many shards are finished, how many there will be, and which are missing."""
-    missing = [folder.tar(shard).name for shard in folder.missing()]
-    total = len(shards_of(folder.recipe))
+    missing = [dataset.paths(shard).tar for shard in dataset.missing()]
+    total = len(shards_of(dataset.recipe))
     return total - len(missing), total, missing

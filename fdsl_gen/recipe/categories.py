@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive.paths import SHARED
 from fdsl_gen.core.json_text import read_bounded, read_json
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.variants.base import SearchedIfs, category_key
@@ -21,14 +22,13 @@ from fdsl_gen.variants.base import SearchedIfs, category_key
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, MemoryError, NotImplementedError)
 BLOCK = 100  # small enough that a thousand categories keep several workers busy
 
-SHARED = "shared.json"
 _MOST_BYTES = 1 << 24  # of a file; a block of 100 systems of 64 maps has about 1 MB
 
 
 def load_cached(recipe: Recipe, cache: Path) -> None:
     """Spare the kind to compute again what its categories share, if an earlier step stored it."""
     try:
-        recipe.variant.load_cached(recipe.seed, read_json(cache / SHARED, _MOST_BYTES))
+        recipe.variant.load_cached(recipe.seed, read_json(cache / Path(SHARED).name, _MOST_BYTES))
     except (OSError, ValueError, KeyError, TypeError):
         return  # not stored yet, or damaged: it is computed again
 

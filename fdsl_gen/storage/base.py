@@ -1,6 +1,7 @@
 """What a folder and a bucket have in common."""
 
-from collections.abc import Iterator
+import builtins
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -29,6 +30,14 @@ class Store(Protocol):
         """How messages call the place."""
         ...
 
+    def prepare(self) -> None:
+        """Make the place, if it is one that must be made before it can be written into.
+
+        Raises:
+            UsageError: if that is impossible.
+        """
+        ...
+
     def stat(self, name: str) -> Stat | None:
         """Size and sha256 of a file; None if there is none."""
         ...
@@ -38,6 +47,10 @@ class Store(Protocol):
 
         Names are sorted, and relative to the store. Files on their way are left out.
         """
+        ...
+
+    def top_names(self) -> builtins.list[str]:
+        """Names of all files and folders that are not in another folder, sorted."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -80,6 +93,22 @@ class Store(Protocol):
 
         Raises:
             ObjectExists: if there is another file of this name; it was not replaced.
+        """
+        ...
+
+    def write_new(self, name: str, parts: Iterable[bytes], folder: Path) -> tuple[str, int]:
+        """Write a file that must not exist yet, of parts that come one after the other.
+
+        Args:
+            name: of the file.
+            parts: its content.
+            folder: of this machine, where the file may be built before it is sent.
+
+        Returns:
+            Its sha256, hexadecimal, and its size in bytes.
+
+        Raises:
+            ObjectExists: if there is a file of this name; it was not replaced.
         """
         ...
 

@@ -5,7 +5,9 @@ its final name. The temporary name tells host, process and thread, so that what 
 left can be found: ``.{final name}.{host}.{pid}-{thread}.tmp``.
 """
 
+import builtins
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -13,12 +15,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 
-from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
+from fdsl_gen.core.errors import Mismatch, ShardsFailed, StorageError, UsageError
 from fdsl_gen.core.json_text import read_bounded
 from fdsl_gen.storage.base import Stat
 from fdsl_gen.storage.errors import ObjectExists, ObjectMissing, Unreadable
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _HOST = socket.gethostname().replace(".", "-")
 
 
@@ -180,8 +184,10 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectMissing(f"{self.folder / name} is missing") from None
         except OSError as error:
-            raise ShardsFailed(
-                f"{self.folder / name}: {error.strerror or type(error).__name__}"
+            # A full disk would fail for all files that come.
+            kind = StorageError if error.errno in NO_ROOM else ShardsFailed
+            raise kind(
+                f"cannot use {self.folder / name}: {error.strerror or type(error).__name__}"
             ) from None
 
     def _regular(self, name: str) -> Path:
@@ -191,11 +197,24 @@ class LocalStore:
             raise Unreadable(f"{path} is not a regular file")
         return path
 
+    def prepare(self) -> None:
+        """See ``Store``."""
+        path = self.folder
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file, not a folder")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot write into {path}: {error.strerror}") from None
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise UsageError(f"cannot write into {path}: that is not allowed")
+
     def stat(self, name: str) -> Stat | None:
         """See ``Store``; a file carries no sha256."""
         try:
             with self._asking(name):
-                return Stat((self.folder / name).stat().st_size, None)
+                found = (self.folder / name).stat()
+                return Stat(found.st_size, None) if S_ISREG(found.st_mode) else None
         except ObjectMissing:
             return None
 
@@ -208,6 +227,11 @@ class LocalStore:
                 if path.is_file() and not path.name.startswith(".")
             }
         return dict(sorted(found.items()))
+
+    def top_names(self) -> builtins.list[str]:
+        """See ``Store``."""
+        with self._asking(""):
+            return sorted(path.name for path in self.folder.iterdir())
 
     def read(self, name: str) -> bytes:
         """See ``Store``. What is no regular file, or larger than a small file, is Unreadable."""
@@ -248,6 +272,15 @@ class LocalStore:
             if file_sha256(path) != sha256:
                 raise ObjectExists(f"{path} is there already") from None
 
+    def write_new(self, name: str, parts: Iterable[bytes], folder: Path) -> tuple[str, int]:
+        """See ``Store``; the file is built beside the place that it will have."""
+        path = self.folder / name
+        with self._asking(name):
+            try:
+                return write_new(path, parts)
+            except FileExistsError:
+                raise ObjectExists(f"{path} is there already") from None
+
     def upload(self, name: str, path: Path, sha256: str) -> None:
         """See ``Store``."""
         with self._asking(name):
@@ -261,9 +294,10 @@ class LocalStore:
     @contextlib.contextmanager
     def local_copy(self, name: str, folder: Path) -> Iterator[Path]:
         """See ``Store``; the file itself."""
+        path = self._regular(name)
         if self.stat(name) is None:
-            raise ObjectMissing(f"{self.folder / name} is missing")
-        yield self._regular(name)
+            raise ObjectMissing(f"{path} is missing")
+        yield path
 
 
 def _blocks(content: bytes | Path) -> Iterator[bytes]:

@@ -4,11 +4,12 @@ Every object carries the sha256 of its content as metadata, so that what is ther
 told without reading it, and what is read can be checked.
 """
 
+import builtins
 import contextlib
 import mmap
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256 as new_sha256
 from pathlib import Path
@@ -117,6 +118,9 @@ class ObjectStore:
             time.sleep(min(5.0, 0.05 * 2**attempt))
         return ask()
 
+    def prepare(self) -> None:
+        """See ``Store``; a prefix is made by its first object."""
+
     def stat(self, name: str) -> Stat | None:
         """See ``Store``."""
         try:
@@ -147,6 +151,10 @@ class ObjectStore:
         except ObjectMissing:
             return
         raise no_storage(self._asked(name))
+
+    def top_names(self) -> builtins.list[str]:
+        """See ``Store``."""
+        return sorted({name.partition("/")[0] for name in self.list()})
 
     def read(self, name: str) -> bytes:
         """See ``Store``."""
@@ -267,6 +275,15 @@ class ObjectStore:
                     again = how and is_timeout(error) and attempt < self.options.retries
                     if not again:
                         raise
+
+    def write_new(self, name: str, parts: Iterable[bytes], folder: Path) -> tuple[str, int]:
+        """See ``Store``; the file is built whole on this machine and sent whole."""
+        built, hexdigest, size = local.write_temporary(folder / Path(name).name, parts)
+        try:
+            self.put_new(name, built, hexdigest)
+        finally:
+            built.unlink(missing_ok=True)
+        return hexdigest, size
 
     def upload(self, name: str, path: Path, sha256: str) -> None:
         """See ``Store``; large files go in parts."""

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+SMALL_REQUESTS = 16  # that are made at a time
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -15,10 +15,12 @@ import pytest
 
 from fdsl_gen.build.generate import generate_shard
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.dataset.folder import Folder
+from fdsl_gen.dataset.store import DatasetStore
+from fdsl_gen.dataset.work_folder import InPlace
 from fdsl_gen.executors import Failure, Silent
 from fdsl_gen.executors.choice import executor_named
 from fdsl_gen.recipe.order import shards_of
+from fdsl_gen.storage.local import LocalStore
 from tests.cluster.standing import MEDIUM, Standing, executor, start
 from tests.conftest import SMALL, fdsl_gen, options
 from tests.executor_tasks import CannotBeReceived, divide, refuse_to_work
@@ -65,10 +67,11 @@ def test_signals(standing, tmp_path, own, sent, code, words):
 
 
 def test_a_worker_that_does_not_see_the_folder_is_told(standing, small, tmp_path):
-    folder = Folder(tmp_path / "elsewhere", small())
+    elsewhere = tmp_path / "elsewhere"
+    folder = DatasetStore(LocalStore(elsewhere), InPlace(elsewhere), small())
     with pytest.raises(UsageError, match=r"does not see \S+elsewhere; give a folder that all"):
         executor(standing).run(partial(generate_shard, folder), shards_of(small()), Silent())
-    assert not folder.path.exists()
+    assert not elsewhere.exists()
 
 
 def test_a_tasks_exception_and_refusal(standing):

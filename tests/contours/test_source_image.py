@@ -14,7 +14,7 @@ from fdsl_gen import generate, open_dataset
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.contact_sheet import draw_preview
-from fdsl_gen.dataset.folder import open_folder
+from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.geometry.source_image import read_source_image, to_gray
 from fdsl_gen.recipe.jobs import jobs_of, render
 from fdsl_gen.recipe.order import SampleId
@@ -223,7 +223,7 @@ def test_resuming_without_the_original(begun):
 def test_moving_the_folder(begun, tmp_path):
     moved = begun.rename(tmp_path / "moved")
     assert verify.check_pixels(moved, 8, lambda count: None) == []
-    folder = open_folder(moved)
+    folder = open_for_writing(moved)
     drawn_there = next(iter(folder.recipe.variant.render(jobs_of(folder.recipe, [SampleId(2, 0)]))))
     assert np.array_equal(drawn_there.image, render(real(), 2).image)
 
@@ -238,7 +238,7 @@ def test_a_damaged_copy_is_noticed(begun):
     shutil.copy(PHOTO, begun / "__meta__" / "source.png")
     Image.fromarray(gradient()).save(begun / "__meta__" / "source.png")
     with pytest.raises(UsageError, match="not the image that this dataset was begun with"):
-        open_folder(begun)
+        open_for_writing(begun)
 
 
 def test_overwriting_deletes_the_copy_and_may_use_it(begun):

@@ -16,9 +16,9 @@ from PIL import Image
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.build.finalize import finalize
 from fdsl_gen.core.errors import ShardsFailed, UsageError
-from fdsl_gen.dataset.lock import owner_bytes
-from fdsl_gen.dataset.remote import RemoteFolder, claim_remote, open_place, open_remote
+from fdsl_gen.dataset.lock import lock_bytes
 from fdsl_gen.dataset.repair import restore_recipe
+from fdsl_gen.dataset.store import DatasetStore, lock_dataset, open_for_writing
 from tests.conftest import SMALL, options
 from tests.storage.conftest import SECRET
 from tests.storage.proxy import BUSY, CUT, PASS, SILENT
@@ -98,7 +98,7 @@ def test_a_damaged_marker_counts_as_missing(small, finished, bucket, direct, tmp
     make(small(), bucket, tmp_path)
     marker = "__meta__/markers/fractal-1-train-000003.json"
     direct.write(marker, direct.read(marker).replace(b'"blank": 0', b'"blank": 1'))
-    assert [shard.index for shard in open_remote(bucket).missing()] == [3]
+    assert [shard.index for shard in open_for_writing(bucket).missing()] == [3]
     make(small(), bucket, tmp_path)
     equal_but_for_markers(contents(direct), finished)
 
@@ -124,14 +124,14 @@ def test_of_two_writers_of_a_shard_the_second_adopts(small, finished, bucket, di
     from fdsl_gen.build.generate import generate_shard
     from fdsl_gen.recipe.order import shards_of
 
-    folder = claim_remote(bucket, small(), tmp_dir=tmp_path / "tmp")
+    folder = lock_dataset(bucket, small(), tmp_dir=tmp_path / "tmp")
 
-    class Late(RemoteFolder):
+    class Late(DatasetStore):
         def has(self, shard):
             return False
 
     direct.write(TAR, finished[TAR])
-    late = Late(folder.path, folder.recipe, folder.bucket)
+    late = Late(folder.store, folder.work, folder.recipe)
     entry = generate_shard(late, shards_of(folder.recipe)[3], lambda count: None)
     assert entry.sha256 in finished["manifest.json"].decode()
     assert direct.read(TAR) == finished[TAR]
@@ -161,8 +161,8 @@ def test_a_foreign_prefix_is_refused(small, bucket, direct, tmp_path):
 
 def test_a_run_whose_place_was_taken_stops(small, bucket, direct, tmp_path):
     """What a service without conditional requests may let happen."""
-    folder = claim_remote(bucket, small(), tmp_dir=tmp_path / "tmp")
-    direct.write("__meta__/recipe.json", owner_bytes(small(delta=0.2)))
+    folder = lock_dataset(bucket, small(), tmp_dir=tmp_path / "tmp")
+    direct.write("__meta__/recipe.json", lock_bytes(small(delta=0.2)))
     with pytest.raises(UsageError, match="belongs to another recipe"):
         folder.fetch()
     with pytest.raises(UsageError, match="belongs to another recipe"):
@@ -177,7 +177,7 @@ def test_searched_categories_reach_every_machine(bucket, direct, tmp_path, worke
     manifest = make(recipe, bucket, tmp_path, workers=workers)
     assert manifest == generate(recipe, tmp_path / "folder", workers=1)
     equal_but_for_markers(contents(direct), files(tmp_path / "folder"))
-    elsewhere = claim_remote(bucket, recipe, tmp_dir=tmp_path / "another machine")
+    elsewhere = lock_dataset(bucket, recipe, tmp_dir=tmp_path / "another machine")
     elsewhere.fetch()
     name = "block-000000.npz"
     assert (elsewhere.categories / name).read_bytes() == direct.read(f"__meta__/categories/{name}")
@@ -198,7 +198,7 @@ def test_the_picture_reaches_every_machine(bucket, direct, tmp_path):
 
 
 def test_workers_get_no_secret(small, bucket, tmp_path):
-    folder = claim_remote(bucket, small(), tmp_dir=tmp_path / "tmp")
+    folder = lock_dataset(bucket, small(), tmp_dir=tmp_path / "tmp")
     folder.fetch()
     assert SECRET.encode() not in pickle.dumps(folder)
     assert pickle.loads(pickle.dumps(folder)) == folder
@@ -206,9 +206,9 @@ def test_workers_get_no_secret(small, bucket, tmp_path):
 
 def test_status_of_a_prefix(small, bucket, direct, tmp_path):
     with pytest.raises(UsageError, match="is not a dataset of fdsl-gen"):
-        open_remote(bucket)
+        open_for_writing(bucket)
     make(small(), bucket, tmp_path)
-    folder = open_place(bucket.url, bucket.options)
+    folder = open_for_writing(bucket.url, bucket.options)
     assert folder.missing() == []
     assert folder.is_complete()
     direct.write(TAR, b"cut")

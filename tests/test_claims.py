@@ -9,10 +9,12 @@ from click.testing import CliRunner
 from fdsl_gen.build.finalize import finalize
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core import settings
-from fdsl_gen.core.errors import Mismatch, UsageError
+from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
+from fdsl_gen.dataset.lock import lock_bytes
 from fdsl_gen.dataset.repair import restore_recipe
 from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.dataset.verify import check_files
+from fdsl_gen.recipe.order import shards_of
 
 
 @pytest.fixture
@@ -68,6 +70,28 @@ def test_a_lost_recipe_is_restored_from_the_manifest(folder, small_folder, text)
     assert done.exit_code == 0
     for path in small_folder.rglob("*.*"):
         assert (folder / path.relative_to(small_folder)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["index", "marker"])
+def test_a_folder_that_was_deleted_is_not_made_anew(folder, name):
+    dataset = open_for_writing(folder)
+    shard = shards_of(dataset.recipe)[3]
+    shutil.rmtree(folder)
+    with pytest.raises(StorageError, match="was deleted while this ran; the same command"):
+        dataset.write(getattr(dataset.paths(shard), name), b"x")
+    with pytest.raises(StorageError, match="was deleted"):
+        dataset.write_tar(shard, [b"x"])
+    assert not folder.exists()
+
+
+def test_a_folder_that_was_taken_over_is_noticed(folder, small):
+    dataset = open_for_writing(folder)
+    owner(folder).write_bytes(lock_bytes(small(delta=0.2)))
+    with pytest.raises(UsageError, match=r"belongs to another recipe \(different: variant.delta"):
+        dataset.fetch()
+    owner(folder).unlink()
+    with pytest.raises(StorageError, match="was deleted while this ran"):
+        dataset.fetch()
 
 
 def test_nothing_is_restored_from_a_manifest_that_is_not_true(folder):

@@ -3,6 +3,7 @@
 import os
 import pickle
 from hashlib import sha256
+from pathlib import Path
 
 import boto3
 import pytest
@@ -415,6 +416,11 @@ def test_a_folder_keeps_the_same_promises(tmp_path):
     store.put_new("b/c", b"two", digest(b"two"))
     with pytest.raises(ObjectExists):
         store.put_new("b/c", b"other", digest(b"other"))
+    assert store.write_new("d", iter([b"th", b"ree"]), tmp_path) == (digest(b"three"), 5)
+    with pytest.raises(ObjectExists):
+        store.write_new("d", [b"other"], tmp_path)
+    assert store.top_names() == ["a", "b", "d"]
+    store.delete("d")
     store.upload("a", tmp_path / "folder/b/c", digest(b"two"))
     assert store.list() == {"a": 3, "b/c": 3}
     assert store.list("b") == {"b/c": 3}
@@ -428,9 +434,32 @@ def test_a_folder_keeps_the_same_promises(tmp_path):
     store.delete("a")
     with pytest.raises(ObjectMissing), store.local_copy("a", tmp_path):
         pass
-    (tmp_path / "folder/d").mkdir()
-    with pytest.raises(ShardsFailed, match="folder/d: Is a directory"):
-        store.read("d")
+
+
+def test_what_is_no_file_is_not_taken_for_one(tmp_path):
+    store = LocalStore(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        assert store.stat(name) is None
+        with pytest.raises(UsageError, match=f"{name}: it is not a regular file"):
+            store.read(name)
+        with pytest.raises(Mismatch, match="not a regular file"), store.local_copy(name, tmp_path):
+            pass
+    with pytest.raises(ObjectMissing):
+        store.read("none/below")
+    with pytest.raises(ShardsFailed, match=r"folder: .*directory"):
+        store.upload("folder", Path(__file__), "")
+
+
+def test_a_bucket_takes_new_files_once(bucket, tmp_path):
+    bucket.prepare()
+    assert bucket.write_new("b/c", iter([b"t", b"wo"]), tmp_path) == (digest(b"two"), 3)
+    with pytest.raises(ObjectExists):
+        bucket.write_new("b/c", [b"other"], tmp_path)
+    assert bucket.read("b/c") == b"two"
+    assert bucket.top_names() == ["b"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_first_failure_ends_the_others():

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import socket
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.dataset import source_image
 from fdsl_gen.dataset.lock import check_lock, lock_bytes, locked_recipe, write_lock
 from fdsl_gen.dataset.shard_check import is_intact
-from fdsl_gen.dataset.work_folder import WorkFolder, work_folder
+from fdsl_gen.dataset.work_folder import WorkFolder, temporary_work_folder, work_folder
 from fdsl_gen.recipe.order import Shard, shards_of
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage.base import Store
@@ -236,8 +235,8 @@ def lock_dataset(
             written.
     """
     store = _absolute(store_at(place, storage))
-    with tempfile.TemporaryDirectory() as temporary:
-        recipe = _with_source(store, recipe, work_folder(store, recipe, Path(temporary)))
+    with temporary_work_folder(store) as work:
+        recipe = _with_source(store, recipe, work)
         image = source_image.source_image_of(recipe)
     write_lock(store, lock_bytes(recipe), overwrite=overwrite)
     work = work_folder(store, recipe, tmp_dir)

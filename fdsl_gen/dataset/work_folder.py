@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -155,6 +155,16 @@ def _sweep(path: Path, shards: list[ShardPaths] | None) -> int:
         return sum(local.sweep(folder) for folder in folders)
     names = [Path(name).name for shard in shards for name in shard.all]
     return sum(local.sweep(folder, names) for folder in (path, meta / "index", meta / "markers"))
+
+
+@contextlib.contextmanager
+def temporary_work_folder(store: Store) -> Iterator[WorkFolder]:
+    """A work folder for as long as the context lasts, of a dataset whose recipe is not complete."""
+    if isinstance(store, LocalStore):
+        yield InPlace(store.folder)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Scratch(Path(folder))
 
 
 def work_folder(store: Store, recipe: Recipe, tmp_dir: Path | None = None) -> WorkFolder:

@@ -366,7 +366,10 @@ def test_verify_finds_a_wrong_index_and_a_shard_that_the_manifest_leaves_out(
     manifest["num_classes"] = manifest["splits"]["train"]["num_samples"]
     (lacking / "manifest.json").write_text(json.dumps(manifest))
     problems = verify.check_files(lacking, lambda entry: None)
-    assert problems == ["fractal-1-train-000003.tar is not in the manifest"]
+    assert problems == [
+        "manifest.json is damaged: its num_classes is not that of its recipe",
+        "fractal-1-train-000003.tar is not in the manifest",
+    ]
 
 
 def test_reading_a_damaged_sample_is_one_sentence(small_folder, tmp_path):

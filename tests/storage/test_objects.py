@@ -444,7 +444,10 @@ def test_what_is_no_file_is_not_taken_for_one(tmp_path):
         assert store.stat(name) is None
         with pytest.raises(UsageError, match=f"{name}: it is not a regular file"):
             store.read(name)
-        with pytest.raises(Mismatch, match="not a regular file"), store.local_copy(name, tmp_path):
+        with (
+            pytest.raises(UsageError, match="not a regular file"),
+            store.local_copy(name, tmp_path),
+        ):
             pass
     with pytest.raises(ObjectMissing):
         store.read("none/below")

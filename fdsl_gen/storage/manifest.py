@@ -7,6 +7,7 @@ from fdsl_gen.archive.paths import LOCK, MANIFEST
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
+from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.open import store_at
 
 
@@ -25,8 +26,8 @@ def read_manifest(place: Path | Store) -> Manifest:
         return parse_manifest(store.read(MANIFEST), f"{store.url}/{MANIFEST}")
     except ObjectMissing:
         pass
-    if isinstance(place, Path) and not place.exists():
-        raise UsageError(f"no such folder: {place}")
+    if isinstance(store, LocalStore) and not store.folder.exists():
+        raise UsageError(f"no such folder: {store.url}")
     if store.stat(LOCK):
         raise UsageError(
             f"{store.url} is not finished: run its fdsl-gen command again (fdsl-gen status"

@@ -184,11 +184,11 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             raise ObjectMissing(f"{self.folder / name} is missing") from None
         except OSError as error:
-            # A full disk would fail for all files that come.
-            kind = StorageError if error.errno in NO_ROOM else ShardsFailed
-            raise kind(
-                f"cannot use {self.folder / name}: {error.strerror or type(error).__name__}"
-            ) from None
+            said = f"cannot use {self.folder / name}: {error.strerror or type(error).__name__}"
+            if error.errno in NO_ROOM:  # all files that come would fail
+                said += "; what is finished stays, the same command goes on from there"
+                raise StorageError(said) from None
+            raise ShardsFailed(said) from None
 
     def _regular(self, name: str) -> Path:
         """The path of a file to be read; to open a pipe would wait for ever."""

@@ -122,8 +122,9 @@ def draw_variant(kind: str, known: dict[str, str], rng: Random) -> Any:
             small = field.name in MOST or field.name.rpartition("_")[0] in MOST
             if small or field.name in known or rng.random() < 0.5:
                 values[field.name] = value
-            if field.name.endswith("_max") and rng.random() < 0.3:  # a range of one value
-                least = field.name.removesuffix("_max") + "_min"
+            least = field.name.removesuffix("_max") + "_min"
+            ranges = field.name.endswith("_max") and least in annotations
+            if ranges and rng.random() < 0.3:  # a range of one value
                 values[field.name] = values.get(least, cls.__dataclass_fields__[least].default)
         try:
             return cls(**values)

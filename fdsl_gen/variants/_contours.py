@@ -138,6 +138,6 @@ def facts(shape: Shape, center: tuple[float, float]) -> dict[str, int | float | 
         "num_vertices": shape.num_vertices,
         "noise_coefficient": shape.noise_coefficient,
         "ring_offset": shape.ring_offset,
-        "centre_x": center[0],
-        "centre_y": center[1],
+        "center_x": center[0],
+        "center_y": center[1],
     }

@@ -110,14 +110,29 @@ class Log:
         self._show("summary", values)
 
     def close(self) -> None:
-        """Write out what TensorBoard's events hold back."""
+        """Write out what TensorBoard's events hold back.
+
+        Raises:
+            FdslError: if the folder was deleted.
+        """
         if self._board is not None:
-            self._board.close()
+            with self._on_the_board():
+                self._board.close()
 
     def _show(self, group: str, values: dict[str, float]) -> None:
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(f"{group}/{name}", value, int(values["step"]))
+            with self._on_the_board():
+                for name, value in values.items():
+                    self._board.add_scalar(f"{group}/{name}", value, int(values["step"]))
+
+    @contextlib.contextmanager
+    def _on_the_board(self) -> Iterator[None]:
+        """TensorBoard writes in a thread of its own and tells its failures at a later call."""
+        try:
+            yield
+        except OSError:
+            check_present(self._metrics.parent)
+            raise
 
     def _rewind(self, step: int) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -129,6 +129,8 @@ def test_impossible_settings(
     assert not (tmp_path / "out").exists()
 
 
+# TensorBoard's thread meets the deletion, too, at a moment of its own.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     "moment",
     [

@@ -77,12 +77,12 @@ import logging, sys
 import torch
 from fdsl_gen.core import signals
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.distributed.group import joined
+from fdsl_train.distributed.group import process_group
 from fdsl_train.distributed.launch import find_process
 logging.basicConfig(format="%(message)s")
 def load():
     try:
-        with joined(find_process(), torch.device("cpu")) as group:
+        with process_group(find_process(), torch.device("cpu")) as group:
             sys.exit(int(group.sum([1.0])[0]))
     except UsageError as error:
         sys.exit(str(error))

@@ -65,7 +65,7 @@ def close(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], atol: f
 @pytest.mark.parametrize("parts", [2, 4])
 def test_parts_of_a_batch_add_up_to_it(tmp_path: Path, batch: Batch, parts: int) -> None:
     plain, accumulated = learner(tmp_path), learner(tmp_path, grad_accum_steps=parts)
-    first, second = plain.read_sample(0, batch), accumulated.read_sample(0, batch)
+    first, second = plain.train_step(0, batch), accumulated.train_step(0, batch)
     assert second["loss"] == pytest.approx(float(first["loss"]), rel=1e-5)
     assert second["top1"] == pytest.approx(float(first["top1"]))
     assert close(after(plain, batch), after(accumulated, batch), 1e-4)
@@ -102,7 +102,7 @@ def test_gradients_are_clipped_without_the_scale_of_float16(
     plain = {"opt": "momentum", "momentum": 0, "lr": 0.5, "weight_decay": 0}
     trained = learner(tmp_path, **half, **plain)
     begin = parameters(trained)
-    trained.read_sample(0, batch)
+    trained.train_step(0, batch)
     assert float(size(parameters(trained) - begin)) == pytest.approx(0.5 * 1e-3, rel=1e-3)
 
 
@@ -153,7 +153,7 @@ def test_the_moving_average_is_that_of_the_weights(tmp_path: Path, batch: Batch)
 
 def test_layers_learn_slower_towards_the_input(tmp_path: Path, batch: Batch) -> None:
     trained = learner(tmp_path, layer_decay=0.5)
-    trained.read_sample(0, batch)
+    trained.train_step(0, batch)
     rates = {
         id(weight): group["lr"]
         for group in trained._optimizer.param_groups
@@ -178,11 +178,11 @@ def test_a_linear_probe_trains_the_head_alone(tmp_path: Path, batch: Batch) -> N
 @pytest.mark.parametrize("freeze", ["none", "backbone"])
 def test_validation_and_training_take_turns(tmp_path: Path, batch: Batch, freeze: str) -> None:
     trained = learner(tmp_path, freeze=freeze)
-    trained.read_sample(0, batch)
+    trained.train_step(0, batch)
     before = [module.training for module in trained.model.modules()]
     assert any(before)
     assert not any(module.training for module in trained.to_validate().modules())
-    trained.read_sample(1, batch)
+    trained.train_step(1, batch)
     assert [module.training for module in trained.model.modules()] == before
 
 

@@ -14,7 +14,7 @@ SCRIPT = """
     from pathlib import Path
     import torch
     from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
-    from fdsl_train.distributed.group import joined
+    from fdsl_train.distributed.group import process_group
     from fdsl_train.distributed.launch import find_process
     from fdsl_train.training.run import _read_same
 
@@ -23,7 +23,7 @@ SCRIPT = """
 
     first, second = map(Path, sys.argv[1:])
     process = find_process()
-    with joined(process, torch.device("cpu")) as group:
+    with process_group(process, torch.device("cpu")) as group:
         def attempt(what):
             try:
                 return what()

@@ -65,9 +65,10 @@ class BezierCurve(Variant):
         image = np.zeros((side, side), np.uint8)
         grays = Stream(job.key.derive(f"{job.key.role} gray", *job.key.indices))
         point_M2 = np.empty((curves.num_points, 2))
+        words = job.key.words  # each curve takes words of its own from the one stream
         for k in range(curves.num_curves):
             start = np.uint64(2 * curves.num_points * k)
-            sample_points(job.key.words, start, float(side), point_M2)
+            sample_points(words, start, float(side), point_M2)
             value = np.uint8(grays.integer(1, 255))
             draw_curve(point_M2, value, side, image.reshape(-1))
         facts = {"num_curves": curves.num_curves, "num_control_points": curves.num_points}

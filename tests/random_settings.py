@@ -50,7 +50,7 @@ MOST = {
     "variance": 0.1,
     "object_size": 2.0,
     "leaves": 200,
-    "supersampling": 1,
+    "supersampling": 2,
     "iterations": 3,
     "ray_steps": 5,
     "light_steps": 5,

@@ -21,6 +21,8 @@ hypothesis.settings.load_profile("fdsl")
 # commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 FOLDERS_WITH_MARKERS = {"cluster", "storage", "train"}
 

@@ -57,7 +57,9 @@ def test_every_kind_is_a_variant_with_its_name_and_paper(kind: str) -> None:
 def test_modules_that_are_no_kind_are_marked() -> None:
     modules = {path.stem for path in Path(variants.__file__).parent.glob("*.py")}
     public = {name for name in modules if not name.startswith("_")} - {"base"}
-    assert public == {module for module, _ in variants._KINDS.values()}
+    assert public == {kind.replace("-", "_") for kind in variants.kinds()}
+    for kind in variants.kinds():
+        assert variants.variant_class(kind, "test").KIND == kind
 
 
 def stored_base(number: int, **changes: Any) -> str:
@@ -83,6 +85,6 @@ def test_shared_parameters_are_taken_from_the_cache_unless_damaged(
 ) -> None:
     monkeypatch.setattr(fractal_1, "_BASES", {})
     recipe = load_recipe("fractal-1", image_size=64, num_points=2000)
-    (tmp_path / SHARED).write_text(stored)
+    (tmp_path / Path(SHARED).name).write_text(stored)
     load_cached(recipe, tmp_path)
     assert (recipe.variant.shared_parameters(recipe.seed)["rejected_bases"] == 41) == taken

@@ -59,7 +59,7 @@ def test_modules_that_are_no_kind_are_marked() -> None:
     public = {name for name in modules if not name.startswith("_")} - {"base"}
     assert public == {kind.replace("-", "_") for kind in variants.kinds()}
     for kind in variants.kinds():
-        assert variants.variant_class(kind, "test").KIND == kind
+        assert kind == variants.variant_class(kind, "test").KIND
 
 
 def stored_base(number: int, **changes: Any) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fdsl_gen.core.cli.flags import add_options
 from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
@@ -34,9 +35,7 @@ def location_options(about: str) -> Callable[[F], F]:
     ]
 
     def decorate(command: F) -> F:
-        known = getattr(command, "__click_params__", [])
-        command.__click_params__ = [*known, *reversed(options)]  # type: ignore[attr-defined]
-        return command
+        return add_options(command, options)
 
     return decorate
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from fdsl_gen.core import settings
-from fdsl_gen.core.cli.flags import flag_of, flags_of, read_flags
+from fdsl_gen.core.cli.flags import add_options, flag_of, flags_of, read_flags
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import TrainConfig
 
@@ -22,10 +22,7 @@ def recipe_options(command: F) -> F:
     """
     about = "images at once in one process, instead of --global-batch-size"
     size = click.Option(["--batch-size"], metavar="INTEGER", help=about)
-    options = [size, *flags_of(TrainConfig, leave_out=("purpose",))]
-    known = getattr(command, "__click_params__", [])
-    command.__click_params__ = [*known, *reversed(options)]  # type: ignore[attr-defined]
-    return command
+    return add_options(command, [size, *flags_of(TrainConfig, leave_out=("purpose",))])
 
 
 def overrides_of(given: dict[str, Any]) -> dict[str, Any]:

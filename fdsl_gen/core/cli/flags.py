@@ -7,12 +7,14 @@ as well. What does not fit the type is left as text, so that the settings refuse
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
 import click
 
 from fdsl_gen.core import settings
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
 
@@ -95,6 +97,13 @@ def flags_of(
             option = click.Option([flag], metavar=_metavar(annotation), help=about)
         options.append(option)
     return options
+
+
+def add_options(command: F, options: list[click.Parameter]) -> F:
+    """Give a function that becomes a click command more options, in this order."""
+    known = getattr(command, "__click_params__", [])
+    command.__click_params__ = [*known, *reversed(options)]  # type: ignore[attr-defined]
+    return command
 
 
 def read_flags(given: Mapping[str, Any], annotations: Mapping[str, Any]) -> dict[str, Any]:

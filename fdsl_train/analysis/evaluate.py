@@ -11,11 +11,15 @@ from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage import local
+from fdsl_train.analysis.calibration import Calibration
 from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
+from fdsl_train.analysis.figures.robustness import draw_robustness
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Inference
+from fdsl_train.analysis.robustness import Errors, Robustness, measure_robustness
 from fdsl_train.data.open import DataSpec, data_spec, open_eval
 from fdsl_train.models.class_labels import ClassOrder, model_class_names, model_labels
+from fdsl_train.transforms.corruption import LEAST_SIDE, Corruption, read_corruptions
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ class Counts:
         images: int64 (C,).
         top1, top5: of them, those whose class was first, and among the first five; int64 (C,).
         confusion: int64 (C, C): images of class i (row) taken for class j; None if not asked for.
+        calibration: gives the expected calibration error.
+        robustness: errors on corrupted images; None if not asked for.
     """
 
     def __init__(self, num_classes: int, *, confusion: bool) -> None:
@@ -38,6 +44,8 @@ class Counts:
         self.confusion = (
             torch.zeros(num_classes, num_classes, dtype=torch.int64) if confusion else None
         )
+        self.calibration = Calibration()
+        self.robustness: Robustness | None = None
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, C), labels int64 (B,)."""
@@ -50,11 +58,16 @@ class Counts:
         if self.confusion is not None:
             pairs = torch.bincount(labels * classes + best[:, 0], minlength=classes * classes)
             self.confusion += pairs.view(classes, classes)
+        self.calibration.update(logits, labels)
 
     def percent(self) -> tuple[float, float]:
         """Top-1 and top-5 over all images, percent."""
         total = int(self.images.sum())
         return 100.0 * int(self.top1.sum()) / total, 100.0 * int(self.top5.sum()) / total
+
+    def errors(self) -> Errors:
+        """Top-1 error and expected calibration error."""
+        return Errors(100.0 - self.percent()[0], self.calibration.percent())
 
 
 def evaluate(
@@ -65,6 +78,9 @@ def evaluate(
     class_order: ClassOrder | None = None,
     report: Path | None = None,
     confusion: Path | None = None,
+    corrupt: str | None = None,
+    corrupt_report: Path | None = None,
+    corrupt_plot: Path | None = None,
     **how: Any,
 ) -> Counts:
     """Measure a trained classifier.
@@ -77,11 +93,16 @@ def evaluate(
         class_order: how the model counts classes that its file does not name.
         report: CSV file to write, a row per class.
         confusion: picture to draw of which classes are taken for which.
+        corrupt: corruptions of ImageNet-C to measure under: ``fog``, ``fog:3``, ``fog:1-3``,
+            several with commas, or ``all``.
+        corrupt_report: CSV file to write, a row per corruption.
+        corrupt_plot: picture to draw of errors over severities.
         how: of :class:`Inference`: ``use_ema``, ``model``, ``img_size``, ``device``,
             ``batch_size``, ``workers``.
 
     Returns:
-        Counts by class; ``percent()`` gives top-1 and top-5.
+        Counts by class; ``percent()`` gives top-1 and top-5, ``calibration.percent()`` the expected
+        calibration error, ``robustness.mean().top1`` the mean corruption error.
 
     Raises:
         UsageError: if model and images do not fit together, or a sample cannot be used.
@@ -89,7 +110,13 @@ def evaluate(
     >>> top1, top5 = evaluate("runs/photos", "photos/").percent()
     """
     inference, where = Inference(checkpoint=Path(checkpoint), **how), data_spec(data)
+    asked = _asked_corruptions(corrupt, corrupt_report, corrupt_plot)
     trained = inference.read()
+    if asked and inference.side(trained) < LEAST_SIDE:
+        raise UsageError(
+            f"--corrupt: images of {inference.side(trained)} pixels are too small, {LEAST_SIDE} is"
+            " the least; give a larger --img-size"
+        )
     source, label = open_eval(where, split)
     to_model = model_labels(trained, source, class_order)
     names = model_class_names(trained, source, to_model)
@@ -103,11 +130,16 @@ def evaluate(
                 " most, --report has all"
             )
     inference.announce(trained)
-    counts = Counts(classes, confusion=confusion is not None)
-    for logits, labels in inference.outputs(source, trained, model):
-        counts.update(logits.float(), torch.tensor(to_model)[labels])
+
+    def measure(counts: Counts, corruption: Corruption | None = None) -> Counts:
+        for logits, labels in inference.outputs(source, trained, model, corruption):
+            counts.update(logits.float(), torch.tensor(to_model)[labels])
+        return counts
+
+    counts = measure(Counts(classes, confusion=confusion is not None))
     top1, top5 = counts.percent()
     images = int(counts.images.sum())
+    logger.info(f"expected calibration error {counts.calibration.percent():.2f} %")
     logger.info(f"top-1 {top1:.2f} %, top-5 {top5:.2f} % of {images} images, {label} of {where}")
     if report is not None:
         local.write(report, _table(counts, names).encode())
@@ -116,7 +148,34 @@ def evaluate(
         assert counts.confusion is not None
         draw_confusion(confusion, counts.confusion.numpy(), names, f"{label}, top-1 {top1:.1f} %")
         logger.info(f"picture {confusion}")
+    if asked:
+        found = measure_robustness(
+            asked,
+            counts.errors(),
+            lambda one: measure(Counts(classes, confusion=False), one).errors(),
+        )
+        counts.robustness = found
+        if corrupt_report is not None:
+            local.write(corrupt_report, found.table().encode())
+            logger.info(f"report {corrupt_report}")
+        if corrupt_plot is not None:
+            draw_robustness(corrupt_plot, found, f"{label}, mean error {found.mean().top1:.1f} %")
+            logger.info(f"picture {corrupt_plot}")
     return counts
+
+
+def _asked_corruptions(
+    text: str | None, report: Path | None, plot: Path | None
+) -> list[Corruption]:
+    """The corruptions to measure, and whether what is to be written of them can be."""
+    if text is None:
+        for flag, path in (("--corrupt-report", report), ("--corrupt-plot", plot)):
+            if path is not None:
+                raise UsageError(f"{flag} needs --corrupt, such as --corrupt all")
+        return []
+    if plot is not None:
+        check_picture(plot)
+    return read_corruptions(text)
 
 
 def _table(counts: Counts, names: tuple[str, ...]) -> str:

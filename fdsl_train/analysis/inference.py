@@ -19,6 +19,7 @@ from fdsl_train.models.adapt import build_from_pretrained, resize_note
 from fdsl_train.models.architecture import Architecture
 from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.transforms import ImageTransform, eval_transform
+from fdsl_train.transforms.corruption import Corrupted, Corruption
 
 logger = logging.getLogger(__name__)
 
@@ -83,13 +84,21 @@ class Inference:
         for note in (*trained.notes, *([resized] if resized else [])):
             logger.info(note)
 
+    def side(self, trained: PretrainedWeights) -> int:
+        """Side of the input, pixels."""
+        return self.img_size or trained.architecture.img_size
+
     def transform(self, trained: PretrainedWeights) -> ImageTransform:
         """From an image to what the model was validated on."""
-        side = self.img_size or trained.architecture.img_size
-        return eval_transform(InputSpec(img_size=side, **trained.inputs.settings()))
+        spec = InputSpec(img_size=self.side(trained), **trained.inputs.settings())
+        return eval_transform(spec)
 
     def outputs(
-        self, source: Source, trained: PretrainedWeights, function: Callable[[Tensor], Tensor]
+        self,
+        source: Source,
+        trained: PretrainedWeights,
+        function: Callable[[Tensor], Tensor],
+        corruption: Corruption | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """What ``function`` makes of all images of a source, in file order.
 
@@ -97,6 +106,7 @@ class Inference:
             source: images with one label each.
             trained: gives size, mean and std of the input.
             function: float32 (B, 3, H, W) on the device -> (B, ...).
+            corruption: what becomes of the images first, if anything does.
 
         Yields:
             The results on the CPU, and labels int64 (B,).
@@ -107,10 +117,11 @@ class Inference:
         if not source.label_type.one_label:
             raise UsageError(f"{source.name} has several labels per image; one is needed")
         plan = Sequential(source.shard_sizes, self.batch_size)
+        transform = self.transform(trained)
         loader = Loader(
             source,
             plan,
-            self.transform(trained),
+            transform if corruption is None else Corrupted(transform, corruption),
             seed=0,
             batches=range(plan.num_batches),
             workers=min(self.workers, default_workers()),

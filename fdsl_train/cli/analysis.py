@@ -96,17 +96,27 @@ def _batch_options(command: F) -> F:
 @class_order_option
 @click.option("--report", type=FILE, help="write a row per class to this CSV file")
 @click.option("--confusion", type=FILE, help="draw which classes are taken for which, to a PNG")
+@click.option(
+    "--corrupt",
+    metavar="NAME[:1-5]|all",
+    help="measure under corruptions of ImageNet-C, too: fog, fog:3, fog:1-3, fog,snow or all",
+)
+@click.option("--corrupt-report", type=FILE, help="write a row per corruption to this CSV file")
+@click.option("--corrupt-plot", type=FILE, help="draw errors over severities, to a PNG")
 @_batch_options
 def evaluate(
     split: str | None,
     class_order: Literal["natural", "text"] | None,
     report: Path | None,
     confusion: Path | None,
+    corrupt: str | None,
+    corrupt_report: Path | None,
+    corrupt_plot: Path | None,
     batch_size: int,
     workers: int,
     **values: Any,
 ) -> None:
-    """Measure top-1 and top-5 of a trained model on images.
+    """Measure top-1, top-5 and calibration of a trained model on images.
 
     CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
     """
@@ -119,6 +129,9 @@ def evaluate(
         class_order=class_order,
         report=report,
         confusion=confusion,
+        corrupt=corrupt,
+        corrupt_report=corrupt_report,
+        corrupt_plot=corrupt_plot,
         batch_size=batch_size,
         workers=workers,
         **values,

@@ -28,9 +28,11 @@ DIGITS = tuple(f"digit {label}" for label in range(10))
 SIZES = {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
 
 
-def exported(folder: Path, class_names: tuple[str, ...] | None, num_classes: int = 10) -> Path:
+def exported(
+    folder: Path, class_names: tuple[str, ...] | None, num_classes: int = 10, img_size: int = 32
+) -> Path:
     """The export folder of a model that was never trained; its answers differ enough."""
-    settings = {"model": "vit_tiny_patch16_224", "img_size": 32} | SIZES
+    settings = {"model": "vit_tiny_patch16_224", "img_size": img_size} | SIZES
     model = create_model(Architecture.of(settings), num_classes=num_classes, drop_path=0.0, seed=0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -23,7 +23,7 @@ from fdsl_gen.executors.choice import executor_for
 from fdsl_gen.executors.job_array import ArrayTask
 from fdsl_gen.recipe.categories import load_cached
 from fdsl_gen.recipe.jobs import jobs_of, json_facts, sample_of
-from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
+from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of, sharing_order
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
 from fdsl_gen.storage.errors import ObjectExists
@@ -37,8 +37,8 @@ def render_shard(
 ) -> tuple[list[Encoded], int, int]:
     """Draw and encode samples.
 
-    Images are drawn in the order of (category, work group, instance), so that those which share
-    work come together, and returned in the order of ``samples``.
+    Images are drawn in an order in which those that share work come together, and returned in the
+    order of ``samples``.
 
     Args:
         recipe: of the dataset.
@@ -49,10 +49,7 @@ def render_shard(
     Returns:
         The samples, the sum of their digests, and how many images are blank.
     """
-    group_of = recipe.variant.work_group
-    order = sorted(
-        range(len(samples)), key=lambda k: (samples[k][0], group_of(samples[k][1]), samples[k])
-    )
+    order = sharing_order(recipe, samples)
     ordered = [samples[k] for k in order]
     encoded: list[Encoded | None] = [None] * len(samples)
     total = blank = 0

@@ -1,14 +1,13 @@
 """Every setting of a recipe as an option of its command."""
 
-import typing
 from typing import Any
 
 import click
 
 from fdsl_gen.core import settings
-from fdsl_gen.core.cli.flags import flags_of, read_flags
+from fdsl_gen.core.cli.flags import flags_of
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
-from fdsl_gen.variants import variant_class
+from fdsl_gen.recipe.text import load_with_texts, setting_types
 
 _NOT_OPTIONS = ("schema", "name", "variant", "license", "train_recipe")
 
@@ -29,8 +28,5 @@ def recipe_options(name: str) -> list[click.Option]:
 
 def load_with(name: str, values: dict[str, Any]) -> Recipe:
     """The recipe with the values that were given as options; takes them out of ``values``."""
-    cls = variant_class(load_recipe(name).variant.KIND, name)
-    annotations = typing.get_type_hints(Recipe) | typing.get_type_hints(cls)
-    annotations["samples_per_shard"] = int
-    own = {key: values.pop(key) for key in [*values] if key in annotations}
-    return load_recipe(name, **read_flags(own, annotations))
+    types = setting_types(name)
+    return load_with_texts(name, {key: values.pop(key) for key in [*values] if key in types})

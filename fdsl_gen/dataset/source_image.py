@@ -35,10 +35,10 @@ class FromSourceImage(Protocol):
 
 def _reading(recipe: Recipe, path: Path) -> Recipe:
     variant = dataclasses.replace(recipe.variant, source=str(path))  # type: ignore[call-arg]
-    return _pinned(dataclasses.replace(recipe, variant=variant))
+    return pinned(dataclasses.replace(recipe, variant=variant))
 
 
-def _pinned(recipe: Recipe) -> Recipe:
+def pinned(recipe: Recipe) -> Recipe:
     """The recipe with the digests of the files that it names, which are read and compared."""
     recipe.variant.check_files()
     return dataclasses.replace(recipe, variant=settings.pinned(recipe.variant))
@@ -59,7 +59,7 @@ def attach_source(recipe: Recipe, folder: Path) -> Recipe:
         or variant.source is not None
         or not stored.exists()
     ):
-        return _pinned(recipe)
+        return pinned(recipe)
     return _reading(recipe, stored)
 
 

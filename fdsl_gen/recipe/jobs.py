@@ -14,17 +14,17 @@ from fdsl_gen.variants.base import Job, Rendered
 
 
 def jobs_of(
-    recipe: Recipe, samples: Iterable[SampleId], cache: Path | None = None
+    recipe: Recipe, samples: Iterable[SampleId], cache: Path | Categories | None = None
 ) -> Iterator[Job]:
     """What the variant is asked to draw for these samples.
 
     Args:
         recipe: of the dataset.
         samples: in any order.
-        cache: folder of categories that were found before.
+        cache: folder of categories that were found before, or the categories themselves.
     """
     seed, count = recipe.seed, recipe.num_categories
-    categories = Categories(recipe, cache)
+    categories = cache if isinstance(cache, Categories) else Categories(recipe, cache)
     for c, i in samples:
         if recipe.variant.SCENE:
             yield Job(None, i, Key(seed, "image", (i,)), count)

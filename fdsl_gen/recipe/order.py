@@ -6,7 +6,7 @@ holds positions ``[s n / S, (s + 1) n / S)`` of that sequence, in a keyed permut
 stand in the order of their images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -119,3 +119,14 @@ def samples_of(recipe: Recipe, shard: Shard) -> list[SampleId]:
     indices = (num_shards_of(recipe, shard.split), shard.index)
     key = Key(recipe.seed, f"{shard.split} shard", indices)
     return [samples[i] for i in permutation(key, len(samples))]
+
+
+def sharing_order(recipe: Recipe, samples: Sequence[SampleId]) -> list[int]:
+    """Numbers of the samples in the order in which to draw them: what shares work stands together.
+
+    That is the order of (category, work group, instance).
+    """
+    group_of = recipe.variant.work_group
+    return sorted(
+        range(len(samples)), key=lambda k: (samples[k][0], group_of(samples[k][1]), samples[k])
+    )

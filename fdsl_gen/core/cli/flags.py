@@ -47,14 +47,17 @@ def parse_value(text: str, annotation: Any) -> Any:
 
     Args:
         text: as typed.
-        annotation: type of the field: int, float, str, Literal, tuple[X, ...], any of them or None.
+        annotation: type of the field: int, float, bool, str, Literal, tuple[X, ...], any of them or
+            None.
 
     Returns:
-        None, a number, a list or the text itself; not checked yet.
+        None, a number, true or false, a list or the text itself; not checked yet.
     """
     inner, nullable = _without_none(annotation)
     if nullable and text.lower() in ("none", "null"):
         return None
+    if inner is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
     if typing.get_origin(inner) is tuple:
         if text.lstrip().startswith("["):
             return settings.parse_yaml(text)

@@ -1,0 +1,72 @@
+"""Settings of a recipe as texts: typed as options, or in ``recipe:NAME?setting=value``."""
+
+import typing
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fdsl_gen.core import settings
+from fdsl_gen.core.cli.flags import read_flags
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.recipe.recipe import Recipe, load_recipe
+from fdsl_gen.variants import variant_class
+
+SCHEME = "recipe:"
+
+
+def setting_types(name: str) -> dict[str, Any]:
+    """Types of all that can be set of a recipe, by name.
+
+    Args:
+        name: as of :func:`load_recipe`.
+    """
+    cls = variant_class(load_recipe(name).variant.KIND, name)
+    own = typing.get_type_hints(Recipe) | typing.get_type_hints(cls)
+    return own | {"samples_per_shard": int}
+
+
+def load_with_texts(name: str, texts: Mapping[str, Any]) -> Recipe:
+    """A recipe with settings given as texts.
+
+    Args:
+        name: as of :func:`load_recipe`.
+        texts: by setting; what is no text stays as it is, and None means that it was not given.
+
+    Raises:
+        UsageError: as :func:`load_recipe`, also for a setting that there is not.
+    """
+    types = setting_types(name)
+    settings.check_keys(texts, types, name)
+    return load_recipe(name, **read_flags(texts, types))
+
+
+def parse_recipe(text: str) -> Recipe:
+    """The recipe that ``recipe:NAME?setting=value&setting=value`` stands for.
+
+    Args:
+        text: NAME is one or a path, as :func:`load_recipe` takes it; ``recipe:`` may be left out.
+            Values are those of the options of ``fdsl-gen``; ``%26`` stands for ``&`` and so on.
+
+    Returns:
+        The recipe, checked.
+
+    Raises:
+        UsageError: if there is no such recipe or setting, or a value cannot be.
+
+    >>> parse_recipe("recipe:fractal-1?num_categories=10&image_size=128").num_samples
+    10
+    """
+    name, _, query = text.removeprefix(SCHEME).partition("?")
+    if not name:
+        raise UsageError(f"{text}: names no recipe; give {SCHEME}NAME (fdsl-gen list)")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError:
+        raise UsageError(
+            f"{text}: what stands behind ? must be setting=value, with & between several"
+        ) from None
+    texts = dict(pairs)
+    if len(texts) < len(pairs):
+        twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
+        raise UsageError(f"{text}: {twice} is given twice")
+    return load_with_texts(name, texts)

@@ -56,12 +56,12 @@ test: $(VENV)/all.done  ## run the tests
 
 test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds each: two minutes
 	$(BIN)/python -m pytest -q -m "not (slow or train)" $(ARGS) \
-		--ignore=tests/cluster --ignore=tests/storage --ignore=tests/train  # not even imported
+		$(addprefix --ignore=tests/,fdsl_gen/executors fdsl_gen/storage fdsl_train)  # not even imported
 
 # Where numba overflows in silence, the same Python code warns; both give infinity.
 test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -W ignore::RuntimeWarning -m "not slow" \
-		-k "twin or equal" tests/colored tests/contours tests/baselines tests/test_seeding.py $(ARGS)
+		-k "twin or equal" tests/fdsl_gen/core tests/fdsl_gen/kernels tests/fdsl_gen/variants $(ARGS)
 
 coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
 	$(BIN)/python -m pytest -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)

@@ -10,8 +10,9 @@ import hypothesis
 import pytest
 
 from fdsl_gen import generate, load_recipe
+from tests import ROOT
 
-TESTS = Path(__file__).parent
+pytest_plugins = ["tests.fdsl_gen.storage.emulators"]
 
 # The first call of a kernel compiles it, so times of single examples say nothing.
 hypothesis.settings.register_profile("fdsl", deadline=None)
@@ -24,14 +25,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-FOLDERS_WITH_MARKERS = {"cluster", "storage", "train"}
+MARKERS_OF_FOLDERS = {"executors": "cluster", "storage": "storage", "fdsl_train": "train"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of some folders have the marker of its name; images that take seconds are slow."""
+    """Tests of some folders have a marker; images that take seconds are slow."""
     for item in items:
-        for name in FOLDERS_WITH_MARKERS & set(item.path.relative_to(TESTS).parts):
-            item.add_marker(name)
+        for name in MARKERS_OF_FOLDERS.keys() & set(item.path.relative_to(ROOT / "tests").parts):
+            item.add_marker(MARKERS_OF_FOLDERS[name])
         if "[mandelbulb" in item.name:
             item.add_marker("slow")
 

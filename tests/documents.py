@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 _STARTERS = {"exec", "srun", "torchrun", "mpirun"}
 _MODULES = {"fdsl_gen.cli": "fdsl-gen", "fdsl_train.cli": "fdsl-train"}

@@ -30,7 +30,7 @@ from fdsl_train.training import checkpoint
 from fdsl_train.training.logs import Log
 from fdsl_train.training.run_dir import open_output
 from tests.conftest import SMALL
-from tests.train.conftest import TINY
+from tests.fdsl_train.conftest import TINY
 
 SECONDS = 10  # for all checks of one changed byte
 Check = Callable[[Path, Path], Any]  # of a folder, with room to write: what it says of the content

@@ -19,8 +19,8 @@ import fdsl_gen
 import fdsl_train
 from fdsl_gen.cli.main import cli
 from fdsl_train.cli.main import main
-from tests import test_rules
-from tests.documents import DOCUMENTS, ROOT, Block, blocks, commands, mentions
+from tests import ROOT, test_rules
+from tests.documents import DOCUMENTS, Block, blocks, commands, mentions
 
 PROGRAMS = {"fdsl-gen": cli, "fdsl-train": main}
 REASONS = {"needs a GPU", "needs the network", "takes hours"}

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from fdsl_gen import generate, load_recipe, open_dataset, render, variants
 from fdsl_gen.cli.main import cli
 from fdsl_gen.dataset import verify
-from tests.documents import ROOT, blocks
+from tests import ROOT
+from tests.documents import blocks
 
 FOLDER = ROOT / "examples"
 RECIPE = FOLDER / "checkerboard.yaml"

@@ -24,10 +24,10 @@ from fdsl_gen.archive import tar
 from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
+from tests.fdsl_gen.cli.test_paths import run_gen, run_train
+from tests.fdsl_gen.dataset.test_hostile import MANIFESTS
+from tests.fdsl_train.conftest import write_recipe
 from tests.fuzz_bytes import make_run
-from tests.test_hostile import MANIFESTS
-from tests.test_paths import run_gen, run_train
-from tests.train.conftest import write_recipe
 
 TAR = "rcdb-1k-train-000000.tar"
 META = "__meta__"

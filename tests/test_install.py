@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow  # starts processes
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow  # starts processes
 
 
 def run(*command: object, cwd: Path) -> str:

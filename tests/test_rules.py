@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 SOURCES = sorted([*(ROOT / "fdsl_gen").rglob("*.py"), *(ROOT / "fdsl_train").rglob("*.py")])
 PIXELS = [
     path
@@ -119,7 +120,7 @@ SHOW_ASSEMBLY = """
 import numpy as np
 from fdsl_gen.kernels import chaos, elementary
 from fdsl_gen.recipe.jobs import render
-from tests.test_determinism import tiny
+from tests.fdsl_gen.variants.test_determinism import tiny
 render(tiny("fractal-1"), 0)
 for name in ("sin", "cos", "exp", "log"):
     getattr(elementary, name)(np.float64(0.5))

@@ -1,10 +1,10 @@
 """Pillow's resampling of 8-bit gray images, to the bit and several times faster.
 
 The definitions are Pillow's (12.3: ``src/libImaging/Resample.c`` for sizes, ``Geometry.c`` for
-shears and shifts); ``tests/train/test_gray_resample.py`` compares the two pixel by pixel. What is
-gained comes from memory order: Pillow adds up weighted pixels one at a time, here whole rows are
-added, and columns become rows by transposing 8x8 bytes at once. One crop of 350x350 to 224x224
-takes 0.10 ms (Pillow: 0.54 ms), a shear of 224x224 0.08 to 0.10 ms (1.1 ms).
+shears and shifts); a test compares the two pixel by pixel. What is gained comes from memory order:
+Pillow adds up weighted pixels one at a time, here whole rows are added, and columns become rows by
+transposing 8x8 bytes at once. One crop of 350x350 to 224x224 takes 0.10 ms (Pillow: 0.54 ms), a
+shear of 224x224 0.08 to 0.10 ms (1.1 ms).
 
 Shapes: H, W of the input, S the side of the output. Rotations stay with Pillow: a kernel of the
 same arithmetic was only a quarter faster. All kernels stand in this file, because numba

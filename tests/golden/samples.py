@@ -9,13 +9,13 @@ from fdsl_gen.core import recipe_files
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
+from tests import PHOTO
 
 NAMES = recipe_files.recipe_names(recipe_files.recipe_folder())
 DIGESTS = Path(__file__).with_name("digests.json")
 PICTURE = Path(__file__).with_name("goldens.png")
 
 
-PHOTO = Path(__file__).parents[1] / "contours" / "photo.png"
 NEEDED = {"real-1": {"source": str(PHOTO)}}  # what a recipe does not bring along
 
 

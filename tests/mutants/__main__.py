@@ -20,7 +20,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.mutants.table import ROOT, Mutant, read_table
+from tests import ROOT
+from tests.mutants.table import Mutant, read_table
 
 LIBRARIES = ("numba", "torch", "timm", "torchvision", "matplotlib.figure")
 TIMEOUT = 600  # seconds for the tests of one mutant

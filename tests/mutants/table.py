@@ -19,7 +19,8 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 TABLES = sorted(Path(__file__).parent.glob("*.yaml"))
 
 

@@ -54,6 +54,9 @@ class TrainConfig:
     embed_dim: int | None = setting(None, doc="width; null: the model's own", low=1)
     depth: int | None = setting(None, doc="number of blocks; null: the model's own", low=1)
     num_heads: int | None = setting(None, doc="attention heads; null: the model's own", low=1)
+    scratch_recipe: str | None = setting(
+        None, doc="--from-scratch without --model: that of this pre-training recipe"
+    )
     drop_path: float = setting(0.0, doc="stochastic depth rate", low=0, high=1)
     freeze: Literal["none", "backbone"] = setting(
         "none", doc="backbone: train the head alone, a linear probe"

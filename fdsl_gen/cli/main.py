@@ -12,6 +12,7 @@ from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.core import recipe_files, settings, signals
 from fdsl_gen.core.cli.paths import is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
+from fdsl_gen.core.extras import without_library
 
 
 class _Commands(click.Group):
@@ -108,6 +109,8 @@ def _tell(error: BaseException) -> int:
         return Exit.OK
     if not isinstance(error, Exception):
         raise error
+    if (refusal := without_library(error)) is not None:
+        return _tell(refusal)
     traceback.print_exception(error)
     click.echo(f"{NAME}: unexpected error, a bug in fdsl", err=True)
     return Exit.UNEXPECTED

@@ -20,8 +20,8 @@ def recipe_folder() -> Path:
 
 
 def recipe_names(folder: Path) -> list[str]:
-    """Names of the recipes in ``folder``, sorted, with hyphens."""
-    return sorted(path.stem.replace("_", "-") for path in folder.glob("*.yaml"))
+    """Names of the recipes in ``folder``, sorted: datasets have hyphens, trainings underscores."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def find_recipe(name: str, folder: Path) -> Path:
@@ -35,4 +35,4 @@ def find_recipe(name: str, folder: Path) -> Path:
         if path.stem.replace("_", "-") == name.replace("_", "-"):
             return path
     known = recipe_names(folder)
-    raise UsageError(f"no recipe named '{name}'{nearest(name.replace('_', '-'), known)}")
+    raise UsageError(f"no recipe named '{name}'{nearest(name, known)}")

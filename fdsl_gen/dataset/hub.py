@@ -8,6 +8,7 @@ from typing import Any
 
 from fdsl_gen.archive.paths import MANIFEST
 from fdsl_gen.core.errors import ShardsFailed, StorageError, UsageError
+from fdsl_gen.core.extras import missing
 from fdsl_gen.storage.manifest import read_manifest
 
 
@@ -30,7 +31,7 @@ def upload_to_hub(folder: Path, repo_id: str) -> str:
     try:
         from huggingface_hub import HfApi
     except ImportError:
-        raise UsageError('the Hub needs huggingface_hub: pip install "fdsl[hf]"') from None
+        raise missing("huggingface_hub", "the Hub") from None
     api: Any = HfApi()
     try:
         api.create_repo(repo_id, repo_type="dataset", exist_ok=True)

@@ -35,6 +35,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import fdsl_gen
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.extras import missing
 from fdsl_gen.executors import NOT_STARTED, Failure, Function, Observer, nothing
 from fdsl_gen.executors.outcome import explain
 
@@ -43,7 +44,7 @@ try:
 
     from fdsl_gen.executors import cluster
 except ImportError:
-    raise UsageError('Dask is not installed; pip install "fdsl[dask]"') from None
+    raise missing("dask", "--executor dask") from None
 
 T = TypeVar("T")
 

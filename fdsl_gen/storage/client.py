@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.extras import missing
 from fdsl_gen.storage.options import StorageOptions, check_endpoint
 from fdsl_gen.storage.url import ObjectUrl
 
@@ -72,9 +73,7 @@ def _connect(place: ObjectUrl, options: StorageOptions) -> Client:
     try:
         from obstore.exceptions import BaseError
     except ImportError:
-        raise UsageError(
-            f'object storage needs obstore: pip install "fdsl[{_EXTRA[place.scheme]}]"'
-        ) from None
+        raise missing("obstore", "object storage", _EXTRA[place.scheme]) from None
     connect: Callable[..., Client] = {"s3": _s3, "gs": _gs, "az": _az}[place.scheme]
     settings: dict[str, Any] = {
         "prefix": place.prefix or None,

@@ -89,7 +89,8 @@ def evaluate(
         checkpoint: a run, one of its checkpoints, its ``export``, or a file of others.
         data: the images: a tree of class folders, a dataset of ours or its URL, ``torch/NAME`` or
             ``hfds/NAME``.
-        split: which part of them; None takes the one to validate on.
+        split: which part of them; None takes the one to validate on, or what the run held out
+            itself; ``train`` then is the rest, ``all`` both.
         class_order: how the model counts classes that its file does not name.
         report: CSV file to write, a row per class.
         confusion: picture to draw of which classes are taken for which.
@@ -117,7 +118,7 @@ def evaluate(
             f"--corrupt: images of {inference.side(trained)} pixels are too small, {LEAST_SIDE} is"
             " the least; give a larger --img-size"
         )
-    source, label = open_eval(where, split)
+    source, label = open_eval(where, split, trained.held_out)
     to_model = model_labels(trained, source, class_order)
     names = model_class_names(trained, source, to_model)
     model = inference.build(trained, head=True)

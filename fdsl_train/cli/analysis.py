@@ -1,5 +1,6 @@
 """The commands of ``fdsl-train`` that look at what was trained: eval, knn, plot, attention."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -39,14 +40,34 @@ def class_order_option(command: F) -> F:
 
 
 def data_spec_of(values: dict[str, Any]) -> "DataSpec":
-    """Where images are, taken out of the values of a command."""
-    from fdsl_train.data.open import DataSpec
+    """Where images are, taken out of the values of a command.
 
-    return DataSpec(
+    Raises:
+        UsageError: if there is no such folder; told before PyTorch is imported.
+    """
+    from fdsl_train.data.open import DataSpec
+    from fdsl_train.data.sources.image_walk import folders_in
+
+    where = DataSpec(
         place=location_from(values),
         data_dir=values.pop("data_dir"),
         download=values.pop("download"),
     )
+    if where.tree is not None:
+        folders_in(where.tree)
+    return where
+
+
+def check_there(checkpoint: Path | None) -> None:
+    """Whether there is something to read weights from, told before PyTorch is imported.
+
+    Raises:
+        UsageError: if there is not.
+    """
+    from fdsl_train.models.weight_files import check_regular
+
+    if checkpoint is not None and not os.path.isdir(checkpoint):
+        check_regular(checkpoint)
 
 
 def _checkpoint_options(command: F) -> F:
@@ -92,7 +113,9 @@ def _batch_options(command: F) -> F:
 @click.command("eval")
 @_checkpoint_options
 @data_options
-@click.option("--split", help="such as test; default: the part to validate on")
+@click.option(
+    "--split", help="such as test; default: the part to validate on, or what a run held out"
+)
 @class_order_option
 @click.option("--report", type=FILE, help="write a row per class to this CSV file")
 @click.option("--confusion", type=FILE, help="draw which classes are taken for which, to a PNG")
@@ -120,6 +143,7 @@ def evaluate(
 
     CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
     """
+    check_there(values["checkpoint"])
     where = data_spec_of(values)
     from fdsl_train.analysis.evaluate import evaluate as start
 
@@ -169,6 +193,7 @@ def knn(
 
     The head is not used, so a model straight from pre-training will do.
     """
+    check_there(values["checkpoint"])
     where = data_spec_of(values)
     from fdsl_train.analysis.knn import knn as start
 
@@ -213,6 +238,7 @@ def attention(images: tuple[Path, ...], out: Path, block: int, rollout: bool, **
 
     CKPT is as in eval, and the head is not used.
     """
+    check_there(which["checkpoint"])
     from fdsl_train.analysis.attention import draw_attention
     from fdsl_train.analysis.inference import Inference
 

@@ -15,9 +15,11 @@ from fdsl_gen import __version__
 from fdsl_gen.core import signals
 from fdsl_gen.core.cli.paths import PATH, is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
+from fdsl_gen.core.extras import without_library
 from fdsl_train.cli import AFTER_A_SIGNAL, NAME
 from fdsl_train.cli.analysis import (
     attention,
+    check_there,
     class_order_option,
     data_options,
     data_spec_of,
@@ -27,7 +29,7 @@ from fdsl_train.cli.analysis import (
 )
 from fdsl_train.cli.data_options import location_from, location_options
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
-from fdsl_train.config import describe_recipes
+from fdsl_train.config import describe_recipes, load_config
 from fdsl_train.distributed.launch import Process, find_process
 
 
@@ -58,6 +60,12 @@ def _told() -> Iterator[None]:
     except (FdslError, OSError, EOFError, Stopped, KeyboardInterrupt) as error:
         signals.over()
         raise click.exceptions.Exit(_tell(error)) from None
+    except ModuleNotFoundError as error:
+        refusal = without_library(error)
+        if refusal is None:
+            raise
+        signals.over()
+        raise click.exceptions.Exit(_tell(refusal)) from None
 
 
 def _tell(error: BaseException) -> int:
@@ -142,8 +150,12 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 
     Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
     """
-    place = location_from(values)
     overrides = overrides_of(values)
+    if recipe is not None:
+        load_config(recipe, "pretrain", overrides, find_process().world_size)
+    place = location_from(values)
+    if isinstance(place.data, Path):
+        place.manifest()
     from fdsl_train.training.pretrain import pretrain as start
 
     start(place, output, recipe=recipe, resume=resume is not None, **overrides)
@@ -189,8 +201,10 @@ def finetune(
     """
     if (checkpoint is None) != from_scratch:
         raise UsageError("give one of --checkpoint and --from-scratch")
-    where = data_spec_of(values)
     overrides = overrides_of(values)
+    load_config(recipe, "finetune", overrides, find_process().world_size)
+    check_there(checkpoint)
+    where = data_spec_of(values)
     from fdsl_train.training.finetune import finetune as start
 
     start(

@@ -1,9 +1,41 @@
 """Holding out a share of every class, the same share each time for a seed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, permutation
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What a run kept from training, as it stands in checkpoints and exports.
+
+    Attributes:
+        share: of every class.
+        seed: chose which.
+        data: digest of the samples that were trained on.
+    """
+
+    share: float
+    seed: int
+    data: str
+
+    @classmethod
+    def from_saved(cls, saved: Any, name: str) -> "HeldOut | None":
+        """What stands in the file ``name``; None where nothing was held out.
+
+        Raises:
+            UsageError: if it cannot be.
+        """
+        if saved is None:
+            return None
+        values = saved if isinstance(saved, dict) else {}
+        share, seed, data = (values.get(key) for key in ("share", "seed", "data"))
+        if type(share) is float and 0 < share < 1 and type(seed) is int and seed >= 0:
+            return cls(share=share, seed=seed, data=str(data))
+        raise UsageError(f"{name}: what was held out from training cannot be what it is there")
 
 
 def held_out_of(

@@ -1,13 +1,17 @@
 """From what ``--data`` says to samples: folders of images, datasets of ours, datasets by name."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.holdout import HeldOut
 from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation, location_of
 from fdsl_train.data.sources.base import Source
-from fdsl_train.data.sources.image_folder import open_folder, open_folders
+from fdsl_train.data.sources.image_folder import is_flat, open_folder, open_folders
 from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,11 @@ class DataSpec:
         return data if isinstance(data, Path) and is_timm_name(data) else None
 
     @property
+    def may_hold_out(self) -> bool:
+        """Whether a share may be held out of it: it has no part to validate on, or has a name."""
+        return self.named is not None or (self.tree is not None and is_flat(self.tree))
+
+    @property
     def tree(self) -> Path | None:
         """The folder of class folders, if that is what was given."""
         data = self.place.data
@@ -52,11 +61,12 @@ def data_spec(data: "str | Path | DataSpec") -> DataSpec:
 
 @dataclass(frozen=True)
 class TrainValData:
-    """Training and validation samples, and what the latter are called."""
+    """Training and validation samples, what the latter are called, and how they were chosen."""
 
     train: Source
     validation: Source
     label: str
+    held_out: HeldOut | None = None
 
 
 def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> TrainValData:
@@ -77,11 +87,12 @@ def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> Tr
             label = f"{100 * val_split:g} % held out"
             if train.unused_split is not None:
                 label += f" of train, not its split {train.unused_split}"
-            return TrainValData(kept, share, label)
+            return TrainValData(kept, share, label, _noted(val_split, seed, kept))
         held = open_timm_dataset(data, None, root=where.data_dir, download=where.download)
         return TrainValData(train, held.with_classes_of(train), held.split)
     if (root := where.tree) is not None:
-        return TrainValData(*open_folders(root, val_split=val_split, seed=seed))
+        files, validation, label = open_folders(root, val_split=val_split, seed=seed)
+        return TrainValData(files, validation, label, _noted(val_split, seed, files))
     if val_split is not None:
         raise UsageError(
             "--val-split is for folders of images; render the dataset with validation_instances"
@@ -91,16 +102,38 @@ def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> Tr
     return TrainValData(parts[0], parts[1], VALIDATION)
 
 
-def open_eval(where: DataSpec, split: str | None) -> tuple[Source, str]:
+def _noted(val_split: float | None, seed: int, train: Source) -> HeldOut | None:
+    if val_split is None:
+        return None
+    return HeldOut(share=val_split, seed=seed, data=train.digest)
+
+
+def open_eval(
+    where: DataSpec, split: str | None, held_out: HeldOut | None = None
+) -> tuple[Source, str]:
     """The samples to measure on, and what they are called.
 
     Args:
         where: the data.
-        split: a split or split folder; None takes the one to validate on.
+        split: a split or split folder; None takes the one to validate on. Of data that the model
+            was trained on but for a share: that share, with ``train`` the rest, with ``all`` both.
+        held_out: what the model was not trained on, if it was trained on a share of some data.
 
     Raises:
         UsageError: if there is no such data or split.
     """
+    if held_out is not None and split in (None, "train") and where.may_hold_out:
+        parts = open_train_val(where, val_split=held_out.share, seed=held_out.seed)
+        if parts.train.digest == held_out.data:
+            if split is None:
+                return parts.validation, f"{parts.label} by the run itself"
+            return parts.train, "the training images"
+        logger.warning(
+            f"{where} is not what this model was trained on, or was changed since;"
+            " images that it was trained on may be among those measured"
+        )
+    if split == "all" and where.may_hold_out and where.tree is not None:
+        split = None
     if (data := where.named) is not None:
         named = open_timm_dataset(data, split, root=where.data_dir, download=where.download)
         return named, named.split

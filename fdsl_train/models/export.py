@@ -13,15 +13,17 @@ from torch import Tensor, nn
 
 from fdsl_gen.core.errors import FdslError
 from fdsl_train.config import Resolved
+from fdsl_train.data.holdout import HeldOut
 from fdsl_train.models.architecture import published
 from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training.run_dir import EXPORT
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-DIGEST = (
-    "fdsl_digest"  # in the configuration, of its other entries and of all weights; timm skips it
-)
+# Entries of the configuration that timm skips: digest of all others and of the weights; what the
+# model was not trained on.
+DIGEST = "fdsl_digest"
+HELD_OUT = "fdsl_held_out"
 
 _OF_TIMMS_WEIGHTS = (
     "description",
@@ -37,7 +39,11 @@ _OF_TIMMS_WEIGHTS = (
 
 
 def export(
-    output: Path, model: nn.Module, config: Resolved, class_names: tuple[str, ...] | None
+    output: Path,
+    model: nn.Module,
+    config: Resolved,
+    class_names: tuple[str, ...] | None,
+    held_out: HeldOut | None = None,
 ) -> Path:
     """Write ``export/model.safetensors`` and ``export/config.json``, both or nothing.
 
@@ -46,6 +52,7 @@ def export(
         model: what to export.
         config: gives input size, mean, std, interpolation and crop.
         class_names: by label; None leaves them out.
+        held_out: what of the data was not trained on, if a share was held out.
 
     Returns:
         The folder.
@@ -56,7 +63,7 @@ def export(
     fresh, final = output / f".{EXPORT}.tmp", output / EXPORT
     try:
         shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed here
-        _write(fresh, model, config, class_names)
+        _write(fresh, model, config, class_names, held_out)
         if final.exists():
             shutil.rmtree(final)
         fresh.rename(final)
@@ -76,7 +83,11 @@ def digest_of(config: dict[str, Any], weights: dict[str, Tensor]) -> str:
 
 
 def _write(
-    folder: Path, model: nn.Module, config: Resolved, class_names: tuple[str, ...] | None
+    folder: Path,
+    model: nn.Module,
+    config: Resolved,
+    class_names: tuple[str, ...] | None,
+    held_out: HeldOut | None,
 ) -> None:
     # timm would repeat what it knows of its own weights of this architecture.
     known = dataclasses.asdict(published(config.model))
@@ -98,6 +109,8 @@ def _write(
         },
     )
     written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if held_out is not None:
+        written[HELD_OUT] = vars(held_out)
     written[DIGEST] = digest_of(written, load_file(folder / WEIGHTS))
     (folder / CONFIG).write_text(json.dumps(written, indent=2), encoding="utf-8")
     # safetensors makes its file for the owner only; others may read what they may read elsewhere.

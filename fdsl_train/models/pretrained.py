@@ -16,6 +16,7 @@ from fdsl_gen.core import settings as core_settings
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_train.config import TrainConfig
+from fdsl_train.data.holdout import HeldOut
 from fdsl_train.models import export
 from fdsl_train.models.architecture import Architecture, outline, published
 from fdsl_train.models.third_party import (
@@ -24,8 +25,9 @@ from fdsl_train.models.third_party import (
     model_name_in,
     weights_in,
 )
-from fdsl_train.models.torch_file import check_regular, not_a_checkpoint, read_torch_file
+from fdsl_train.models.torch_file import not_a_checkpoint, read_torch_file
 from fdsl_train.models.value_digest import value_digest
+from fdsl_train.models.weight_files import check_regular
 from fdsl_train.training import checkpoint
 
 # Arguments of a constructor that an export lists and that need no field: the first is read apart,
@@ -73,6 +75,7 @@ class PretrainedWeights:
         class_names: by label, if they are known.
         weights: by name.
         notes: what the user should know of how the file was read.
+        held_out: what of its data the model was not trained on, if a share was held out.
     """
 
     name: str
@@ -82,6 +85,7 @@ class PretrainedWeights:
     class_names: tuple[str, ...] | None
     weights: dict[str, Tensor]
     notes: tuple[str, ...] = ()
+    held_out: HeldOut | None = None
 
     def digest(self) -> str:
         """Hexadecimal; the same for the same weights, wherever they were read."""
@@ -160,6 +164,7 @@ def _read_ours(path: Path, payload: dict[str, Any], averaged: bool) -> Pretraine
         num_classes=_count(payload.get("num_classes"), str(path)),
         class_names=None if names is None else as_class_names(names),
         weights={k: v for k, v in weights.items() if isinstance(v, Tensor)},
+        held_out=HeldOut.from_saved(payload.get("held_out"), str(path)),
     )
 
 
@@ -202,6 +207,7 @@ def _read_export(path: Path) -> PretrainedWeights:
         num_classes=None if count is None else _count(count, str(where)) or None,
         class_names=None if names is None else as_class_names(names),
         weights=weights,
+        held_out=HeldOut.from_saved(config.get(export.HELD_OUT), str(where)),
     )
 
 

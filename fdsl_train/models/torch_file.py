@@ -6,7 +6,6 @@ These are bags of plain values, so they are allowed by name; everything else is 
 """
 
 import argparse
-import os
 import pickle
 import re
 import warnings
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_train.models.weight_files import check_regular
 
 _NUMBERS = "Bool Int8 Int16 Int32 Int64 UInt8 UInt16 UInt32 UInt64 Float16 Float32 Float64"
 
@@ -77,18 +77,6 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     if not all(_is_plain(tensor) for tensor in _tensors_in(payload)):
         raise not_a_checkpoint(path)
     return payload
-
-
-def check_regular(path: Path) -> None:
-    """Refuse what is missing, and what may never end: pipes and devices.
-
-    Raises:
-        UsageError: if ``path`` is no regular file.
-    """
-    if os.path.isfile(path):  # unlike Path's, never raises, whatever the name
-        return
-    missing = not os.path.lexists(path)
-    raise UsageError(f"no such checkpoint: {path}" if missing else f"{path} is not a file")
 
 
 def not_a_checkpoint(path: Path) -> UsageError:

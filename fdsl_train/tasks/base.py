@@ -1,5 +1,6 @@
 """What an objective is."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,27 @@ class Outcome:
     metrics: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Guess:
+    """What the best answer that never looks at an image reaches, as the first measure of a score.
+
+    Attributes:
+        percent: such as the share of the most frequent class.
+        images: that it was measured on.
+        always: the one class that the model answered for every image; None if it gave several.
+    """
+
+    percent: float
+    images: int
+    always: int | None = None
+
+    @property
+    def limit(self) -> float:
+        """Percent that such an answer may reach by luck: two standard errors above ``percent``."""
+        share = min(1.0, self.percent / 100)
+        return self.percent + 200 * math.sqrt(share * (1 - share) / max(1, self.images))
+
+
 class Score(Protocol):
     """A measure over a whole split, from counts, so that batches may differ in size."""
 
@@ -32,6 +54,10 @@ class Score(Protocol):
 
     def percent(self, counts: list[float]) -> dict[str, float]:
         """The measures in percent, by name, from summed counts; the first one decides "best"."""
+        ...
+
+    def guess(self, counts: list[float]) -> Guess:
+        """What knowing nothing would have reached, from summed counts."""
         ...
 
 
@@ -56,4 +82,8 @@ class Task(Protocol):
 
     def score(self) -> Score:
         """A fresh measure for validation."""
+        ...
+
+    def blind_loss(self) -> float:
+        """The loss of the best model that never looks at an image, all classes equally frequent."""
         ...

@@ -1,5 +1,6 @@
 """One label per image: cross entropy."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,33 +11,49 @@ from torch import Tensor, nn
 from fdsl_train.config import Resolved
 from fdsl_train.data.prefetch import Batch
 from fdsl_train.data.sources.base import Label
-from fdsl_train.tasks.base import Outcome
+from fdsl_train.tasks.base import Guess, Outcome
 
 
 class Accuracy:
-    """Top-1 and top-5."""
+    """Top-1 and top-5, and how often each class was there and was answered."""
 
     def __init__(self) -> None:
         self._hits_1 = 0
         self._hits_5 = 0
-        self._count = 0
+        self._there = torch.zeros(0, dtype=torch.int64)
+        self._answered = torch.zeros(0, dtype=torch.int64)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, num_classes), labels int64 (B,)."""
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        classes = logits.shape[1]
+        best = logits.topk(min(5, classes), dim=1).indices
         hits = best == labels[:, None]
         self._hits_1 += int(hits[:, 0].sum())
         self._hits_5 += int(hits.sum())
-        self._count += len(labels)
+        there = torch.bincount(labels, minlength=classes).cpu()
+        answered = torch.bincount(best[:, 0], minlength=classes).cpu()
+        self._there = self._there + there if len(self._there) else there
+        self._answered = self._answered + answered if len(self._answered) else answered
 
     def counts(self) -> list[float]:
-        """Hits among the first, among the first five, and images."""
-        return [self._hits_1, self._hits_5, self._count]
+        """Hits among the first, among the first five; images of each class, answers of each."""
+        return [self._hits_1, self._hits_5, *self._there.tolist(), *self._answered.tolist()]
 
     def percent(self, counts: list[float]) -> dict[str, float]:
         """``val_top1`` and ``val_top5`` in percent."""
-        top1, top5, images = counts
+        top1, top5, *rest = counts
+        images = sum(rest[: len(rest) // 2])
         return {"val_top1": 100.0 * top1 / images, "val_top5": 100.0 * top5 / images}
+
+    def guess(self, counts: list[float]) -> Guess:
+        """See ``Score``: the share of the most frequent class."""
+        there, answered = counts[2 : len(counts) // 2 + 1], counts[len(counts) // 2 + 1 :]
+        given = [label for label, count in enumerate(answered) if count]
+        return Guess(
+            percent=100.0 * max(there) / sum(there),
+            images=int(sum(there)),
+            always=given[0] if len(given) == 1 else None,
+        )
 
 
 class Classification:
@@ -77,6 +94,10 @@ class Classification:
     def score(self) -> Accuracy:
         """See ``Task``."""
         return Accuracy()
+
+    def blind_loss(self) -> float:
+        """See ``Task``: ln(classes), whatever is smoothed or mixed."""
+        return math.log(self._num_classes)
 
     def _mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Images and target distributions, float32 (B, num_classes)."""

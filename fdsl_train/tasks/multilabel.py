@@ -1,5 +1,6 @@
 """Several labels per image: binary cross entropy per class, positives weighted up."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.prefetch import Batch
 from fdsl_train.data.sources.base import Label
-from fdsl_train.tasks.base import Outcome
+from fdsl_train.tasks.base import Guess, Outcome
 
 
 class Recall:
@@ -21,20 +22,29 @@ class Recall:
 
     def __init__(self) -> None:
         self._found = 0.0
-        self._wanted = 0.0
+        self._images = 0
+        self._there = torch.zeros(0)
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """A batch: logits float (B, C), labels multi-hot (B, C)."""
         self._found += float(_found(logits, labels).sum())
-        self._wanted += float(labels.sum())
+        self._images += len(labels)
+        there = labels.sum(dim=0, dtype=torch.float64).cpu()
+        self._there = self._there + there if len(self._there) else there
 
     def counts(self) -> list[float]:
-        """Labels found, labels there."""
-        return [self._found, self._wanted]
+        """Labels found, images, labels of each class."""
+        return [self._found, self._images, *self._there.tolist()]
 
     def percent(self, counts: list[float]) -> dict[str, float]:
         """``val_recall`` in percent."""
-        return {"val_recall": 100.0 * counts[0] / counts[1]}
+        return {"val_recall": 100.0 * counts[0] / sum(counts[2:])}
+
+    def guess(self, counts: list[float]) -> Guess:
+        """See ``Score``: always the most frequent classes, as many as images have on average."""
+        images, there = int(counts[1]), sorted(counts[2:], reverse=True)
+        several = max(1, round(sum(there) / images))
+        return Guess(percent=100.0 * sum(there[:several]) / sum(there), images=images)
 
 
 def _found(logits: Tensor, labels: Tensor) -> Tensor:
@@ -87,3 +97,7 @@ class MultiLabel:
     def score(self) -> Recall:
         """See ``Task``."""
         return Recall()
+
+    def blind_loss(self) -> float:
+        """See ``Task``: what equal logits of all classes reach at best, the labels being few."""
+        return 2 * math.log(2)

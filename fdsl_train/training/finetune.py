@@ -19,6 +19,7 @@ from fdsl_train.models.architecture import Architecture, create_model, published
 from fdsl_train.models.class_labels import ClassOrder, model_labels
 from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.models.value_digest import value_digest
+from fdsl_train.training.chance import tell
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
 
@@ -126,21 +127,18 @@ def finetune(
             source=sources.train,
             validation=sources.validation,
             output=output,
+            held_out=sources.held_out,
             start="" if trained is None else value_digest([trained.digest(), labels]),
         ),
         resume=resume,
     )
     label, step = sources.label, finished.best["step"]
-    logger.info(f"last: {_in_words(finished.last)} on {label}")
-    logger.info(f"best: {_in_words(finished.best)} on {label} at step {step}, chosen by {label}")
+    logger.info(f"last: {finished.in_words(finished.last)} on {label}")
+    best = finished.in_words(finished.best)
+    logger.info(f"best: {best} on {label} at step {step}, chosen by {label}")
+    if process.rank == 0:
+        tell(finished.standing, "finetune", sources.train.class_names)
     return dataclasses.replace(finished, label=label)
-
-
-def _in_words(measures: dict[str, float]) -> str:
-    names = {"val_top1": "top-1", "val_top5": "top-5", "val_recall": "recall"}
-    return ", ".join(
-        f"{word} {measures[name]:.2f} %" for name, word in names.items() if name in measures
-    )
 
 
 def _check_amount(sources: TrainValData, config: TrainConfig) -> None:
@@ -159,7 +157,11 @@ def _architecture_in(config: TrainConfig) -> Architecture:
 
 def _scratch(config: TrainConfig) -> Architecture:
     if config.model is None:
-        raise UsageError("--from-scratch needs --model, a name of timm's")
+        if config.scratch_recipe is None:
+            raise UsageError("--from-scratch needs --model, a name of timm's")
+        like = load_config(config.scratch_recipe, "pretrain", {})
+        given = {name: value for name, value in vars(_architecture_in(config)).items() if value}
+        return Architecture.of(like.to_dict() | given)
     side = published(config.model).input_size[-1]
     return dataclasses.replace(_architecture_in(config), img_size=config.img_size or side)
 

@@ -13,6 +13,7 @@ from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
 from fdsl_train.models.architecture import architecture_of, create_model
+from fdsl_train.training.chance import tell
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
@@ -76,8 +77,10 @@ def pretrain(
         ),
         resume=resume,
     )
-    for name, value in finished.last.items():
-        logger.info(f"{name} {value:.2f} % on the {VALIDATION} split")
+    if finished.last:
+        logger.info(f"last: {finished.in_words(finished.last)} on the {VALIDATION} split")
+    if process.rank == 0:
+        tell(finished.standing, "pretrain", source.class_names)
     small = " --recipe cpu_finetune" if device.type == "cpu" else ""
     logger.info(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fdsl_train.training.chance import Standing
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.logs import read_metrics
 from fdsl_train.training.run_dir import EXPORT
@@ -18,6 +19,7 @@ class RunResult:
         last: the last validation by measure, percent, such as ``val_top1``; empty without one.
         best: the validation with the highest first measure, and its ``step``.
         label: what was validated on.
+        standing: how it stands to knowing nothing.
     """
 
     output: Path
@@ -25,6 +27,20 @@ class RunResult:
     last: dict[str, float]
     best: dict[str, float]
     label: str = ""
+    standing: Standing | None = None
+
+    @property
+    def learned(self) -> bool:
+        """Whether the run knows more than nothing: loss or validation beat those of a guess."""
+        return self.standing is None or self.standing.learned
+
+    def in_words(self, measures: dict[str, float]) -> str:
+        """Measures of :attr:`last` or :attr:`best` as text, with what a guess would reach."""
+        known = {"val_top1": "top-1", "val_top5": "top-5", "val_recall": "recall"}
+        words = [f"{known[name]} {measures[name]:.2f} %" for name in known if name in measures]
+        if words and self.standing is not None and self.standing.guess is not None:
+            words[0] += f" (a guess: {self.standing.guess.percent:.2f} %)"
+        return ", ".join(words)
 
     @property
     def checkpoint(self) -> Path:

@@ -12,6 +12,7 @@ from torch import nn
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
+from fdsl_train.data.holdout import HeldOut
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Source, num_samples, order_of
@@ -24,6 +25,7 @@ from fdsl_train.models.architecture import num_parameters
 from fdsl_train.models.export import export
 from fdsl_train.tasks import task_for
 from fdsl_train.training import checkpoint
+from fdsl_train.training.chance import guess_from, standing
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.presence import check_present
 from fdsl_train.training.progress import Progress
@@ -49,6 +51,7 @@ class Run:
         validation: samples to measure on, if any.
         output: folder of the run.
         start: digest of the trained weights that the model has; empty for freshly drawn ones.
+        held_out: how validation was chosen, if it is a share of the data.
     """
 
     config: Resolved
@@ -59,6 +62,7 @@ class Run:
     validation: Source | None = None
     output: Path
     start: str = ""
+    held_out: HeldOut | None = None
 
 
 def train(run: Run, *, resume: bool) -> RunResult:
@@ -80,9 +84,9 @@ def train(run: Run, *, resume: bool) -> RunResult:
         saved = _saved(run, group, resume)
         if saved is not None and saved["step"] == config.steps and (run.output / EXPORT).is_dir():
             logger.info(f"{run.output} is finished already: all {config.steps} steps are done")
-            return RunResult(
-                output=run.output, steps=config.steps, last=saved["latest"], best=saved["best"]
-            )
+            trainer.latest, trainer.best = saved["latest"], saved["best"]
+            trainer.guess = guess_from(saved.get("guess"))
+            return _result(trainer, group)
         if saved is not None:
             group.on_all(partial(trainer.restore, saved))
         _announce(run, trainer.step)
@@ -95,10 +99,25 @@ def train(run: Run, *, resume: bool) -> RunResult:
         if group.is_main:
             check_present(run.output)
             model = trainer.learner.best_model
-            exported = export(run.output, model, config, run.source.class_names)
+            exported = export(run.output, model, config, run.source.class_names, run.held_out)
             logger.info(f"all {config.steps} steps done, after {progress.elapsed}")
             logger.info(f"checkpoint {run.output / LAST}, model for timm {exported}")
-    return RunResult(output=run.output, steps=config.steps, last=trainer.latest, best=trainer.best)
+        return _result(trainer, group)
+
+
+def _result(trainer: Trainer, group: Group) -> RunResult:
+    """The finished run, the same in every process."""
+    output, latest = trainer.output, trainer.latest
+    found = group.from_first(
+        lambda: standing(output, trainer.task.blind_loss(), latest, trainer.guess)
+    )
+    return RunResult(
+        output=output,
+        steps=trainer.config.steps,
+        last=latest,
+        best=trainer.best,
+        standing=found,
+    )
 
 
 def _saved(run: Run, group: Group, resume: bool) -> dict[str, Any] | None:
@@ -193,6 +212,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
             "start": run.start,
             "num_classes": source.num_classes,
             "class_names": source.class_names,
+            "held_out": None if run.held_out is None else vars(run.held_out),
         },
         num_samples=samples,
         validation=validation,

@@ -15,7 +15,7 @@ from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.prefetch import Batch
 from fdsl_train.distributed.group import Group
-from fdsl_train.tasks.base import Task
+from fdsl_train.tasks.base import Guess, Task
 from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import BEST, LAST
 from fdsl_train.training.logs import Log, Means
@@ -56,6 +56,7 @@ class Trainer:
         step: steps done.
         best: the validation with the highest first measure so far, the earliest of equals.
         latest: the last validation.
+        guess: what knowing nothing would have reached in it.
     """
 
     config: Resolved
@@ -69,6 +70,7 @@ class Trainer:
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
     latest: dict[str, float] = field(default_factory=dict)
+    guess: Guess | None = None
 
     def __post_init__(self) -> None:
         self._since_line = Means(self.group)
@@ -173,7 +175,8 @@ class Trainer:
         with torch.no_grad(), self.learner.autocast():
             for images, labels in self.validation.loader:
                 score.update(model(images).float(), labels)
-        self.latest = score.percent(self.group.sum(score.counts()))
+        counts = self.group.sum(score.counts())
+        self.latest, self.guess = score.percent(counts), score.guess(counts)
         first = next(iter(self.latest))
         if not self.best or self.latest[first] > self.best[first]:
             self.best = {"step": done} | self.latest
@@ -209,6 +212,7 @@ class Trainer:
             "since_row": self._since_row.state(),
             "best": self.best,
             "latest": self.latest,
+            "guess": None if self.guess is None else vars(self.guess),
         }
         if self.group.is_main:
             checkpoint.save(self.output / name, state | self.learner.state())

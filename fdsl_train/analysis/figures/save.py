@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.extras import missing
 from fdsl_gen.storage import local
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ def new_figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            'pictures need matplotlib, which is not installed: pip install "fdsl[plot]"'
-        ) from None
+        raise missing("matplotlib", "a picture") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

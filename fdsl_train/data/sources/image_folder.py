@@ -119,6 +119,15 @@ def open_folders(
     )
 
 
+def is_flat(root: Path) -> bool:
+    """Whether a tree has no folder to validate on.
+
+    Raises:
+        UsageError: as :func:`open_folders`.
+    """
+    return not _Tree(root).with_classes()
+
+
 def open_folder(root: Path, split: str | None) -> tuple[FolderSource, str]:
     """One part of a tree of images, to measure on.
 

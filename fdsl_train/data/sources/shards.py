@@ -24,7 +24,6 @@ from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.locate.folder import FolderShelf, ShardLocator
 from fdsl_train.data.sources.base import Label, Sample
 from fdsl_train.data.sources.decoded import Decoded
-from fdsl_train.tasks import TASKS
 
 _OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a common limit of files
 
@@ -46,6 +45,8 @@ def usable(manifest: Manifest, name: str) -> Manifest:
     Raises:
         UsageError: if its images have masks for labels.
     """
+    from fdsl_train.tasks import TASKS  # which import PyTorch; wrong places are told before
+
     if manifest.task not in TASKS:
         raise UsageError(
             f"{name} is a {manifest.task} dataset; training reads sets whose images have labels"

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from timm.data.dataset_factory import create_dataset
 
 from fdsl_gen.archive.label_types import SINGLE, LabelType
 from fdsl_gen.core import settings
@@ -176,6 +175,8 @@ def _splits_to_try(data: Path) -> list[str]:
 
 
 def _create(data: Path, split: str, root: Path | None, download: bool) -> Any:
+    from timm.data.dataset_factory import create_dataset  # PyTorch takes seconds to import
+
     return create_dataset(
         str(data),
         root=None if root is None else str(root),

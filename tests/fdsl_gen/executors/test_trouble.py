@@ -209,7 +209,9 @@ def test_dask_is_an_extra(tmp_path):
     away = {"PYTHONPATH": str(tmp_path)}
     done = fdsl_gen(*command, "--executor=dask", cwd=tmp_path, **away)
     assert done.returncode == 2
-    assert done.stderr.endswith('fdsl-gen: Dask is not installed; pip install "fdsl[dask]"\n')
+    assert done.stderr.endswith(
+        'fdsl-gen: --executor dask needs dask, which is not installed: pip install "fdsl[dask]"\n'
+    )
     assert fdsl_gen(*command, "--executor=serial", cwd=tmp_path, **away).returncode == 0
 
 

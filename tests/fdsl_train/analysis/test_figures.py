@@ -235,6 +235,6 @@ def test_without_matplotlib_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # importing it fails
     result = run("plot", write_run(tmp_path / "a"))
     assert result.exit_code == 2
-    assert 'pictures need matplotlib, which is not installed: pip install "fdsl[plot]"' in (
+    assert 'a picture needs matplotlib, which is not installed: pip install "fdsl[plot]"' in (
         result.stderr
     )

@@ -72,7 +72,7 @@ def test_recall_counts_over_batches() -> None:
     recall = Recall()
     recall.update(torch.tensor([[3.0, 2, 1]]), torch.tensor([[1.0, 0, 1]]))  # 1 of 2
     recall.update(torch.tensor([[1.0, 2, 3], [3, 2, 1]]), torch.tensor([[0.0, 1, 1], [0, 0, 1]]))
-    assert recall.counts() == [3.0, 5.0]
+    assert recall.counts() == [3.0, 3, 1.0, 1.0, 3.0]  # found, images, labels of each class
     assert recall.percent(recall.counts()) == {"val_recall": 60.0}
 
 
@@ -82,7 +82,7 @@ def test_a_run_on_scenes(scenes: Path, tmp_path: Path) -> None:
     words = ["pretrain", "--recipe", recipe, "--data", scenes, "--output", tmp_path / "out"]
     result = CliRunner().invoke(main, list(map(str, words)))
     assert result.exit_code == 0, result.output
-    assert "val_recall" in result.output
+    assert "last: recall" in result.output and "(a guess: " in result.output
     mixed = CliRunner().invoke(main, [*map(str, words[:-1]), str(tmp_path / "b"), "--mixup", "0.8"])
     assert mixed.exit_code == 2
     assert "mixup, cutmix and smoothing are for images with one label" in mixed.stderr

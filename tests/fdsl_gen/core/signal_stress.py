@@ -5,7 +5,8 @@ came;
 ``test_signal_stress.py`` sends a few.
 
 Moments are spread over the whole time that a command takes, one in each of equal parts of it: from
-the moment at which it handles signals (before that, Python itself starts) to its end.
+the moment at which it handles signals (before that, Python itself starts) to its end. Where it has
+ended before, it is given anew and the signal sent earlier: as many are sent as are asked for.
 """
 
 import json
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,21 +157,29 @@ def stress(
         How often each signal gave which exit code.
     """
     draw, codes, cache = random.Random(seed), Counter[str](), folder / "cache"
-    seconds = command.finish(folder / "whole", cache)
-    expected = command.result(folder / "whole")
-    shutil.rmtree(folder / "whole")
-    moments = [(part + draw.random()) / count * seconds for part in range(count)]
-    draw.shuffle(moments)
+    takes = {}
+    for is_cold in (True, False):
+        takes[is_cold] = command.finish(folder / "whole", cache)
+        expected = command.result(folder / "whole")
+        shutil.rmtree(folder / "whole")
+    shares = [(part + draw.random()) / count for part in range(count)]  # of that time
+    draw.shuffle(shares)
+    waiting = deque(enumerate(shares))
     out = folder / "out"
-    for number, moment in enumerate(moments):
-        if number % cold == cold - 1:
+    while waiting:
+        number, share = waiting.popleft()
+        is_cold = number % cold == cold - 1
+        moment = share * takes[is_cold]
+        if is_cold:
             shutil.rmtree(cache, ignore_errors=True)
         sent = SIGNALS[(number + 2 * seed) % len(SIGNALS)]
         process = command.start(out, cache)
         await_handlers(process)
         time.sleep(moment)
         ended = process.poll() is not None
-        if not ended:
+        if ended:
+            waiting.appendleft((number, share * draw.random()))
+        else:
             to = draw.choice([os.kill, os.killpg])
             to(process.pid, sent)
         try:
@@ -180,7 +189,8 @@ def stress(
             raise
         code = process.returncode
         codes[f"{'ended before' if ended else sent.name}: {code}"] += 1
-        case = f"signal {number}, {sent.name} after {moment:.2f} s: code {code}\n{errors}"
+        when = f"{'ended before' if ended else 'sent after'} {moment:.2f} s"
+        case = f"signal {number}, {sent.name}, {when}: code {code}\n{errors}"
         tell(case)
         right = 130 if sent is signal.SIGINT else 75
         assert code in ({0} if ended else {right, 0}), case

@@ -19,5 +19,5 @@ def test_signals_at_random_moments(
     every: dict[str, Command], tmp_path: Path, seed: int, name: str
 ) -> None:
     codes = stress(every[name], 4, tmp_path, seed=seed, cold=3)
-    assert codes.total() == 4
+    assert sum(n for case, n in codes.items() if not case.startswith("ended before")) == 4
     assert any(not case.endswith(": 0") for case in codes), f"no signal came in time: {codes}"

@@ -117,14 +117,13 @@ def index_from(
     keys = np.ascontiguousarray(index["key"]).view(np.uint8)
     if not np.all(np.isin(keys, _KEY_CHARACTERS)):
         raise ValueError("it names samples as fdsl-gen never does")
-    names = list(dtype.names or ())[1:]
-    end = np.zeros(count, np.int64)
-    for offset_name, size_name in zip(names[::2], names[1::2], strict=True):
-        offset, size = index[offset_name], index[size_name]
-        low = (offset < end + _BLOCK) | (offset > tar_bytes)
-        if np.any(low | (size < 0) | (size > tar_bytes - offset)):
-            raise ValueError("it points outside the shard")
-        end = offset + size
+    columns = list(dtype.names or ())[1:]
+    offset, size = (np.stack([index[c] for c in columns[k::2]], 1).ravel() for k in (0, 1))
+    spans = _BLOCK + size + -size % _BLOCK  # header, content, padding
+    if np.any((size < 0) | (size > tar_bytes)) or spans.sum() + 2 * _BLOCK > tar_bytes:
+        raise ValueError("it points outside the shard")
+    if np.any(offset != np.cumsum(spans) - spans + _BLOCK):
+        raise ValueError("it points at other members")
     return index
 
 

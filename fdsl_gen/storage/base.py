@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from fdsl_gen.core.json_text import MAX_BYTES
+
 
 class Stat(NamedTuple):
     """A stored file: its size in bytes and the sha256 that it carries, if it carries one."""
@@ -53,11 +55,16 @@ class Store(Protocol):
         """Names of all files and folders that are not in another folder, sorted."""
         ...
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
         """The content of a small file, compared with the sha256 that it carries.
+
+        Args:
+            name: of the file.
+            max_bytes: the most that it may have.
 
         Raises:
             ObjectMissing: if there is none.
+            Unreadable: if it is larger, or no regular file.
             Mismatch: if it is not what was written.
         """
         ...

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.core.locks import locked
+from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
-from fdsl_gen.storage.local import sync_folder
 
 
 def part_of(path: Path, size: int) -> Path:
@@ -78,7 +78,7 @@ def download_file(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path, size)
-    with _locked(part) as file:
+    with local.named(path), _locked(part) as file:
         if path.exists():
             part.unlink()
             return
@@ -98,7 +98,7 @@ def download_file(
                 part.unlink()
             raise
         os.replace(part, path)
-        sync_folder(path.parent)
+        local.sync_folder(path.parent)
 
 
 def _fill(

@@ -19,7 +19,7 @@ class ObjectExists(StorageError):
 
 
 class Unreadable(UsageError):
-    """A file of a folder that is no regular file, too large, or not ours to read."""
+    """A file that is too large for what it should be, no regular one, or not ours to read."""
 
 
 class Unsupported(StorageError):

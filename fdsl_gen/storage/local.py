@@ -18,11 +18,12 @@ from pathlib import Path
 from stat import S_ISREG
 
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, StorageError, UsageError
-from fdsl_gen.core.json_text import read_bounded
+from fdsl_gen.core.json_text import MAX_BYTES, read_bounded
 from fdsl_gen.storage.base import Stat
 from fdsl_gen.storage.errors import ObjectExists, ObjectMissing, Unreadable
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = FULL | {errno.EROFS}
 _HOST = socket.gethostname().replace(".", "-")
 
 
@@ -40,6 +41,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """What cannot be written is told of by its final name; a full disk is told without any."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
 def write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]:
     """A temporary file beside ``path`` with the joined parts; its path, sha256 and size.
 
@@ -49,17 +61,15 @@ def write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]
     hashed = sha256()
     size = 0
     try:
-        with temporary.open("wb") as file:
+        with named(path), temporary.open("wb") as file:
             for part in parts:
                 hashed.update(part)
                 file.write(part)
                 size += len(part)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException as error:
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None:
-            error.filename = str(path)  # a full disk is told without any name
         raise
     return temporary, hashed.hexdigest(), size
 
@@ -233,11 +243,11 @@ class LocalStore:
         with self._asking(""):
             return sorted(path.name for path in self.folder.iterdir())
 
-    def read(self, name: str) -> bytes:
-        """See ``Store``. What is no regular file, or larger than a small file, is Unreadable."""
+    def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
+        """See ``Store``."""
         with self._asking(name):
             try:
-                return read_bounded(self.folder / name)
+                return read_bounded(self.folder / name, max_bytes)
             except UsageError as error:
                 raise Unreadable(str(error)) from None
 

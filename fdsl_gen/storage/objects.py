@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from fdsl_gen.core.errors import Mismatch, StorageError
+from fdsl_gen.core.json_text import MAX_BYTES
 from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Stat
 from fdsl_gen.storage.client import Client, client_for
@@ -23,6 +24,7 @@ from fdsl_gen.storage.errors import (
     Asked,
     ObjectExists,
     ObjectMissing,
+    Unreadable,
     Unsupported,
     broke_off,
     is_timeout,
@@ -156,10 +158,14 @@ class ObjectStore:
         """See ``Store``."""
         return sorted({name.partition("/")[0] for name in self.list()})
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, max_bytes: int = MAX_BYTES) -> bytes:
         """See ``Store``."""
         for _ in range(2):  # it may be replaced while it is read
             found = self._get(name)
+            if found.meta["size"] > max_bytes:  # nothing of it has been asked for yet
+                raise Unreadable(
+                    f"cannot read {self.url}/{name}: it is larger than {max_bytes:,} bytes"
+                )
             expected = found.attributes.get("sha256")
             data = b"".join(self._pieces(name, found, None))
             if expected is None or new_sha256(data).hexdigest() == expected:
@@ -197,11 +203,15 @@ class ObjectStore:
             try:
                 for piece in found.stream(min_chunk_size=1):  # none is held back
                     at += len(piece)
+                    if at > end:
+                        break
                     yield bytes(piece)
             except Exception as error:
                 if at == before:
                     raise self._broken(error, name, at, end) from None
-            if at >= end:
+            if at > end:
+                raise no_storage(self._asked(name))
+            if at == end:
                 return
             if at == before:
                 raise self._broken(None, name, at, end)

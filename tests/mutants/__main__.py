@@ -42,14 +42,17 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-def start_tests(folder: Path, tests: Iterable[str]) -> int:
-    """Run tests of a copy in a process of its own; its number. What it says is in ``.written``."""
+def start_tests(folder: Path, tests: Iterable[str], seconds: int) -> int:
+    """Run tests of a copy in a process of its own; its number. What it says is in ``.written``.
+
+    It is ended after so many ``seconds``; 0: never.
+    """
     number = os.fork()
     if number:
         return number
     try:
         os.setsid()
-        signal.alarm(TIMEOUT)
+        signal.alarm(seconds)
         os.chdir(folder)
         with (folder / ".written").open("wb") as file:
             os.dup2(file.fileno(), 1)
@@ -84,7 +87,7 @@ def wait_for_one() -> tuple[int, int]:
 def verdict_of(code: int) -> str:
     """What the exit code of the tests says of a mutant."""
     if code in (FAILED, STOPPED):
-        return "noticed"
+        return "noticed" if code == FAILED else f"noticed, stopped after {TIMEOUT} s"
     return "UNNOTICED" if code == PASSED else f"NO VERDICT: the tests ended with {code}"
 
 
@@ -105,7 +108,7 @@ def main(jobs: int, only: tuple[str, ...], show: bool) -> None:
     bad = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         free = [copy_checkout(Path(scratch).resolve() / str(number)) for number in range(jobs)]
-        start_tests(free[0], sorted({test for mutant in wanted for test in mutant.tests}))
+        start_tests(free[0], sorted({test for mutant in wanted for test in mutant.tests}), 0)
         if wait_for_one()[1] != PASSED:
             click.echo((free[0] / ".written").read_text())
             raise click.ClickException("the tests fail without any change; mend that first")
@@ -118,7 +121,7 @@ def main(jobs: int, only: tuple[str, ...], show: bool) -> None:
                 mutant, folder = todo.pop(), free.pop()
                 original = (folder / mutant.file).read_text()
                 (folder / mutant.file).write_text(original.replace(mutant.text, mutant.replacement))
-                number = start_tests(folder, mutant.tests)
+                number = start_tests(folder, mutant.tests, TIMEOUT)
                 running[number] = mutant, folder, original, time.monotonic()
                 continue
             number, code = wait_for_one()
@@ -127,7 +130,7 @@ def main(jobs: int, only: tuple[str, ...], show: bool) -> None:
             free.append(folder)
             verdict = verdict_of(code)
             click.echo(f"{time.monotonic() - start:5.0f} s  {mutant.name}: {verdict}")
-            if verdict != "noticed":
+            if not verdict.startswith("noticed"):
                 bad += 1
                 click.echo(f"         {mutant.breaks} ({mutant.file})")
                 if show:

@@ -1,8 +1,9 @@
 """Shards of a dataset in object storage, kept on the disk of this node while there is room.
 
 All processes of a node share a cache folder, several datasets may, too. A file in it is whole and
-has been checked; its name tells its content (``{shard}.{sha256}.tar``, its index beside it in
-``__meta__/index``), so nothing in it ever grows old. What was located least recently goes first.
+has been checked; its name tells its content (``{shard}.{sha256}.tar``), so nothing in it ever grows
+old. Its index is in ``__meta__/index``, beside the sha256 that it came with. What was located least
+recently goes first.
 """
 
 import contextlib
@@ -11,12 +12,15 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
-from fdsl_gen.archive.paths import META
+from fdsl_gen.archive.paths import META, ShardPaths
 from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.json_text import MAX_BYTES, read_bounded
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.storage import local
 from fdsl_gen.storage.download import download_file, part_of, size_of_part
@@ -101,6 +105,7 @@ class ShardCache:
 
         Raises:
             UsageError: if there is none, the storage refuses it, or the cache cannot be written.
+            FdslError: if the disk is full; what has arrived stays.
             Mismatch: if its bytes are not those of the dataset.
             StorageError: if the storage fails.
         """
@@ -114,6 +119,11 @@ class ShardCache:
                 " fdsl-gen command again"
             ) from None
         except OSError as error:
+            if error.errno in local.FULL:
+                raise FdslError(
+                    f"cannot write {error.filename or path}: {error.strerror}; make room and start"
+                    " the same command with --resume auto"
+                ) from None
             raise UsageError(
                 f"cannot write into the cache {self._folder}: {error.strerror}"
             ) from None
@@ -139,27 +149,39 @@ class ShardCache:
         entry, path = self._shards[shard], self._path(shard)
         if not self._reserve(path, entry.bytes, wait):
             return
-
-        def bring_index() -> None:
-            name = f"{META}/index/{entry.file.removesuffix('.tar')}.npy"
-            with contextlib.suppress(ObjectMissing):  # readers make it from the shard
-                local.write(self._index(path), self._bucket.read(name))
-
-        download_file(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=bring_index)
+        begin = partial(self._bring_index, shard, path)
+        download_file(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=begin)
         with contextlib.suppress(FileNotFoundError):  # it has had to give way already
             self._checked.add(_identity(path))
 
     def read_indexes(self) -> list[bytes | None]:
         """See ``ShardLocator``; the files are not kept."""
-        stems = [entry.file.removesuffix(".tar") for entry in self._shards]
-        found = dict(map_threads(self._read_index, stems, min(_INDEX_THREADS, len(stems))))
-        return [found[stem] for stem in stems]
+        count = len(self._shards)
+        found = dict(map_threads(self._read_index, range(count), min(_INDEX_THREADS, count)))
+        return [found[shard] for shard in range(count)]
 
-    def _read_index(self, stem: str) -> bytes | None:
-        try:
-            return self._bucket.read(f"{META}/index/{stem}.npy")
-        except ObjectMissing:
-            return None
+    def _read_index(self, shard: int) -> bytes | None:
+        entry = self._shards[shard]
+        name = ShardPaths.of(entry.file).index
+        with contextlib.suppress(ObjectMissing):
+            return self._bucket.read(name, min(entry.bytes, MAX_BYTES))  # smaller than its shard
+        return None
+
+    def _bring_index(self, shard: int, path: Path) -> None:
+        data = self._read_index(shard)
+        if data is not None:  # else readers make it from the shard
+            local.write(self._index(path), data)
+            local.write(self._index_sha256(path), sha256(data).hexdigest().encode())
+
+    def _mend_index(self, shard: int, path: Path) -> None:
+        """Fetch the index of a shard again, unless it is what came."""
+        with contextlib.suppress(FileNotFoundError):
+            found = local.file_sha256(self._index(path)).encode()
+            with contextlib.suppress(FileNotFoundError):
+                if read_bounded(self._index_sha256(path)) == found:
+                    return
+            self._index(path).unlink()
+            self._bring_index(shard, path)
 
     def _is_whole(self, shard: int, path: Path) -> bool:
         """Whether a file of the cache is still what came, looked at once by every process.
@@ -172,6 +194,7 @@ class ShardCache:
             if identity in self._checked:
                 return True
             if identity[1] == entry.bytes and local.file_sha256(path) == entry.sha256:
+                self._mend_index(shard, path)
                 self._checked.add(identity)
                 return True
         except FileNotFoundError:  # it has had to give way
@@ -188,6 +211,9 @@ class ShardCache:
 
     def _index(self, path: Path) -> Path:
         return self._folder / META / "index" / f"{path.stem}.npy"
+
+    def _index_sha256(self, path: Path) -> Path:
+        return self._index(path).with_suffix(".sha256")
 
     def _alone(self) -> contextlib.AbstractContextManager[object]:
         """No other process of this node looks for room meanwhile."""
@@ -252,6 +278,7 @@ class ShardCache:
             return True
         path.unlink(missing_ok=True)
         self._index(path).unlink(missing_ok=True)
+        self._index_sha256(path).unlink(missing_ok=True)
         return True
 
 

@@ -88,10 +88,20 @@ def huge(index):
     return buffer.getvalue()
 
 
-def moved(column, value):
+def moved(column, value, row=0):
     def change(index):
         index = index.copy()
-        index[column][0] = value
+        index[column][row] = value
+        return tar.index_bytes(index)
+
+    return change
+
+
+def exchanged(*columns):
+    def change(index):
+        index = index.copy()
+        for column in columns:
+            index[column][:2] = index[column][1::-1]
         return tar.index_bytes(index)
 
     return change
@@ -106,6 +116,10 @@ INDEXES = {
     "before": moved("png_offset", -1),
     "negative": moved("png_size", -1),
     "large": moved("cls_size", 2**62),
+    "beyond the end": moved("cls_size", 2**20, -1),
+    "negative at the end": moved("cls_size", -1, -1),
+    "another's label": exchanged("cls_offset", "cls_size"),
+    "another's image": exchanged("png_offset", "png_size"),
     "key": moved("key", b"\xff"),
 }
 

@@ -18,7 +18,6 @@ from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
 from fdsl_gen.recipe.recipe import Recipe
 
-STEP = 4096  # bytes of a member with its header
 AROUND = 2  # shards that are there on both sides of one that is asked for
 
 
@@ -50,8 +49,9 @@ def made(folder: Path, recipe: Recipe, wanted: list[Shard]) -> list[str]:
         image = np.repeat(image[:, :, None], 3, axis=2)
     one = recipe.sample_format.encode(Sample("0", image, (7,)), {})
     row = tar.index_of([one], members)
+    step = sum(512 + len(content) + -len(content) % 512 for _, content in one.members)
     for shard in shards:
-        size = shard.num_samples * STEP * len(members) + 10240
+        size = shard.num_samples * step + 10240
         name = f"{shard.stem(recipe.name)}.tar"
         entry = ShardEntry(
             file=name,
@@ -66,14 +66,13 @@ def made(folder: Path, recipe: Recipe, wanted: list[Shard]) -> list[str]:
         index = np.repeat(row, shard.num_samples)
         samples = samples_of(recipe, shard)
         index["key"] = [one.key.encode() for one in samples]
-        for k, member in enumerate(members):  # all rows point at one image
-            at = np.arange(shard.num_samples) * STEP * len(members) + STEP * k + 512
-            index[f"{member}_offset"] = at
+        for member in members:
+            index[f"{member}_offset"] += np.arange(shard.num_samples) * step
         (folder / ShardPaths.of(name).index).parent.mkdir(parents=True, exist_ok=True)
         (folder / ShardPaths.of(name).index).write_bytes(tar.index_bytes(index))
         with (folder / name).open("wb") as file:
-            for k, (_, content) in enumerate(one.members):
-                file.seek(STEP * len(members) * 5 + STEP * k + 512)
+            for member, content in one.members:
+                file.seek(5 * step + int(row[f"{member}_offset"][0]))
                 file.write(content)
             file.truncate(size)
         if shard in wanted:

@@ -4,6 +4,7 @@ import os
 import pickle
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import boto3
 import pytest
@@ -251,6 +252,30 @@ def test_a_small_object_is_compared_with_its_sha256(bucket, server):
         bucket.read("a")
     client_of_moto.put_object(**put)  # sent by another program
     assert bucket.read("a") == b"two"
+
+
+def test_a_small_object_that_is_large_is_not_read(bucket, direct, tmp_path):
+    direct.write("a", DATA)
+    for store in (bucket, LocalStore(tmp_path)):
+        store.write("a", DATA)
+        assert store.read("a", len(DATA)) == DATA
+        with pytest.raises(
+            UsageError, match=r"cannot read .*/a: it is larger than 1,048,575 bytes"
+        ):
+            store.read("a", len(DATA) - 1)
+
+
+def test_no_more_is_taken_than_was_promised(bucket, monkeypatch):
+    class TooMuch:
+        meta: ClassVar = {"size": 10, "e_tag": None}
+
+        def stream(self, **_):
+            yield from [bytes(8)] * 1_000
+
+    taken = bucket._pieces("a", TooMuch(), 0)
+    assert next(taken) == bytes(8)
+    with pytest.raises(StorageError, match="something that is no answer of object storage"):
+        next(taken)
 
 
 def test_names_of_others_are_a_sentence(bucket, server):

@@ -98,7 +98,33 @@ def test_a_shard_is_checked_once_by_a_process(entries, bucket, tmp_path, monkeyp
     other = ShardCache(bucket, entries, tmp_path, BIG)
     other.locate(3)
     other.locate(3)
-    assert len(hashed) == 1
+    assert [path.suffix for path in hashed] == [".tar", ".npy"]
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "no sha256"])
+def test_a_damaged_index_is_fetched_again(entries, bucket, proxy, tmp_path, damage):
+    path = ShardCache(bucket, entries, tmp_path, BIG).locate(3)
+    index = tmp_path / "__meta__/index" / f"{path.stem}.npy"
+    good = index.read_bytes()
+    if damage == "no sha256":
+        index.with_suffix(".sha256").unlink()
+    else:  # the size of a label: an index that could be one
+        data = bytearray(good)
+        data[-8] ^= 1
+        index.write_bytes(data if damage == "a flipped bit" else data[:-8])
+    cache = ShardCache(bucket, entries, tmp_path, BIG)
+    assert cache.locate(3) == path
+    assert index.read_bytes() == good
+    assert (proxy.count("GET", ".tar"), proxy.count("GET", ".npy")) == (1, 2)
+    assert cache.locate(3) == path
+    assert proxy.count("GET", ".npy") == 2
+
+
+def test_a_lost_index_is_made_from_the_shard(entries, bucket, proxy, tmp_path):
+    path = ShardCache(bucket, entries, tmp_path, BIG).locate(3)
+    (tmp_path / "__meta__/index" / f"{path.stem}.npy").unlink()
+    assert ShardCache(bucket, entries, tmp_path, BIG).locate(3) == path
+    assert proxy.count("GET", ".npy") == 1
 
 
 def test_indexes_are_read_without_their_shards(entries, bucket, direct, proxy, tmp_path):

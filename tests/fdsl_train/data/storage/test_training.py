@@ -1,6 +1,9 @@
 """Training from object storage: the same run as from disk, through trouble too."""
 
+import errno
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +110,36 @@ def test_an_outage_ends_a_run_with_its_own_code(stored, hasty, proxy, tmp_path, 
         assert result.exit_code == 3, result.output
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("fdsl-train: ")]
         assert "does not answer" in line
+
+
+def test_a_full_disk_under_the_cache_is_a_sentence_and_the_same_command_goes_on(
+    stored, bucket, proxy, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    fsync, calls = os.fsync, 0
+
+    def full(handle):
+        nonlocal calls
+        calls += ".tar" in os.readlink(f"/proc/self/fd/{handle}")
+        if calls == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    command = [*reached(bucket, tmp_path), "--decoded-cache", "0", "--workers", "0"]
+    command += ["--resume", "auto"]
+    with monkeypatch.context() as patch:
+        patch.setattr("fdsl_train.data.locate.cache.ShardCache.prefetch", lambda *_: None)
+        patch.setattr(os, "fsync", full)
+        result = pretrain(bucket.url, tmp_path / "out", *command)
+    assert result.exit_code == 1, result.output
+    (line,) = result.stderr.splitlines()
+    assert re.match(rf"fdsl-train: cannot write {tmp_path}/cache/rcdb.*\.tar: No space left", line)
+    assert line.endswith("; make room and start the same command with --resume auto")
+    before = proxy.count("GET", ".tar")
+    assert pretrain(bucket.url, tmp_path / "out", *command).exit_code == 0
+    assert proxy.count("GET", ".tar") - before <= 4, "what had come is not fetched again"
+    assert pretrain(stored, tmp_path / "disk", "--decoded-cache", "0").exit_code == 0
+    assert losses(tmp_path / "out") == losses(tmp_path / "disk")
 
 
 def test_instances_that_count_as_one_are_found_without_fetching_shards(

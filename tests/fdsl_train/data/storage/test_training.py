@@ -125,8 +125,8 @@ def test_a_full_disk_under_the_cache_is_a_sentence_and_the_same_command_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(handle)
 
-    command = [*reached(bucket, tmp_path), "--decoded-cache", "0", "--workers", "0"]
-    command += ["--resume", "auto"]
+    here = ["--decoded-cache", "0", "--workers", "0"]
+    command = [*reached(bucket, tmp_path), *here, "--resume", "auto"]
     with monkeypatch.context() as patch:
         patch.setattr("fdsl_train.data.locate.cache.ShardCache.prefetch", lambda *_: None)
         patch.setattr(os, "fsync", full)
@@ -138,7 +138,7 @@ def test_a_full_disk_under_the_cache_is_a_sentence_and_the_same_command_goes_on(
     before = proxy.count("GET", ".tar")
     assert pretrain(bucket.url, tmp_path / "out", *command).exit_code == 0
     assert proxy.count("GET", ".tar") - before <= 4, "what had come is not fetched again"
-    assert pretrain(stored, tmp_path / "disk", "--decoded-cache", "0").exit_code == 0
+    assert pretrain(stored, tmp_path / "disk", *here).exit_code == 0
     assert losses(tmp_path / "out") == losses(tmp_path / "disk")
 
 

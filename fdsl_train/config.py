@@ -32,6 +32,9 @@ _RIVALS = {
     "warmup_epochs": "warmup_steps",
 }
 
+# Setting pixmix by a flag turns these of the recipe off: both mix, and papers use one.
+_REPLACED_BY_PIXMIX = ("mixup", "cutmix")
+
 # The parts timm's rand_augment_transform knows; it passes over what it cannot read.
 _RANDAUGMENT = re.compile(r"rand(-(m\d+|n\d+|mmax\d+|inc[01]|(mstd|p)\d+(\.\d+)?))*")
 
@@ -121,6 +124,14 @@ class TrainConfig:
     aa: str | None = setting(None, doc="timm's RandAugment text, such as rand-m9-mstd0.5-inc1")
     reprob: float = setting(0.0, doc="probability of random erasing", low=0, high=1)
     remode: Literal["const", "rand", "pixel"] = setting("pixel", doc="filling of erased parts")
+    pixmix: str | None = setting(
+        None, doc="pictures to mix into images: a folder, or a dataset of fdsl-gen; for fine-tuning"
+    )
+    pixmix_k: int = setting(4, doc="most rounds of mixing", low=0)
+    pixmix_beta: float = setting(3.0, doc="the higher, the less of the pictures", low=0, above=True)
+    pixmix_severity: float = setting(
+        3.0, doc="of augmented copies; the paper's ImageNet runs have 1", low=0.1, high=10
+    )
     aug_repeats: int = setting(
         1, doc="views of an image in neighboring places, each augmented anew", low=1
     )
@@ -152,6 +163,8 @@ class TrainConfig:
             for name in ("model", "img_size"):
                 if getattr(self, name) is None:
                     raise UsageError(f"{name}: is missing; pre-training needs it")
+            if self.pixmix is not None:
+                raise UsageError("pixmix: is for fine-tuning; leave it out")
         for name, count in (("scale", 2), ("ratio", 2), ("mean", 3), ("std", 3)):
             if len(getattr(self, name)) != count:
                 raise UsageError(f"{name}: must be {count} numbers, not {getattr(self, name)}")
@@ -272,8 +285,8 @@ def load_config(
             ``.yaml``.
         purpose: the command that asks.
         overrides: settings by name. ``steps`` takes back the recipe's ``epochs`` and the other
-            way round, the same for warm-up. ``batch_size`` is timm's: images that one process
-            passes through the model at once.
+            way round, the same for warm-up; ``pixmix`` takes back its ``mixup`` and ``cutmix``.
+            ``batch_size`` is timm's: images that one process passes through the model at once.
         world_size: processes of the run.
 
     Raises:
@@ -293,6 +306,8 @@ def load_config(
     for key in overrides:
         if key in _RIVALS and _RIVALS[key] not in overrides:
             merged.pop(_RIVALS[key], None)
+    if overrides.get("pixmix") is not None:
+        merged |= dict.fromkeys(_REPLACED_BY_PIXMIX, 0.0)
     config = settings.from_dict(TrainConfig, merged | overrides, file.stem)
     if config.purpose != purpose:
         raise UsageError(

@@ -11,6 +11,7 @@ from torch import nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved, TrainConfig, load_config
 from fdsl_train.data.open import DataSpec, TrainValData, data_spec, open_train_val
+from fdsl_train.data.pictures import open_pictures
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
@@ -111,6 +112,7 @@ def finetune(
         asked = dataclasses.asdict(_architecture_in(config))
         trained = read_pretrained(start.checkpoint, asked, averaged=start.averaged)
     sources = open_train_val(where, val_split=val_split, seed=config.seed)
+    pictures = None if config.pixmix is None else open_pictures(config.pixmix)
     _check_amount(sources, config)
     architecture = _with_size(config, _scratch(config) if trained is None else trained.architecture)
     resolved = dataclasses.replace(config, **dataclasses.asdict(architecture)).resolve(
@@ -126,6 +128,7 @@ def finetune(
             model=model,
             source=sources.train,
             validation=sources.validation,
+            pictures=pictures,
             output=output,
             held_out=sources.held_out,
             start="" if trained is None else value_digest([trained.digest(), labels]),

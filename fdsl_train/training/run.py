@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from fdsl_gen.core import settings
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.holdout import HeldOut
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
-from fdsl_train.data.sources.base import Source, num_samples, order_of
+from fdsl_train.data.sources.base import Pictures, Source, num_samples, order_of
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
 from fdsl_train.data.sources.shards import ShardSource
 from fdsl_train.distributed.device import describe
@@ -49,6 +50,7 @@ class Run:
         model: with its first weights, the same in all processes.
         source: training samples.
         validation: samples to measure on, if any.
+        pictures: to mix into the training samples, if any.
         output: folder of the run.
         start: digest of the trained weights that the model has; empty for freshly drawn ones.
         held_out: how validation was chosen, if it is a share of the data.
@@ -60,9 +62,17 @@ class Run:
     model: nn.Module
     source: Source
     validation: Source | None = None
+    pictures: Pictures | None = None
     output: Path
     start: str = ""
     held_out: HeldOut | None = None
+
+    @property
+    def data_digest(self) -> str:
+        """Of all that is trained on: samples, and the pictures mixed into them."""
+        if self.pictures is None:
+            return self.source.digest
+        return settings.digest([self.source.digest, self.pictures.digest])
 
 
 def train(run: Run, *, resume: bool) -> RunResult:
@@ -132,7 +142,7 @@ def _open(run: Run, resume: bool) -> str | None:
     """Make the folder ready; the digest of the checkpoint in it, if it may be continued."""
     saved = open_output(run.output, resume=resume)
     if saved is not None:
-        check_same_run(run.output, saved, run.config, run.source.digest, run.start)
+        check_same_run(run.output, saved, run.config, run.data_digest, run.start)
     write_args(run.output, run.config, run.source.name)
     return None if saved is None else str(saved["digest"])
 
@@ -171,7 +181,7 @@ def _batches(run: Run, start: int) -> Loader:
             batch_size=config.global_batch_size,
             repeats=config.aug_repeats,
         ),
-        train_transform(config),
+        train_transform(config, run.pictures),
         seed=config.seed,
         batches=range(start, config.steps),
         workers=_processes(config),
@@ -208,7 +218,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
         group=group,
         output=run.output,
         facts={
-            "data": source.digest,
+            "data": run.data_digest,
             "start": run.start,
             "num_classes": source.num_classes,
             "class_names": source.class_names,
@@ -241,3 +251,5 @@ def _announce(run: Run, start: int) -> None:
         f"{begin} of {config.global_batch_size} images{each}: {images} images,"
         f" {images / samples:.4g} epochs of {samples}; peak lr {config.peak_lr:.3g}"
     )
+    if run.pictures is not None:
+        logger.info(f"PixMix with {run.pictures.count:,} pictures of {run.pictures.name}")

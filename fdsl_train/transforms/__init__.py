@@ -15,11 +15,12 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.sources.base import Picture
+from fdsl_train.data.sources.base import Picture, Pictures
 from fdsl_train.input_spec import InputSpec
 from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.gray import GrayTrain
+from fdsl_train.transforms.pixmix import PixMix
 
 
 class ImageTransform:
@@ -30,6 +31,7 @@ class ImageTransform:
         gray: uint8 (H, W) -> uint8 (1, S, S).
         color: RGB -> uint8 (3, S, S).
         erasing: drawn after them; None: nothing is erased.
+        mixing: uint8 (C, S, S) -> the same, C = 1 or 3, drawn between them; None: nothing is mixed.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class ImageTransform:
         gray: Callable[[NDArray[np.uint8]], Tensor],
         color: Callable[[Image.Image], Tensor],
         erasing: Erasing | None,
+        mixing: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.gray = gray
         self._color = color
+        self._mixing = mixing
         self.erasing = erasing
         self._mean, self._std = mean, std
 
@@ -55,6 +59,8 @@ class ImageTransform:
         Pillow images of other modes than L are turned into RGB.
         """
         pixels = self._pixels(picture)
+        if self._mixing is not None:
+            pixels = self._mixing(pixels)
         return AugmentedSample(pixels, self.erasing() if self.erasing is not None else None)
 
     def finish(self, images: PackedImages) -> Tensor:
@@ -71,8 +77,13 @@ class ImageTransform:
         return self._color(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def train_transform(config: Resolved) -> ImageTransform:
-    """Random crop, flips, RandAugment and erasing."""
+def train_transform(config: Resolved, pictures: Pictures | None = None) -> ImageTransform:
+    """Random crop, flips, RandAugment, PixMix and erasing.
+
+    Args:
+        config: the run.
+        pictures: for PixMix; None: nothing is mixed.
+    """
     color = _timm(
         config.input_spec,
         is_training=True,
@@ -84,7 +95,9 @@ def train_transform(config: Resolved) -> ImageTransform:
         auto_augment=config.aa,
         mean=config.mean,
     )
-    return ImageTransform(config.mean, config.std, GrayTrain(config), color, Erasing(config))
+    mixing = None if pictures is None else PixMix(pictures, config)
+    erasing = Erasing(config)
+    return ImageTransform(config.mean, config.std, GrayTrain(config), color, erasing, mixing)
 
 
 def eval_transform(spec: InputSpec) -> ImageTransform:

@@ -63,6 +63,28 @@ class Source(Protocol):
         ...
 
 
+class Pictures(Protocol):
+    """Pictures to mix into training images, by number; their labels are of no account.
+
+    Attributes:
+        name: how messages call it.
+        count: of pictures, at least one.
+        digest: hexadecimal; two sets with the same digest train alike.
+    """
+
+    name: str
+    count: int
+    digest: str
+
+    def read(self, number: int) -> Picture:
+        """Picture ``number``, 0 <= number < count.
+
+        Raises:
+            UsageError: names the file that cannot be used, and why.
+        """
+        ...
+
+
 def num_samples(source: Source) -> int:
     """All samples of a source: what an epoch shows."""
     return sum(source.shard_sizes) if source.views is None else len(source.views)

@@ -49,7 +49,7 @@ def images_below(folder: Path, root: Path, unread: Counter[str]) -> list[ImageFi
     """All images below a folder, sorted by path.
 
     Args:
-        folder: of a class.
+        folder: of a class, or ``root`` itself.
         root: of all images; a link back to it, to ``folder`` or to what they are in leads nowhere.
         unread: counts, by their ending, pictures of kinds that are not read.
 
@@ -58,7 +58,9 @@ def images_below(folder: Path, root: Path, unread: Counter[str]) -> list[ImageFi
             nothing.
     """
     around = root.resolve()
-    seen = {_identity(place.stat()) for place in (around, *around.parents, folder.parent)}
+    seen = {_identity(place.stat()) for place in (*around.parents, folder.parent)}
+    if folder != root:
+        seen.add(_identity(around.stat()))
     found: list[ImageFile] = []
     waiting = [folder]
     while waiting:

@@ -1,8 +1,8 @@
 """Digests of what a dataset says, whatever its files look like.
 
-The digest of a sample covers its key, label, shape, pixels and mask, not the PNG bytes. The digest
-of a collection is the sum of its samples' digests modulo 2**128, so that neither order nor shards
-enter.
+The digest of a sample covers its key, label, shape, pixels, mask and points, not the PNG bytes. The
+digest of a collection is the sum of its samples' digests modulo 2**128, so that neither order nor
+shards enter.
 """
 
 import struct
@@ -19,6 +19,7 @@ def sample_digest(
     labels: tuple[int, ...],
     image: NDArray[np.uint8],
     mask: NDArray[np.uint8] | None = None,
+    points: NDArray[np.float32] | None = None,
 ) -> int:
     """xxh3-128 of a sample, as an integer.
 
@@ -27,6 +28,7 @@ def sample_digest(
         labels: one, several, or none for segmentation sets.
         image: uint8 (H, W) or (H, W, 3).
         mask: uint8 (H, W), for segmentation sets.
+        points: float32 (N, 3), for sets with points; those without have the digest they always had.
     """
     state = xxhash.xxh3_128()
     text = key.encode()
@@ -37,6 +39,9 @@ def sample_digest(
         state.update(struct.pack(f"<Q{len(shape)}Q", len(shape), *shape))
         if array is not None:
             state.update(np.ascontiguousarray(array).data)
+    if points is not None:
+        state.update(struct.pack("<Q2Q", points.ndim, *points.shape))
+        state.update(np.ascontiguousarray(points, "<f4").data)
     return state.intdigest()
 
 

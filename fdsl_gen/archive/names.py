@@ -5,7 +5,7 @@ import re
 from fdsl_gen.core.errors import UsageError
 
 SPLITS = ("train", "validation")
-MEMBERS = ("png", "cls", "json", "mask.png")
+MEMBERS = ("png", "cls", "json", "mask.png", "npy")
 KEY_BYTES = 24  # of a sample's key in an index
 
 _SHARD = re.compile(r"\w[\w.-]*-(train|validation)-[0-9]{6,12}\.tar")

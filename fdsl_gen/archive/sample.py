@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.archive import content_digest, png
+from fdsl_gen.archive import content_digest, npy, png
 from fdsl_gen.archive.label_types import LabelType, Target
 from fdsl_gen.archive.tar import Encoded
 
@@ -22,12 +22,14 @@ class Sample:
         image: uint8 (H, W) for gray sets, whatever their encoding, else (H, W, 3).
         labels: one, or several in multi-label sets, or none where there is a mask.
         mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
+        points: float32 (N, 3), of the model that the image shows; sets with points only.
     """
 
     key: str
     image: NDArray[np.uint8]
     labels: tuple[int, ...]
     mask: NDArray[np.uint8] | None = None
+    points: NDArray[np.float32] | None = None
 
     @property
     def label(self) -> int:
@@ -42,7 +44,9 @@ class Sample:
 
     def digest(self) -> int:
         """Its content digest."""
-        return content_digest.sample_digest(self.key, self.labels, self.image, self.mask)
+        return content_digest.sample_digest(
+            self.key, self.labels, self.image, self.mask, self.points
+        )
 
     def is_blank(self) -> bool:
         """Whether all pixels of the image are equal, whatever the background."""
@@ -90,6 +94,8 @@ class SampleFormat:
         white = self.levels[-1] if self.levels else 255
         found = {"png": png.encode(sample.image, self.encoding, white)}
         found |= self.label_type.encode(sample.target)
+        if sample.points is not None:
+            found["npy"] = npy.npy_bytes(sample.points.astype(npy.POINTS, copy=False))
         if "json" in self.members:
             own = self.label_type.facts(sample.target)
             found["json"] = json.dumps(own | dict(facts), allow_nan=False).encode()
@@ -109,7 +115,23 @@ class SampleFormat:
         if self.channels == 1 and image.ndim == 3:  # a gray set stored as RGB
             image = image[:, :, 0].copy()
         target = self.decode_target(members)
-        return Sample(key, image, target.labels, target.mask)
+        points = None
+        if "npy" in self.members:
+            points = self.decode_points(members)
+        return Sample(key, image, target.labels, target.mask, points)
+
+    def decode_points(self, members: Mapping[str, bytes]) -> NDArray[np.float32]:
+        """The points of a sample, float32 (N, 3).
+
+        Raises:
+            ValueError: if the member is missing or damaged.
+        """
+        if "npy" not in members:
+            raise ValueError("it has no .npy")
+        try:
+            return npy.array_of(members["npy"], npy.POINTS, (None, 3))
+        except ValueError:
+            raise ValueError("its .npy does not hold points, float32 (N, 3)") from None
 
     def decode_target(self, members: Mapping[str, bytes]) -> Target:
         """What a sample says of its image.
@@ -123,12 +145,15 @@ class SampleFormat:
         return self.label_type.decode(members[member])
 
 
-def members_of(label_type: LabelType, *, metadata: bool) -> tuple[str, ...]:
+def members_of(label_type: LabelType, *, metadata: bool, points: bool) -> tuple[str, ...]:
     """Endings of the members of every sample, in order.
 
     Args:
         label_type: of the dataset.
         metadata: whether every sample has a ``.json``.
+        points: whether every sample has a ``.npy``.
     """
-    members = ("png", label_type.member)
+    members: tuple[str, ...] = ("png", label_type.member)
+    if points:
+        members = (*members, "npy")
     return members if "json" in members or not metadata else (*members, "json")

@@ -5,7 +5,6 @@ every shard stands an index with the byte range of each member (``__meta__/index
 reader take one sample with one read.
 """
 
-import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive.names import KEY_BYTES, member_name
+from fdsl_gen.archive.npy import array_of, npy_bytes
 
 _BLOCK = 512
 _KEY_CHARACTERS = np.frombuffer(b"0123456789_\0", np.uint8)
@@ -78,9 +78,7 @@ def index_of(samples: Iterable[Encoded], members: Iterable[str]) -> NDArray[np.v
 
 def index_bytes(index: NDArray[np.void]) -> bytes:
     """An index as the content of a ``.npy`` file."""
-    buffer = io.BytesIO()
-    np.save(buffer, index, allow_pickle=False)
-    return buffer.getvalue()
+    return npy_bytes(index)
 
 
 def index_limit(members: Iterable[str], count: int) -> int:
@@ -103,17 +101,7 @@ def index_from(
         ValueError: if it is not the index of such a shard.
     """
     dtype = index_dtype(members)
-    buffer = io.BytesIO(content)
-    try:
-        if np.lib.format.read_magic(buffer) != (1, 0):
-            raise ValueError
-        shape, _, found = np.lib.format.read_array_header_1_0(buffer)
-    except Exception:  # numpy's reader of headers raises what its parsers raise
-        raise ValueError("it is not a .npy file of fdsl-gen") from None
-    start = buffer.tell()
-    if shape != (count,) or found != dtype or len(content) != start + count * dtype.itemsize:
-        raise ValueError("it does not fit the manifest")
-    index = np.frombuffer(content, dtype, count, start)
+    index = array_of(content, dtype, (count,))
     keys = np.ascontiguousarray(index["key"]).view(np.uint8)
     if not np.all(np.isin(keys, _KEY_CHARACTERS)):
         raise ValueError("it names samples as fdsl-gen never does")

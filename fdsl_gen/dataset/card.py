@@ -30,6 +30,8 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     names = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
     features = [*names, {"name": "png", "dtype": {"image": {"mode": "RGB"}}}]
     features.append(dict(label_type.card_feature))
+    if recipe.variant.has_points:
+        features.append({"name": "npy", "sequence": {"sequence": "float32"}})
     splits = [
         {
             "name": name,
@@ -59,6 +61,11 @@ def _origin(recipe: Recipe) -> str:
     return "drawn from formulas: no photograph was used"
 
 
+def _members(recipe: Recipe) -> str:
+    points = ", and a `.npy` with points of its model, float32 (N, 3)"
+    return recipe.variant.LABEL_TYPE.card_text + (points if recipe.variant.has_points else "")
+
+
 def card(recipe: Recipe, manifest: Manifest) -> str:
     """The content of ``README.md``: YAML for hubs, then text for people."""
     front = yaml.safe_dump(_front_matter(recipe, manifest), sort_keys=False)
@@ -77,7 +84,7 @@ def card(recipe: Recipe, manifest: Manifest) -> str:
 {total:,} images of {image.width}x{image.height} pixels in {manifest.num_classes:,} categories,
 {_origin(recipe)}. {shards} WebDataset shards, {size / 1e6:.1f} MB.
 
-Every sample is a `.png` and {manifest.label_type.card_text}. Open it with
+Every sample is a `.png` and {_members(recipe)}. Open it with
 
 ```python
 import webdataset

@@ -23,8 +23,8 @@ def export_tree(path: Path, out: Path, seen: Callable[[int], None], *, flat: boo
     One label per image: ``OUT/{split}/{label:05d}/{key}.png``. Several:
     ``OUT/{split}/images/{key}.png`` and a table ``OUT/{split}/labels.csv`` with the columns
     ``file`` and ``labels`` (with spaces between them). Masks: ``OUT/{split}/images/{key}.png`` and
-    ``OUT/{split}/masks/{key}.png``. Files that are there already are kept, so that an interrupted
-    export can be run again.
+    ``OUT/{split}/masks/{key}.png``. Points: a ``.npy`` beside the image. Files that are
+    there already are kept, so that an interrupted export can be run again.
 
     Args:
         path: finished dataset folder.
@@ -97,6 +97,8 @@ def _write_sample(
     except ValueError as error:
         raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
     files = label_type.files(key, target, members)
+    if "npy" in members:
+        files[next(iter(files)).removesuffix("png") + "npy"] = members["npy"]
     for name, content in files.items():
         _write(folder / name, content)
     return next(iter(files)), label_type.csv_labels(target)

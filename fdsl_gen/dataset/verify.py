@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,13 +192,15 @@ def _check_pixels(
             problems.append(f"sample {sample.key} has the wrong labels {list(stored.labels)}")
         elif not _same(stored.mask, expected.mask):
             problems.append(f"the mask of sample {sample.key} differs")
+        elif not _same(stored.points, expected.points):
+            problems.append(f"the points of sample {sample.key} differ")
         elif not np.array_equal(stored.image, drawn.image):
             differing = np.count_nonzero(stored.image != drawn.image)
             problems.append(f"sample {sample.key} differs in {differing:,} pixels")
     return problems
 
 
-def _same(one: NDArray[np.uint8] | None, other: NDArray[np.uint8] | None) -> bool:
+def _same(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other)

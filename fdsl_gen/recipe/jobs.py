@@ -74,7 +74,7 @@ def sample_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> Sample:
     """The sample that an image, drawn for it, becomes."""
     label_type = recipe.variant.LABEL_TYPE
     target = label_type.target(sample.category, rendered.labels, rendered.mask)
-    return Sample(sample.key, rendered.image, target.labels, target.mask)
+    return Sample(sample.key, rendered.image, target.labels, target.mask, rendered.points)
 
 
 def json_facts(recipe: Recipe, sample: SampleId, rendered: Rendered) -> dict[str, Any]:

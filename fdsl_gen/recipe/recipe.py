@@ -148,7 +148,8 @@ class Recipe:
     def sample_format(self) -> SampleFormat:
         """How samples stand in the shards."""
         label_type, image = self.variant.LABEL_TYPE, self.variant.image
-        members = members_of(label_type, metadata=self.metadata)
+        points = self.variant.has_points
+        members = members_of(label_type, metadata=self.metadata, points=points)
         size = (image.height, image.width)
         return SampleFormat(label_type, members, size, image.channels, self.encoding, image.levels)
 

@@ -83,12 +83,14 @@ class Rendered:
         mask: uint8 (H, W) of category indices, for segmentation sets.
         labels: categories in the image, for multi-label sets; in sets of one label, the label if
             it is not the category.
+        points: float32 (N, 3), of the model that the image shows, for sets with points.
         parameters: the numbers behind the image, flat, the same names for all images of a kind.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None = None
     labels: tuple[int, ...] | None = None
+    points: NDArray[np.float32] | None = None
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
 
     def _repr_png_(self) -> bytes:
@@ -133,6 +135,11 @@ class Variant(ABC):
     @abstractmethod
     def image(self) -> ImageSpec:
         """Shape and levels of every image."""
+
+    @property
+    def has_points(self) -> bool:
+        """Whether images come with points (``Rendered.points``)."""
+        return False
 
     @property
     def max_instances(self) -> int | None:

@@ -49,6 +49,9 @@ class ExFractalDb(Variant):
 
     image_size: int = setting(224, doc="side of the image, pixels", low=8, high=8192)
     num_points: int = setting(9_999, doc="points of the model", low=2, high=10_000_000)
+    points: int | None = setting(
+        None, doc="store so many of them beside every image", low=1, high=10_000_000
+    )
     viewpoints: Literal["sphere", "ring"] = setting(
         "sphere", doc="fresh viewpoints on the sphere, or 12 in a ring"
     )
@@ -75,6 +78,10 @@ class ExFractalDb(Variant):
             raise UsageError(
                 "variance: points between -1 and 1 never have a variance above 1; lower it"
             )
+        if self.points is not None and self.points > self.num_points:
+            raise UsageError(
+                f"points: must be at most num_points ({self.num_points:,}), not {self.points:,}"
+            )
         if self.weights_used is not None and self.weights_used > self.num_weights:
             raise UsageError(
                 f"weights_used: must be at most num_weights ({self.num_weights}),"
@@ -86,12 +93,16 @@ class ExFractalDb(Variant):
         return ImageSpec(height=self.image_size, width=self.image_size, levels=(0, 255))
 
     @property
+    def has_points(self) -> bool:
+        return self.points is not None
+
+    @property
     def max_instances(self) -> int | None:
         return RING_VIEWS * self._used if self.viewpoints == "ring" else None
 
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured at 224 pixels and 10,000 points: 3 to 6 kB, tar headers included."""
-        return 2_000 + self.image_size**2 // 14
+        return 2_000 + self.image_size**2 // 14 + 12 * (self.points or 0)
 
     @property
     def _used(self) -> int:
@@ -168,10 +179,22 @@ class ExFractalDb(Variant):
             point_3P = self._weighted_model(first.category, weight)
             if point_3P is None:  # categories are accepted only with all weights finite
                 raise RenderError(f"category {first.category.index}, weight {weight} diverges")
+            points = self._stored_points(point_3P)
             for job in (first, *rest):
-                yield self._view(job, weight, point_3P)
+                image, facts = self._view(job, weight, point_3P)
+                yield Rendered(image, points=points, parameters=facts)
 
-    def _view(self, job: Job, weight: int, point_3P: NDArray[np.float64]) -> Rendered:
+    def _stored_points(self, point_3P: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        """Points of a model, evenly spaced in its trajectory, float32 (N, 3)."""
+        if self.points is None:
+            return None
+        place_N = np.arange(self.points) * point_3P.shape[1] // self.points
+        return np.ascontiguousarray(point_3P[:, place_N].T, np.float32)
+
+    def _view(
+        self, job: Job, weight: int, point_3P: NDArray[np.float64]
+    ) -> tuple[NDArray[np.uint8], dict[str, int | float | str]]:
+        """An image, and its parameters."""
         view = job.instance // self._used
         stream = Stream(job.key)
         if self.viewpoints == "ring":
@@ -183,5 +206,5 @@ class ExFractalDb(Variant):
         image = np.zeros((self.image_size, self.image_size), np.uint8)
         space.project(point_3P, camera_43, image)
         x, y, z = camera_43[0].tolist()
-        facts = {"weight": weight, "view": view, "camera_x": x, "camera_y": y, "camera_z": z}
-        return Rendered(image, parameters=facts)
+        facts: dict[str, int | float | str] = {"weight": weight, "view": view}
+        return image, facts | {"camera_x": x, "camera_y": y, "camera_z": z}

@@ -50,6 +50,7 @@ MOST = {
     "variance": 0.1,
     "object_size": 2.0,
     "leaves": 200,
+    "points": 200,
     "supersampling": 2,
     "iterations": 3,
     "ray_steps": 5,

@@ -9,6 +9,7 @@
     __meta__/markers/{shard}.json                          one for each finished shard
     __meta__/index/{shard}.npy                             byte ranges (tar.py)
     __meta__/categories/shared.json                        what all categories have in common
+    __meta__/categories/table.csv                          categories that were given as a table
     __meta__/categories/block-{number:06d}.npz             categories that were searched for
 """
 
@@ -25,8 +26,9 @@ LOCK = f"{META}/recipe.json"
 SOURCE_IMAGE = f"{META}/source.png"
 CATEGORIES = f"{META}/categories"
 SHARED = f"{CATEGORIES}/shared.json"
+TABLE = f"{CATEGORIES}/table.csv"
 
-_CATEGORY_FILE = re.compile(rf"{re.escape(CATEGORIES)}/(shared\.json|block-\d+\.npz)")
+_CATEGORY_FILE = re.compile(rf"{re.escape(CATEGORIES)}/(shared\.json|table\.csv|block-\d+\.npz)")
 
 
 def is_category_file(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The command that searches categories: all of them, or a task's share."""
+"""The command on categories: their parameters, and the search for them or a task's share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
     from fdsl_gen.dataset.store import DatasetStore
+    from fdsl_gen.recipe.recipe import Recipe
 
 
 def categories_command(recipe: str) -> click.Command:
@@ -21,8 +22,13 @@ def categories_command(recipe: str) -> click.Command:
     from fdsl_gen.cli.recipe_options import recipe_options
 
     params: list[click.Parameter] = [
-        click.Option(["--out"], type=PLACE, help="place of the dataset to be; keeps the search"),
-        click.Option(["--table"], type=FILE, help="write the CSV to this file"),
+        click.Option(
+            ["--out"],
+            type=PLACE,
+            help="file that ends in .csv: write their parameters there; else place of the dataset"
+            " to be, which keeps the search",
+        ),
+        click.Option(["--table"], type=FILE, help="write the parameters there as well (CSV)"),
         click.Option(["--picture"], type=FILE, help="write a PNG with one image of each"),
         click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
         *executor_options(),
@@ -33,7 +39,7 @@ def categories_command(recipe: str) -> click.Command:
     def callback(**values: Any) -> None:
         _categories(recipe, **values)
 
-    about = "Search the categories of the recipe with these settings."
+    about = "Parameters of the categories of the recipe with these settings."
     return click.Command("categories", params=params, callback=callback, help=about)
 
 
@@ -50,17 +56,24 @@ def _categories(
     from fdsl_gen.build.generate import find_all
     from fdsl_gen.cli.recipe_options import load_with
     from fdsl_gen.core.progress import Progress
-    from fdsl_gen.dataset.contact_sheet import categories_png
     from fdsl_gen.dataset.store import lock_dataset
-    from fdsl_gen.recipe.categories import Categories, as_csv
-    from fdsl_gen.storage import local
 
+    if isinstance(out, Path) and out.suffix == ".csv":
+        if table is not None:
+            raise UsageError("--out FILE.csv and --table say the same; give one of them")
+        out, table = None, out
     elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
     executor, array_task = resolve_execution(values, workers)
     storage = take_storage(values)
     recipe = load_with(name, values)
     if not recipe.variant.SEARCHED:
-        raise UsageError(f"the categories of {recipe.name} are drawn directly, not searched for")
+        if out is not None or elsewhere or array_task is not None:
+            raise UsageError(
+                f"the categories of {recipe.name} are drawn directly, not searched for; give --out"
+                " FILE.csv for their parameters"
+            )
+        _write(recipe, None, table, picture, None)
+        return
     if out is None and (elsewhere or array_task is not None):
         raise UsageError("say where other hosts and tasks find the categories: --out DIR")
     if out is not None and array_task is not None:
@@ -73,15 +86,31 @@ def _categories(
     with tempfile.TemporaryDirectory() as temporary, Progress("category") as progress:
         dataset = lock_dataset(temporary if out is None else out, recipe, storage=storage)
         find_all(dataset, workers, progress, executor=executor)
-        found = Categories(recipe, dataset.categories)
-        text = as_csv(found[c] for c in range(recipe.num_categories))
-        try:
-            if table is not None:
-                local.write(table, text.encode())
-            if picture is not None:
-                local.write(picture, categories_png(recipe, dataset.categories))
-        except OSError as error:
-            raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+        _write(dataset.recipe, dataset.categories, table, picture, out)
+
+
+def _write(
+    recipe: "Recipe",
+    cache: Path | None,
+    table: Path | None,
+    picture: Path | None,
+    out: Path | str | None,
+) -> None:
+    """Write table and picture, and say where; print the table if nothing was to be written."""
+    from fdsl_gen.dataset.contact_sheet import categories_png
+    from fdsl_gen.recipe.categories import as_csv
+    from fdsl_gen.storage import local
+
+    if picture is not None and recipe.variant.SCENE:
+        raise UsageError("--picture shows a category in an image; images of scenes hold several")
+    text = as_csv(recipe, cache)
+    try:
+        if table is not None:
+            local.write(table, text.encode())
+        if picture is not None:
+            local.write(picture, categories_png(recipe, cache))
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
     written = [str(path) for path in (out, table, picture) if path is not None]
     click.echo("\n".join(written) if written else text, nl=bool(written))
 

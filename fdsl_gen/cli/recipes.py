@@ -108,7 +108,7 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
-    """Search the categories of a recipe; print them as CSV, or show them in a picture."""
+    """Parameters of the categories of a recipe: print or write them as CSV, or show a picture."""
     from fdsl_gen.cli.categories import categories_command
 
     _pass_on(ctx, categories_command(recipe), recipe, options)

@@ -149,7 +149,7 @@ def preview_png(recipe: Recipe, preview: Preview) -> bytes:
     return buffer.getvalue()
 
 
-def categories_png(recipe: Recipe, cache: Path) -> bytes:
+def categories_png(recipe: Recipe, cache: Path | None) -> bytes:
     """One image of every category, up to 1,000 of them, small, as PNG bytes."""
     samples = [SampleId(c, 0) for c in range(min(1000, recipe.num_categories))]
     images = [drawn.image for drawn in recipe.variant.render(jobs_of(recipe, samples, cache))]

@@ -17,11 +17,11 @@ from typing import Any
 
 import fdsl_gen
 from fdsl_gen.archive.manifest import ShardEntry
-from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, SOURCE_IMAGE, ShardPaths
+from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, SOURCE_IMAGE, TABLE, ShardPaths
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
-from fdsl_gen.dataset import source_image
+from fdsl_gen.dataset import category_table, source_image
 from fdsl_gen.dataset.lock import check_lock, lock_bytes, locked_recipe, write_lock
 from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.dataset.work_folder import WorkFolder, temporary_work_folder, work_folder
@@ -239,12 +239,17 @@ def lock_dataset(
     with temporary_work_folder(store) as work:
         recipe = _with_source(store, recipe, work)
         image = source_image.source_image_of(recipe)
+        table = category_table.table_of(recipe)
     write_lock(store, lock_bytes(recipe), overwrite=overwrite)
     work = work_folder(store, recipe, tmp_dir)
     work.prepare()
-    dataset = DatasetStore(store, work, source_image.store_source(recipe, image, work.path))
+    recipe = source_image.store_source(recipe, image, work.path)
+    recipe = category_table.store_table(recipe, table, work.path)
+    dataset = DatasetStore(store, work, recipe)
     if image is not None:
         dataset.write_if_changed(SOURCE_IMAGE, (work.path / SOURCE_IMAGE).read_bytes())
+    if table is not None:
+        dataset.write_if_changed(TABLE, table)
     return dataset
 
 
@@ -280,8 +285,11 @@ def _no_dataset(store: Store) -> str:
 
 
 def _with_source(store: Store, recipe: Recipe, work: WorkFolder) -> Recipe:
-    """The recipe with the image that its dataset holds, if it names none itself."""
+    """The recipe with the image and the table that its dataset holds, if it names none itself."""
     if isinstance(recipe.variant, source_image.FromSourceImage) and recipe.variant.source is None:
         with contextlib.suppress(ObjectMissing):
             work.fetch(store, [SOURCE_IMAGE])
-    return source_image.attach_source(recipe, work.path)
+    with contextlib.suppress(ObjectMissing):
+        work.fetch(store, [TABLE])
+    recipe = source_image.attach_source(recipe, work.path)
+    return category_table.attach_table(recipe, work.path)

@@ -16,7 +16,7 @@ from fdsl_gen.archive.manifest import Manifest, ShardEntry, SplitEntry
 from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, SOURCE_IMAGE, ShardPaths
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.keys import Key, permutation
-from fdsl_gen.dataset import source_image
+from fdsl_gen.dataset import category_table, source_image
 from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.dataset.lock import is_lock
 from fdsl_gen.dataset.reader import Dataset, load_index, open_dataset
@@ -168,6 +168,7 @@ def _check_pixels(
     recipe = source_image.attach_source(
         recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path
     )
+    recipe = category_table.attach_table(recipe, path)
     if recipe.identity != dataset.manifest.identity:
         raise UsageError(
             f"the dataset was made by another revision of {recipe.variant.KIND} than this version"

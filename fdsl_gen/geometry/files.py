@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.geometry.category_table import Row, Rows
 
-System = tuple[NDArray[np.float64], NDArray[np.float64]]  # coefficients (N, 6), p_1 + ... + p_j
+_COLUMNS = "abcdefp"
 
 
 @lru_cache(maxsize=4)
-def read_systems(path: str) -> tuple[System, ...]:
-    """The systems of a folder of CSV files (rows a, b, c, d, e, f, p; sorted by name) or an .npz.
+def read_systems(path: str) -> tuple[Rows, ...]:
+    """The rows of systems of a folder of CSV files (a, b, c, d, e, f, p; by name) or an .npz.
 
     An .npz holds ``maps``, float64 (sum of N, 7), and ``offsets``, int (categories + 1,).
 
@@ -40,25 +41,25 @@ def read_systems(path: str) -> tuple[System, ...]:
     return tuple(_system(table, path, k) for k, table in enumerate(tables))
 
 
-def _system(table: NDArray[np.float64], path: str, k: int) -> System:
+def _system(table: NDArray[np.float64], path: str, k: int) -> tuple[Row, ...]:
     if table.ndim != 2 or table.shape[1] != 7 or not len(table) or not np.isfinite(table).all():
         raise UsageError(
             f"categories_from: category {k} of {path} is not rows of seven numbers a,b,c,d,e,f,p"
         )
-    table = np.ascontiguousarray(table, np.float64)
-    sums = []
-    reached = 0.0
-    for p in table[:, 6].tolist():
-        reached += p
-        sums.append(reached)
-    return np.ascontiguousarray(table[:, :6]), np.array(sums)
+    rows = np.asarray(table, np.float64).tolist()
+    return tuple(dict(zip(_COLUMNS, row, strict=True)) for row in rows)
 
 
-def systems_digest(systems: tuple[System, ...]) -> str:
-    """sha256 of coefficients and probabilities."""
+def systems_digest(entries: tuple[Rows, ...]) -> str:
+    """sha256 of coefficients and running sums of probabilities."""
     hashed = sha256()
-    for affine_N6, cumulative_N in systems:
-        hashed.update(len(affine_N6).to_bytes(8, "little"))
-        hashed.update(affine_N6.astype("<f8").tobytes())
-        hashed.update(cumulative_N.astype("<f8").tobytes())
+    for rows in entries:
+        table = np.array([[row[name] for name in _COLUMNS] for row in rows], "<f8")
+        reached, sums = 0.0, []
+        for p in table[:, 6].tolist():
+            reached += p
+            sums.append(reached)
+        hashed.update(len(rows).to_bytes(8, "little"))
+        hashed.update(np.ascontiguousarray(table[:, :6]).tobytes())
+        hashed.update(np.array(sums, "<f8").tobytes())
     return hashed.hexdigest()

@@ -6,7 +6,6 @@ identity and its index, so deleting ``__meta__/categories`` changes no pixel.
 """
 
 import io
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive.paths import SHARED
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import read_bounded, read_json
+from fdsl_gen.geometry.category_table import table_text
 from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.variants._parametric import Parametric
 from fdsl_gen.variants.base import SearchedIfs, category_key
 
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, BadZipFile, MemoryError, NotImplementedError)
@@ -131,16 +133,22 @@ class Categories:
         self._known.update({one.index: one for one in found})
 
 
-def as_csv(categories: Iterable[SearchedIfs]) -> str:
-    """Categories as CSV: number of maps, candidates tried, quality, coefficients of every map."""
-    lines = ["category,map,num_maps,tries,quality,probability,coefficients"]
-    for one in categories:
-        before = 0.0
-        for j, (row, reached) in enumerate(zip(one.affine, one.cumulative.tolist(), strict=True)):
-            numbers = " ".join(f"{value!r}" for value in row.tolist())
-            lines.append(
-                f"{one.index},{j},{len(one.affine)},{one.num_candidates},{one.quality:.6f},"
-                f"{reached - before!r},{numbers}"
-            )
-            before = reached
-    return "\n".join(lines) + "\n"
+def as_csv(recipe: Recipe, cache: Path | None = None) -> str:
+    """The parameters of all categories of a recipe, as CSV.
+
+    Args:
+        recipe: whose categories.
+        cache: folder of categories that were found before.
+
+    Raises:
+        UsageError: if they have none.
+    """
+    variant = recipe.variant
+    if not isinstance(variant, Parametric):
+        raise UsageError(
+            f"the categories of {recipe.name} have no parameters, but only numbers that their"
+            " images are drawn from"
+        )
+    found = Categories(recipe, cache)
+    count = 1 if variant.TABLE.shared else recipe.num_categories
+    return table_text(variant.TABLE, (variant.category_rows(found[c]) for c in range(count)))

@@ -9,7 +9,7 @@ the same, so that a switch changes nothing else.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,12 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.geometry.jitter import fixed_point
 from fdsl_gen.kernels import color, compose, diamond_square, splat
 from fdsl_gen.kernels.elementary import exp
-from fdsl_gen.variants.base import Category, ImageSpec, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec
 
 GRAY = 127  # of a fractal without color
 # Steps from hue to hue and of a sixth of the circle: a hue is 2 of 360 degrees, or 1 of 256 parts.
@@ -37,6 +39,17 @@ CITATION = """\
   pages     = {1300--1309},
   year      = {2022}
 }"""
+
+
+_PLACES = ("11", "12", "21", "22")
+_FACTOR_COLUMNS = (
+    *(Column(f"u{place}", "entry of U, a rotation", low=-1.0, high=1.0) for place in _PLACES),
+    Column("s1", "greater singular value", low=0.0, high=1.0),
+    Column("s2", "smaller singular value", low=0.0, high=1.0),
+    *(Column(f"v{place}", "entry of V, a rotation", low=-1.0, high=1.0) for place in _PLACES),
+    Column("e", "translation along x", low=-1e6, high=1e6),
+    Column("f", "translation along y", low=-1e6, high=1e6),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,10 @@ class Background(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColoredSettings(Variant):
+class ColoredSettings(Parametric):
     """Settings that all colored fractal datasets have."""
+
+    TABLE: ClassVar[TableLayout] = TableLayout(_FACTOR_COLUMNS, part="map")
 
     image_size: int = setting(224, doc="side of the image, pixels", low=16, high=2048)
     num_points: int = setting(100_000, doc="points of a trajectory", low=1, high=2_000_000)
@@ -173,11 +188,32 @@ class ColoredSettings(Variant):
         side = self.image_size
         return ImageSpec(height=side, width=side, channels=1 if self.gray else 3)
 
-    def category(self, index: int, key: Key) -> System:
+    def sample_category(self, index: int, key: Key) -> System:
         stream = Stream(key)
         num_maps = stream.integer(self.num_maps_min, self.num_maps_max)
         sigma = stream.uniform(*self.sigma_range(num_maps))
         factors = ifs.sample_factors(stream, num_maps, sigma)
+        return System(index, key, factors, ifs.compose(factors), sigma)
+
+    def category_rows(self, category: System) -> Sequence[Row]:
+        names = [column.name for column in _FACTOR_COLUMNS]
+        parts = (part.reshape(len(part), -1) for part in category.factors)
+        rows = np.concatenate(list(parts), axis=1).tolist()
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> System:
+        names = [column.name for column in _FACTOR_COLUMNS]
+        value_NK = np.array([[row[name] for name in names] for row in rows], np.float64)
+        left_N4, singular_N2, right_N4, translation_N2 = np.split(value_NK, [4, 6, 10], axis=1)
+        factors = ifs.Factors(
+            left_N4.reshape(-1, 2, 2).copy(),
+            singular_N2.copy(),
+            right_N4.reshape(-1, 2, 2).copy(),
+            translation_N2.copy(),
+        )
+        sigma = 0.0
+        for s1, s2 in singular_N2.tolist():
+            sigma += s1 + 2 * s2
         return System(index, key, factors, ifs.compose(factors), sigma)
 
     def sample_look(self, stream: Stream) -> Look:

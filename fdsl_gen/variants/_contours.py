@@ -13,13 +13,28 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.keys import Stream
 from fdsl_gen.core.settings import check_ranges, setting
+from fdsl_gen.geometry.category_table import Column, Row
 from fdsl_gen.geometry.contour import FRAME, Shape, check_vertex_range, exponential_count
 from fdsl_gen.kernels.line import draw_polygons
-from fdsl_gen.variants.base import ImageSpec, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import ImageSpec
+
+NOISE_GAIN = 2.0  # of radial contours, as released
+SHAPE_COLUMNS = (
+    Column("num_vertices", "vertices of a contour", "int", 3, 100_000),
+    Column("num_contours", "contours, each outside the one before", "int", 1, 10_000),
+    Column("noise_coefficient", "factor of the noise, pixels at size 512", low=0.0, high=100.0),
+    Column("ring_offset", "push from contour to contour, pixels at size 512", low=0.0, high=100.0),
+)
+ELLIPSE_COLUMNS = (
+    Column("radius", "of the ellipse that it begins with, pixels at size 512", "int", 0, 10_000),
+    Column("oval_rate_x", "stretch of the ellipse across", low=0.0, high=100.0),
+    Column("oval_rate_y", "stretch of the ellipse down", low=0.0, high=100.0),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadialSettings(Variant):
+class RadialSettings(Parametric):
     """Settings that all datasets of radial contours have."""
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
@@ -108,10 +123,41 @@ class RadialFigureSettings(RadialSettings):
         shape = Shape(
             num_vertices=num_vertices,
             noise_coefficient=noise_coefficient,
-            noise_gain=2.0,
+            noise_gain=NOISE_GAIN,
             ring_offset=ring_offset,
         )
         return shape, num_contours
+
+
+def shape_row(shape: Shape, num_contours: int) -> dict[str, int | float]:
+    """Shape and number of contours in a table (``SHAPE_COLUMNS``)."""
+    return {
+        "num_vertices": shape.num_vertices,
+        "num_contours": num_contours,
+        "noise_coefficient": shape.noise_coefficient,
+        "ring_offset": shape.ring_offset,
+    }
+
+
+def shape_of(row: Row) -> tuple[Shape, int]:
+    """The inverse of :func:`shape_row`, for figures of ``RadialFigureSettings``."""
+    shape = Shape(
+        num_vertices=int(row["num_vertices"]),
+        noise_coefficient=row["noise_coefficient"],
+        noise_gain=NOISE_GAIN,
+        ring_offset=row["ring_offset"],
+    )
+    return shape, int(row["num_contours"])
+
+
+def ellipse_row(radius: int, oval_rates: tuple[float, float]) -> dict[str, int | float]:
+    """The ellipse of a figure in a table (``ELLIPSE_COLUMNS``)."""
+    return {"radius": radius, "oval_rate_x": oval_rates[0], "oval_rate_y": oval_rates[1]}
+
+
+def ellipse_of(row: Row) -> tuple[int, tuple[float, float]]:
+    """The inverse of :func:`ellipse_row`."""
+    return int(row["radius"]), (row["oval_rate_x"], row["oval_rate_y"])
 
 
 def draw_contours(

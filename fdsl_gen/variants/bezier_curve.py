@@ -9,6 +9,7 @@ c div G + 3 control points, G being the side of the grid; control points are uni
 canvas, grays U{1..255}; curves are polylines one pixel wide, of pieces of at most 4 pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,9 +18,11 @@ import numpy as np
 from fdsl_gen.core.errors import RenderError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.kernels.bezier import draw_curve, sample_points
 from fdsl_gen.variants._citations import KATAOKA_2022_PRETRAINING
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 _FEWEST_POINTS = 3  # two are a straight line
 
@@ -33,11 +36,17 @@ class Curves(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BezierCurve(Variant):
+class BezierCurve(Parametric):
     """Settings of BezierCurve."""
 
     KIND: ClassVar[str] = "bezier-curve"
     CITATION: ClassVar[str] = KATAOKA_2022_PRETRAINING
+    TABLE: ClassVar[TableLayout] = TableLayout(
+        (
+            Column("num_curves", "curves of an image", "int", 1, 10_000),
+            Column("num_points", "control points of a curve", "int", _FEWEST_POINTS - 1, 100),
+        )
+    )
 
     image_size: int = setting(362, doc="side of the image, pixels", low=16, high=8192)
     grid_size: int = setting(12, doc="numbers along each axis of the grid", low=1, high=64)
@@ -50,7 +59,7 @@ class BezierCurve(Variant):
         """Measured at 362 pixels: 4 kB with 144 categories, 9 kB with 1,024."""
         return int(1_600 + self.image_size**1.5)
 
-    def category(self, index: int, key: Key) -> Curves:
+    def sample_category(self, index: int, key: Key) -> Curves:
         side = self.grid_size
         if index >= side * side:
             raise RenderError(
@@ -58,6 +67,12 @@ class BezierCurve(Variant):
                 " give more grid_size or fewer num_categories"
             )
         return Curves(index, key, index % side + 1, index // side + _FEWEST_POINTS)
+
+    def category_rows(self, category: Curves) -> Sequence[Row]:
+        return [{"num_curves": category.num_curves, "num_points": category.num_points}]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Curves:
+        return Curves(index, key, int(rows[0]["num_curves"]), int(rows[0]["num_points"]))
 
     def render_one(self, job: Job) -> Rendered:
         curves: Curves = job.category

@@ -9,6 +9,7 @@ least radius of radius_min (1 + c div 4) pixels; radii are 1,024 quantiles of th
 uniform; at most ``leaves_max`` leaves, what they leave uncovered stays black.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,9 +18,11 @@ import numpy as np
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import setting
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.kernels.leaves import draw_leaves
 from fdsl_gen.variants._citations import BARADAD_2021_NOISE
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 _FAMILIES = 4
 _QUANTILES = 1024
@@ -34,11 +37,19 @@ class Leaves(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeadLeaves(Variant):
+class DeadLeaves(Parametric):
     """Settings of the dead leaves."""
 
     KIND: ClassVar[str] = "dead-leaves"
     CITATION: ClassVar[str] = BARADAD_2021_NOISE
+    TABLE: ClassVar[TableLayout] = TableLayout(
+        (
+            Column(
+                "family", "discs, upright squares, turned rectangles, all", "int", 0, _FAMILIES - 1
+            ),
+            Column("radius", "least radius, pixels", low=0.5, high=4096.0),
+        )
+    )
 
     image_size: int = setting(224, doc="side of the image, pixels", low=16, high=4096)
     radius_min: float = setting(
@@ -62,9 +73,15 @@ class DeadLeaves(Variant):
         """Measured with 64 categories: 8 kB at 224 pixels."""
         return 1_600 + self.image_size**2 // 6
 
-    def category(self, index: int, key: Key) -> Leaves:
+    def sample_category(self, index: int, key: Key) -> Leaves:
         radius = min(self.radius_min * (1 + index // _FAMILIES), self.radius_max)
         return Leaves(index, key, index % _FAMILIES, radius)
+
+    def category_rows(self, category: Leaves) -> Sequence[Row]:
+        return [{"family": category.family, "radius": category.radius}]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Leaves:
+        return Leaves(index, key, int(rows[0]["family"]), min(rows[0]["radius"], self.radius_max))
 
     def render_one(self, job: Job) -> Rendered:
         leaves: Leaves = job.category

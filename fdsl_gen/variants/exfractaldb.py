@@ -10,7 +10,7 @@ precision, where the released code draws in single precision on a GPU.
 Shapes: N maps of 12 coefficients, P points.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, ClassVar, Literal
@@ -23,6 +23,7 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import camera, ifs
+from fdsl_gen.geometry.category_table import Row, Rows, TableLayout
 from fdsl_gen.geometry.weight_table import WeightTable
 from fdsl_gen.kernels import chaos, space
 from fdsl_gen.variants._citations import (
@@ -30,7 +31,8 @@ from fdsl_gen.variants._citations import (
     NAKAMURA_2023_OFDB,
     YAMADA_2021_MVFRACTALDB,
 )
-from fdsl_gen.variants.base import ImageSpec, Job, Rendered, SearchedIfs, Variant
+from fdsl_gen.variants._parametric import Parametric, searched_layout, searched_of, searched_rows
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered, SearchedIfs
 
 LETTERS = "abcdefghijkl"
 RING_VIEWS = 12
@@ -38,7 +40,7 @@ MAX_CANDIDATES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExFractalDb(Variant):
+class ExFractalDb(Parametric):
     """Settings of the 3-D sets. Instance = view * weights used + weight (ours)."""
 
     KIND: ClassVar[str] = "exfractaldb"
@@ -46,6 +48,7 @@ class ExFractalDb(Variant):
     CITATION: ClassVar[str] = "\n".join(
         (KATAOKA_2022_REPLACING, YAMADA_2021_MVFRACTALDB, NAKAMURA_2023_OFDB)
     )
+    TABLE: ClassVar[TableLayout] = searched_layout(LETTERS)
 
     image_size: int = setting(224, doc="side of the image, pixels", low=8, high=8192)
     num_points: int = setting(9_999, doc="points of the model", low=2, high=10_000_000)
@@ -135,7 +138,13 @@ class ExFractalDb(Variant):
         chaos.choose_maps(uniform_P, cumulative_N, maps_P)
         return point_3P if space.wander(maps_P, affine_NK, point_3P) else None
 
-    def category(self, index: int, key: Key) -> SearchedIfs:
+    def category_rows(self, category: SearchedIfs) -> Sequence[Row]:
+        return searched_rows(category, LETTERS)
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> SearchedIfs:
+        return searched_of(index, key, rows, LETTERS)
+
+    def sample_category(self, index: int, key: Key) -> SearchedIfs:
         """The first candidate that spreads along every axis and stays finite with all weights."""
         patience = Patience(f"category {index}", MAX_CANDIDATES)
         for candidate in range(MAX_CANDIDATES):
@@ -177,7 +186,7 @@ class ExFractalDb(Variant):
         ):
             first, *rest = group
             point_3P = self._weighted_model(first.category, weight)
-            if point_3P is None:  # categories are accepted only with all weights finite
+            if point_3P is None:  # only of a table: others are accepted with all weights finite
                 raise RenderError(f"category {first.category.index}, weight {weight} diverges")
             points = self._stored_points(point_3P)
             for job in (first, *rest):

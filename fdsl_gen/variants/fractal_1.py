@@ -10,7 +10,7 @@ enough, which for a fifth of all bases at sigma 3.5 never happens. Here a base i
 least half of 100 probe perturbations are full enough.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -24,9 +24,11 @@ from fdsl_gen.core.keys import Key
 from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry import ifs
+from fdsl_gen.geometry.category_table import Row, Rows, TableLayout
 from fdsl_gen.variants import _planar
 from fdsl_gen.variants._citations import NAKAMURA_2024_SCALING
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric, affine_of, affine_rows, coefficients
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 NUM_PROBES = 100
 PROBES_NEEDED = 50
@@ -64,11 +66,12 @@ class _Pending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fractal1(Variant):
+class Fractal1(Parametric):
     """Settings of 1p-frac."""
 
     KIND: ClassVar[str] = "fractal-1"
     CITATION: ClassVar[str] = NAKAMURA_2024_SCALING
+    TABLE: ClassVar[TableLayout] = TableLayout(coefficients("abcdef"), part="map", shared=True)
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     num_points: int = setting(100_000, doc="points of the trajectory", low=1, high=100_000_000)
@@ -102,8 +105,11 @@ class Fractal1(Variant):
                 f" {most:,} of {area:,} pixels, so no image fills more than"
                 f" {self.filling_rate:g}; lower it, or give more num_points"
             )
+        if self.base is not None and self.has_table:
+            raise UsageError("base: give base or categories_from, not both")
         if self.base is None:
-            self._sigma_range()
+            if not self.has_table:
+                self._sigma_range()
             return
         if not self.base or any(len(row) != 6 for row in self.base):
             raise UsageError("base: must be a list of maps of six numbers [a, b, c, d, e, f]")
@@ -127,12 +133,23 @@ class Fractal1(Variant):
         return 1_600 + self.image_size**2 // 8
 
     def category(self, index: int, key: Key) -> Perturbed:
+        return self.sample_category(index, key)
+
+    def sample_category(self, index: int, key: Key) -> Perturbed:
         return Perturbed(index, key, find_base(self, key.seed))
+
+    def category_rows(self, category: Perturbed) -> Sequence[Row]:
+        return affine_rows(category.base.affine_N6, "abcdef")
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Perturbed:
+        return Perturbed(index, key, _given_base(affine_of(rows, "abcdef")))
 
     def load_cached(self, seed: int, shared: Mapping[str, Any]) -> None:
         number = shared["rejected_bases"]
-        if self.base is not None or type(number) is not int or not 0 <= number < MAX_BASES:
-            return  # given in the settings, or no number of a candidate
+        if self.base is not None or self.has_table:
+            return  # given
+        if type(number) is not int or not 0 <= number < MAX_BASES:
+            return  # no number of a candidate
         base = _candidate(self, seed, number)
         if base.affine_N6.tolist() != shared["base"]:
             raise ValueError(f"the base is not candidate {number}")
@@ -264,10 +281,15 @@ def _candidate(settings: Fractal1, seed: int, number: int) -> Base:
     return Base(number, affine_N6, ifs.cumulative_probabilities(affine_N6))
 
 
+def _given_base(affine_N6: NDArray[np.float64]) -> Base:
+    return Base(-1, affine_N6, ifs.cumulative_probabilities(affine_N6))
+
+
 def _search_base(settings: Fractal1, seed: int) -> Base:
     if settings.base is not None:
-        affine_N6 = np.array(settings.base)
-        return Base(-1, affine_N6, ifs.cumulative_probabilities(affine_N6))
+        return _given_base(np.array(settings.base))
+    if settings.has_table:
+        return _given_base(affine_of(settings.table()[0], "abcdef"))
     patience = Patience("a base whose perturbations fill the image", MAX_BASES)
     for k in range(MAX_BASES):
         patience.tried(k)

@@ -8,10 +8,10 @@ Transformers with Very Limited Synthesized Images", ICCV 2023. Details follow th
 Shapes: N maps, P points.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,13 +22,16 @@ from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.patience import Patience
 from fdsl_gen.core.settings import check_ranges, setting
 from fdsl_gen.geometry import ifs
-from fdsl_gen.geometry.files import System, read_systems, systems_digest
+from fdsl_gen.geometry.category_table import Row, Rows, TableLayout
+from fdsl_gen.geometry.files import read_systems, systems_digest
 from fdsl_gen.geometry.weight_table import WeightTable
 from fdsl_gen.kernels import chaos, search
 from fdsl_gen.variants import _planar
 from fdsl_gen.variants._citations import KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB
-from fdsl_gen.variants.base import ImageSpec, Job, Rendered, SearchedIfs, Variant
+from fdsl_gen.variants._parametric import Parametric, searched_layout, searched_of, searched_rows
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered, SearchedIfs
 
+LETTERS = "abcdef"
 NUM_WEIGHTS = 25
 NUM_FLIPS = 4
 PER_REDRAW = NUM_WEIGHTS * NUM_FLIPS
@@ -36,18 +39,14 @@ MAX_CANDIDATES = 100_000
 LANES = 4  # trajectories followed side by side; speed, never pixels
 
 
-@lru_cache(maxsize=4)
-def _digest_of(path: str) -> str:
-    return systems_digest(read_systems(path))
-
-
 @dataclass(frozen=True, kw_only=True)
-class FractalDb(Variant):
+class FractalDb(Parametric):
     """Settings of FractalDB. Instance = redraw * 100 + weight * 4 + flip (ours)."""
 
     KIND: ClassVar[str] = "fractaldb"
     SEARCHED: ClassVar[bool] = True
     CITATION: ClassVar[str] = "\n".join((KATAOKA_2022_PRETRAINING, NAKAMURA_2023_OFDB))
+    TABLE: ClassVar[TableLayout] = searched_layout(LETTERS)
 
     image_size: int = setting(362, doc="side of the image, pixels", low=16, high=8192)
     num_points: int = setting(200_000, doc="points of the trajectory", low=1, high=100_000_000)
@@ -76,21 +75,16 @@ class FractalDb(Variant):
     search_size: int = setting(512, doc="side of the search image, pixels", low=16, high=8192)
     categories_from: str | None = setting(
         None,
-        doc="take categories from a folder of official CSV files or an .npz (maps, offsets)",
+        doc="take categories from a table, as fdsl-gen categories writes it (CSV), from a folder of"
+        " official CSV files or an .npz (maps, offsets)",
         identity=False,
         stored=False,
-    )
-    categories_sha256: str | None = setting(
-        None,
-        doc="digest of those categories; found on reading if not given",
-        derived="systems_sha256",
     )
 
     def __post_init__(self) -> None:
         check_ranges(self, ["num_maps"])
         most = _planar.most_pixels(self.search_points, self.search_size, "point")
-        searched = self.categories_from is None and self.categories_sha256 is None
-        if searched and most < self._pixels_needed:
+        if not self.has_table and most < self._pixels_needed:
             raise UsageError(
                 f"filling_rate: {self.search_points:,} search_points reach at most {most:,} of"
                 f" {self.search_size**2:,} pixels, so no system fills {self.filling_rate:g}; lower"
@@ -102,25 +96,15 @@ class FractalDb(Variant):
         """Pixels of the search image that a category must fill."""
         return int(np.ceil(self.filling_rate * self.search_size**2))
 
-    def check_files(self) -> None:
-        if self.categories_from is not None:
-            self._systems(self.categories_from)
+    @classmethod
+    def read_rows(cls, path: str) -> tuple[Rows, ...]:
+        if Path(path).is_dir() or path.endswith(".npz"):
+            return read_systems(path)
+        return super().read_rows(path)
 
-    @property
-    def systems_sha256(self) -> str | None:
-        """Digest of the categories from files, as given or as read; None if they are searched."""
-        if self.categories_sha256 is not None or self.categories_from is None:
-            return self.categories_sha256
-        return _digest_of(self.categories_from)
-
-    def _systems(self, path: str) -> tuple[System, ...]:
-        """Categories from files; UsageError if they are not those of the recipe."""
-        if _digest_of(path) != self.systems_sha256:
-            raise UsageError(
-                f"categories_from: {path} is not what this recipe was made with"
-                " (its categories_sha256 differs)"
-            )
-        return read_systems(path)
+    @classmethod
+    def digest_of_rows(cls, entries: tuple[Rows, ...]) -> str:
+        return systems_digest(entries)
 
     @property
     def image(self) -> ImageSpec:
@@ -150,12 +134,16 @@ class FractalDb(Variant):
         # the nearest doubles of the decimals, as in the released files
         factors = [round(1 + k * self.weight, 12) for k in (-2, -1, 1, 2)]
         unchanged_at = 0 if self.first_weight == "identity" else 2
-        return WeightTable.of_factors("abcdef", factors, unchanged_at)
+        return WeightTable.of_factors(LETTERS, factors, unchanged_at)
 
-    def category(self, index: int, key: Key) -> SearchedIfs:
+    def category_rows(self, category: SearchedIfs) -> Sequence[Row]:
+        return searched_rows(category, LETTERS)
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> SearchedIfs:
+        return searched_of(index, key, rows, LETTERS)
+
+    def sample_category(self, index: int, key: Key) -> SearchedIfs:
         """The first candidate that fills the search image; candidates are keyed by category."""
-        if self.categories_from is not None or self.categories_sha256 is not None:
-            return self._given(index, key)
         side_pad = np.array([self.search_size, _planar.PAD])
         foreground = np.empty((self.search_size, self.search_size), np.uint8)
         uniform_T = np.empty(self.search_points - 1)
@@ -178,19 +166,6 @@ class FractalDb(Variant):
             f"category {index}: none of {MAX_CANDIDATES:,} systems fills {self.filling_rate:g} of"
             " the image; lower filling_rate, or give more search_points"
         )
-
-    def _given(self, index: int, key: Key) -> SearchedIfs:
-        if self.categories_from is None:
-            raise RenderError(
-                "the file of the categories is not at hand; give its path as categories_from"
-            )
-        systems = self._systems(self.categories_from)
-        if index >= len(systems):
-            raise RenderError(
-                f"{self.categories_from} has {len(systems):,} categories, no number {index}"
-            )
-        affine_N6, cumulative_N = systems[index]
-        return SearchedIfs(index, key, affine_N6, cumulative_N, 0, 0.0)
 
     def render(self, jobs: Iterable[Job]) -> Iterator[Rendered]:
         """Images in the order of ``jobs``; neighbors of one work group share their trajectory."""

@@ -8,6 +8,7 @@ Ours: everything but that idea, since no code was released: first category and s
 uniform over the canvas, grays U{1..255}, width 1, and labels that stay balanced when shuffled.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.core.settings import check_ranges, setting
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.kernels.line import draw_segments
 from fdsl_gen.kernels.scatter import sample_integers, scatter_segments
 from fdsl_gen.variants._citations import KATAOKA_2022_REPLACING
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 
 @lru_cache(maxsize=64)
@@ -37,11 +40,14 @@ class Lines(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineDb(Variant):
+class LineDb(Parametric):
     """Settings of LineDB."""
 
     KIND: ClassVar[str] = "linedb"
     CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
+    TABLE: ClassVar[TableLayout] = TableLayout(
+        (Column("num_lines", "lines of an image", "int", 0, 10_000_000),)
+    )
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=8192)
     lines_min: int = setting(1, doc="lines in an image of category 0", low=0, high=1_000_000)
@@ -69,8 +75,14 @@ class LineDb(Variant):
         mean_lines = self.lines_min + self.lines_step * (num_categories - 1) / 2
         return int(1_600 + 870 * mean_lines**0.76 * (self.image_size / 512) ** 1.5)
 
-    def category(self, index: int, key: Key) -> Lines:
+    def sample_category(self, index: int, key: Key) -> Lines:
         return Lines(index, key, self.lines_min + index * self.lines_step)
+
+    def category_rows(self, category: Lines) -> Sequence[Row]:
+        return [{"num_lines": category.num_lines}]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Lines:
+        return Lines(index, key, int(rows[0]["num_lines"]))
 
     def render_one(self, job: Job) -> Rendered:
         lines: Lines = job.category

@@ -17,6 +17,7 @@ sideways; what is not a number is black.
 """
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,10 +30,12 @@ from fdsl_gen.core.errors import RenderError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry import power_map
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.kernels.lanczos import fill_weights, shrink
 from fdsl_gen.kernels.mandelbulb_image import draw_field
 from fdsl_gen.variants._citations import CHICHE_2024_MANDELBULB
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 _RELEASED_SEED = 42
 _DRAWS = 11  # doubles of an image: latitude, longitude, three colors
@@ -87,12 +90,27 @@ class Bulb(Category):
     powers_and_rules: tuple[int, ...]
 
 
+def _bulb(index: int, key: Key, numbers: tuple[int, ...]) -> Bulb:
+    """A category by its powers and rules, in turn."""
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    map_FK = np.array([power_map.row(power, rule) for power, rule in pairs], np.int64)
+    return Bulb(index, key, map_FK, numbers)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Mandelbulb(Variant):
+class Mandelbulb(Parametric):
     """Settings of the Mandelbulb variations."""
 
     KIND: ClassVar[str] = "mandelbulb"
     CITATION: ClassVar[str] = CHICHE_2024_MANDELBULB
+    TABLE: ClassVar[TableLayout] = TableLayout(
+        (
+            Column("power", "n of the map", "int", 2, 100),
+            Column("rule", "nine bits, which sines and cosines", "int", 0, 511),
+        ),
+        part="map",
+        most_parts=2,
+    )
 
     image_size: int = setting(512, doc="side of the image, pixels", low=16, high=2048)
     classes: Literal["1k", "hybrid-21k"] = setting("1k", doc="list of categories")
@@ -118,17 +136,23 @@ class Mandelbulb(Variant):
         """Measured: 400 kB at 512 pixels, 85 kB at 224."""
         return 1_600 + self.image_size**2 * 8 // 5
 
-    def category(self, index: int, key: Key) -> Bulb:
+    def sample_category(self, index: int, key: Key) -> Bulb:
         known = _classes(self.classes)
         if index >= len(known):
             raise RenderError(
                 f"classes {self.classes} has {len(known)} categories, no number {index};"
                 " give fewer num_categories"
             )
-        found = known[index]
-        pairs = zip(found[::2], found[1::2], strict=True)
-        map_FK = np.array([power_map.row(power, rule) for power, rule in pairs], np.int64)
-        return Bulb(index, key, map_FK, found)
+        return _bulb(index, key, known[index])
+
+    def category_rows(self, category: Bulb) -> Sequence[Row]:
+        numbers = category.powers_and_rules
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return [{"power": power, "rule": rule} for power, rule in pairs]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Bulb:
+        numbers = [int(row[name]) for row in rows for name in ("power", "rule")]
+        return _bulb(index, key, tuple(numbers))
 
     def _uniforms(self, job: Job) -> list[float]:
         """The eleven draws U(0, 1) of an image."""
@@ -152,7 +176,7 @@ class Mandelbulb(Variant):
         large = np.empty((side, side, 3), np.uint8)
         map_FK = job.category.map_FK
         # One map twice a round is that map in twice as many rounds.
-        rounds = self.iterations * (_MAPS[self.classes] // len(map_FK))
+        rounds = self.iterations * max(_MAPS[self.classes] // len(map_FK), 1)
         limits_3 = np.array([rounds, self.ray_steps, self.light_steps], np.float64)
         draw_field(map_FK, limits_3, power_map.view(*angles), color_33, large)
         image = large

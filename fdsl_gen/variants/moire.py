@@ -10,6 +10,7 @@ probability 1/2, of U(waves_min, waves_max) waves across the image; centers unif
 twice the side about the middle; the colors are three phases, a step U(0, 1/3) of a turn apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import check_ranges, setting
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.kernels.elementary import cos, sin
 from fdsl_gen.kernels.moire import STEPS, draw_gratings
 from fdsl_gen.variants._citations import MATSUO_2025_MOIREDB
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 _TURN = 6.283185307179586
 
@@ -42,11 +45,22 @@ class Gratings(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moire(Variant):
+class Moire(Parametric):
     """Settings of the interference fringes."""
 
     KIND: ClassVar[str] = "moire"
     CITATION: ClassVar[str] = MATSUO_2025_MOIREDB
+    TABLE: ClassVar[TableLayout] = TableLayout(
+        (
+            Column("circular", "1: rings, 0: straight fringes", "int", 0, 1),
+            Column("across", "waves across the image, of straight fringes", low=-256.0, high=256.0),
+            Column("down", "waves down the image, of straight fringes", low=-256.0, high=256.0),
+            Column("waves", "waves along a side of the image, of rings", low=0.0, high=256.0),
+            Column("product", "1: gratings are multiplied, 0: added; of row 0", "int", 0, 1),
+        ),
+        part="grating",
+        most_parts=16,
+    )
 
     image_size: int = setting(224, doc="side of the image, pixels", low=16, high=8192)
     gratings_min: int = setting(2, doc="least gratings of a category", low=1, high=16)
@@ -65,7 +79,7 @@ class Moire(Variant):
         """Measured: 146 kB at 224 pixels, 758 kB at 512."""
         return 1_600 + self.image_size**2 * 3
 
-    def category(self, index: int, key: Key) -> Gratings:
+    def sample_category(self, index: int, key: Key) -> Gratings:
         stream = Stream(key)
         count = stream.integer(self.gratings_min, self.gratings_max)
         product = stream.integer(0, 1) == 1
@@ -76,6 +90,23 @@ class Moire(Variant):
             circular = stream.integer(0, 1)
             grating[:] = circular, waves * cos(direction), waves * sin(direction), waves
         return Gratings(index, key, grating_M4, product)
+
+    def category_rows(self, category: Gratings) -> Sequence[Row]:
+        return [
+            {
+                "circular": int(circular),
+                "across": across,
+                "down": down,
+                "waves": waves,
+                "product": int(category.product),
+            }
+            for circular, across, down, waves in category.grating_M4.tolist()
+        ]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Gratings:
+        names = ("circular", "across", "down", "waves")
+        grating_M4 = np.array([[row[name] for name in names] for row in rows], np.float64)
+        return Gratings(index, key, grating_M4, rows[0]["product"] == 1)
 
     def render_one(self, job: Job) -> Rendered:
         gratings: Gratings = job.category

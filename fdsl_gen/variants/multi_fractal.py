@@ -133,4 +133,5 @@ class MultiFractal(ColoredSettings):
 @lru_cache(maxsize=4096)
 def find_system(settings: MultiFractal, seed: int, index: int) -> System:
     """Category ``index`` of a dataset."""
-    return settings.category(index, category_key(seed, index))
+    system: System = settings.category(index, category_key(seed, index))
+    return system

@@ -9,6 +9,7 @@ has c mod G + 1 cells across and c div G + 1 down, G being the side of the grid;
 fresh gradients; each image is rescaled to 0 .. 255.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,9 +18,11 @@ import numpy as np
 from fdsl_gen.core.errors import RenderError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import setting
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.kernels.gradient_noise import draw_noise, sample_gradients, to_levels
 from fdsl_gen.variants._citations import KATAOKA_2022_PRETRAINING
-from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered, Variant
+from fdsl_gen.variants._parametric import Parametric
+from fdsl_gen.variants.base import Category, ImageSpec, Job, Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,17 @@ class Waves(Category):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerlinNoise(Variant):
+class PerlinNoise(Parametric):
     """Settings of PerlinNoise."""
 
     KIND: ClassVar[str] = "perlin-noise"
     CITATION: ClassVar[str] = KATAOKA_2022_PRETRAINING
+    TABLE: ClassVar[TableLayout] = TableLayout(
+        (
+            Column("across", "cells across", "int", 1, 256),
+            Column("down", "cells down", "int", 1, 256),
+        )
+    )
 
     image_size: int = setting(362, doc="side of the image, pixels", low=16, high=8192)
     grid_size: int = setting(10, doc="wave numbers along each axis of the grid", low=1, high=256)
@@ -48,7 +57,7 @@ class PerlinNoise(Variant):
         """Measured at 362 pixels: 66 kB with 100 categories, 100 kB with 1,296."""
         return 1_600 + self.image_size**2 * 3 // 4
 
-    def category(self, index: int, key: Key) -> Waves:
+    def sample_category(self, index: int, key: Key) -> Waves:
         side = self.grid_size
         if index >= side * side:
             raise RenderError(
@@ -56,6 +65,12 @@ class PerlinNoise(Variant):
                 " give more grid_size or fewer num_categories"
             )
         return Waves(index, key, index % side + 1, index // side + 1)
+
+    def category_rows(self, category: Waves) -> Sequence[Row]:
+        return [{"across": category.across, "down": category.down}]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Waves:
+        return Waves(index, key, int(rows[0]["across"]), int(rows[0]["down"]))
 
     def render_one(self, job: Job) -> Rendered:
         waves: Waves = job.category

@@ -10,7 +10,7 @@ outlines (emptying the first contour empties what earlier figures put there, too
 of the last contour.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fdsl_gen.archive.label_types import SEGMENTATION, LabelType
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
+from fdsl_gen.geometry.category_table import Row, Rows, TableLayout
 from fdsl_gen.geometry.contour import (
     Shape,
     ellipse,
@@ -30,7 +31,16 @@ from fdsl_gen.geometry.contour import (
 from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.kernels.polygon import fill_polygon
 from fdsl_gen.variants._citations import SHINODA_2023_SEGRCDB
-from fdsl_gen.variants._contours import RadialFigureSettings, draw_contours
+from fdsl_gen.variants._contours import (
+    ELLIPSE_COLUMNS,
+    SHAPE_COLUMNS,
+    RadialFigureSettings,
+    draw_contours,
+    ellipse_of,
+    ellipse_row,
+    shape_of,
+    shape_row,
+)
 from fdsl_gen.variants.base import Category, Job, Rendered, category_key
 
 _WHITE = 255
@@ -54,6 +64,7 @@ class SegRcdb(RadialFigureSettings):
     SCENE: ClassVar[bool] = True
     LABEL_TYPE: ClassVar[LabelType] = SEGMENTATION
     CITATION: ClassVar[str] = SHINODA_2023_SEGRCDB
+    TABLE: ClassVar[TableLayout] = TableLayout(SHAPE_COLUMNS + ELLIPSE_COLUMNS)
 
     num_vertices_max: int = setting(500, doc="most vertices of a contour", low=3, high=100_000)
     num_contours_max: int = setting(50, doc="most contours of a figure", low=1, high=10_000)
@@ -73,11 +84,18 @@ class SegRcdb(RadialFigureSettings):
         """Measured, image and mask M1: 236 kB at 512 pixels, 62 kB at 256."""
         return int(3_200 + 20.0 * self.image_size**1.5)
 
-    def category(self, index: int, key: Key) -> Figure:
+    def sample_category(self, index: int, key: Key) -> Figure:
         stream = Stream(key)
         shape, num_contours = self.sample_figure(stream)
         radius = stream.integer(self.radius_min, self.radius_max)
         return Figure(index, key, shape, num_contours, radius, self.sample_oval_rates(stream))
+
+    def category_rows(self, category: Figure) -> Sequence[Row]:
+        row = shape_row(category.shape, category.num_contours)
+        return [row | ellipse_row(category.radius, category.oval_rates)]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Figure:
+        return Figure(index, key, *shape_of(rows[0]), *ellipse_of(rows[0]))
 
     def render_one(self, job: Job) -> Rendered:
         draw = self._draw_with_lines if self.mask == "M1" else self._draw_with_areas
@@ -127,4 +145,5 @@ class SegRcdb(RadialFigureSettings):
 
 @lru_cache(maxsize=256)
 def _figure(settings: SegRcdb, key: Key) -> Figure:
-    return settings.category(key.indices[0], key)
+    figure: Figure = settings.category(key.indices[0], key)
+    return figure

@@ -8,6 +8,8 @@ ellipse after one step outwards.
 Ours: where ``frequency_min`` equals ``frequency_max``, both waves have that frequency.
 """
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,12 +17,27 @@ import numpy as np
 
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.geometry.contour import Shape, ellipse, grays, grown
 from fdsl_gen.variants._citations import TAKASHIMA_2023_VISUAL
-from fdsl_gen.variants._contours import RadialSettings, draw_contours, facts
+from fdsl_gen.variants._contours import (
+    ELLIPSE_COLUMNS,
+    SHAPE_COLUMNS,
+    RadialSettings,
+    draw_contours,
+    ellipse_of,
+    ellipse_row,
+    facts,
+    shape_of,
+    shape_row,
+)
 from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
+_NOISE_GAIN = 1.0
+_WAVES = tuple(
+    Column(f"frequency_{k}", f"waves a turn of wave {k}", "int", 0, 10_000) for k in (1, 2)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,7 @@ class VisualAtom(RadialSettings):
 
     KIND: ClassVar[str] = "visualatom"
     CITATION: ClassVar[str] = TAKASHIMA_2023_VISUAL
+    TABLE: ClassVar[TableLayout] = TableLayout(SHAPE_COLUMNS + ELLIPSE_COLUMNS + _WAVES)
 
     num_vertices_min: int = setting(200, doc="least vertices of an orbit", low=3, high=100_000)
     num_vertices_max: int = setting(1000, doc="most vertices of an orbit", low=3, high=100_000)
@@ -65,7 +83,7 @@ class VisualAtom(RadialSettings):
         """Measured: 57 kB at 512 pixels, 19 kB at 256."""
         return int(1_600 + 5.0 * self.image_size**1.5)
 
-    def category(self, index: int, key: Key) -> Atom:
+    def sample_category(self, index: int, key: Key) -> Atom:
         stream = Stream(key)
         num_vertices = stream.integer(self.num_vertices_min, self.num_vertices_max)
         num_orbits = stream.integer(self.num_orbits_min, self.num_orbits_max)
@@ -75,12 +93,29 @@ class VisualAtom(RadialSettings):
         shape = Shape(
             num_vertices=num_vertices,
             noise_coefficient=noise_coefficient,
-            noise_gain=1.0,
+            noise_gain=_NOISE_GAIN,
             ring_offset=ring_offset,
             frequencies=frequencies,
             amplitudes=(self.amplitude_1, self.amplitude_2),
         )
         return Atom(index, key, shape, num_orbits, radius, self.sample_oval_rates(stream))
+
+    def category_rows(self, category: Atom) -> Sequence[Row]:
+        first, second = category.shape.frequencies
+        row = shape_row(category.shape, category.num_orbits)
+        row |= ellipse_row(category.radius, category.oval_rates)
+        return [row | {"frequency_1": first, "frequency_2": second}]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Atom:
+        (row,) = rows
+        shape, num_orbits = shape_of(row)
+        shape = dataclasses.replace(
+            shape,
+            noise_gain=_NOISE_GAIN,
+            frequencies=(int(row["frequency_1"]), int(row["frequency_2"])),
+            amplitudes=(self.amplitude_1, self.amplitude_2),
+        )
+        return Atom(index, key, shape, num_orbits, *ellipse_of(row))
 
     def sample_frequencies(self, stream: Stream) -> tuple[int, int]:
         """Frequencies of the two waves; they are equal only where both are 0."""

@@ -180,7 +180,7 @@ def test_settings_are_made_without_reading_files():
         _ = Real1(source="nowhere.png").source_image_sha256
     assert FractalDb(categories_from="nowhere").categories_sha256 is None
     with pytest.raises(UsageError, match="categories_from: cannot read nowhere"):
-        _ = FractalDb(categories_from="nowhere").systems_sha256
+        _ = FractalDb(categories_from="nowhere").table_sha256
 
 
 @pytest.mark.parametrize(

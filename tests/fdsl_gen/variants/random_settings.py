@@ -18,16 +18,17 @@ from random import Random
 from typing import Any, Literal
 from unittest.mock import patch
 
-import numpy as np
-
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.settings import Bounds
+from fdsl_gen.geometry.category_table import Column, TableLayout, table_text
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.variants import exfractaldb, fractal_1, fractaldb, kinds, variant_class
+from fdsl_gen.variants._parametric import Parametric
 from tests import PHOTO
 
+NUM_CATEGORIES = 5
 FEW = 20  # candidates of a search, so that one without success ends soon
 # What is counted or looped over is kept this small; everything else may be as large as allowed.
 MOST = {
@@ -61,10 +62,28 @@ _UNBOUNDED = 300.0
 
 def files(folder: Path) -> dict[str, str]:
     """Values of the settings that name a file."""
-    systems = np.random.RandomState(3).uniform(-1, 1, (12, 7))
-    systems[:, 6] = np.abs(systems[:, 6]) / 4
-    np.savez(folder / "systems.npz", maps=systems, offsets=np.array([0, 2, 5, 6, 9, 12]))
-    return {"source": str(PHOTO), "categories_from": str(folder / "systems.npz")}
+    rng = Random(4)
+    for kind in kinds():
+        cls = variant_class(kind, "fuzz")
+        if issubclass(cls, Parametric):
+            count = 1 if cls.TABLE.shared else NUM_CATEGORIES
+            entries = [_rows(cls.TABLE, rng) for _ in range(count)]
+            (folder / f"{kind}.csv").write_text(table_text(cls.TABLE, entries))
+    return {"source": str(PHOTO), "categories_from": str(folder)}
+
+
+def _rows(layout: TableLayout, rng: Random) -> list[dict[str, int | float]]:
+    """Random rows of a category."""
+    count = rng.randint(1, min(3, layout.most_parts)) if layout.part else 1
+    return [{column.name: _cell(column, rng) for column in layout.columns} for _ in range(count)]
+
+
+def _cell(column: Column, rng: Random) -> int | float:
+    low, high = column.low or 0.0, column.high or 1.0
+    if column.kind == "int":
+        return rng.randint(int(low), int(min(high, low + 6)))
+    low = max(low, -0.6)
+    return rng.uniform(low, min(high, low + 1.2))
 
 
 def _bounds(field: dataclasses.Field[Any]) -> tuple[float, float]:
@@ -116,6 +135,7 @@ def draw_variant(kind: str, known: dict[str, str], rng: Random) -> Any:
     """A variant with random settings, half of them at their default; drawn until they are valid."""
     cls = variant_class(kind, "fuzz")
     annotations = typing.get_type_hints(cls)
+    known = known | {"categories_from": f"{known['categories_from']}/{kind}.csv"}
     while True:
         values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -153,7 +173,7 @@ def draw_recipe(kind: str, known: dict[str, str], rng: Random) -> Recipe:
         name="fuzz",
         variant=variant,
         seed=rng.choice([0, 1, 2**63 - 1]),
-        num_categories=5,
+        num_categories=NUM_CATEGORIES,
         num_images=20 if variant.SCENE else 0,
         encoding="rgb8" if variant.image.channels == 3 else "gray8",
     )
@@ -175,7 +195,7 @@ def some_samples(made: Recipe, rng: Random) -> list[SampleId]:
     """Two samples, which may be of one category."""
     most = made.variant.max_instances or 10_000
     return [
-        SampleId(-1 if made.variant.SCENE else rng.randrange(5), rng.randrange(most))
+        SampleId(-1 if made.variant.SCENE else rng.randrange(NUM_CATEGORIES), rng.randrange(most))
         for _ in range(2)
     ]
 

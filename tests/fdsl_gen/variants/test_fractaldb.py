@@ -241,7 +241,7 @@ def test_categories_from_files(tmp_path):
     [
         (lambda path: None, "cannot read"),
         (lambda path: path.mkdir(), "there are no CSV files"),
-        (lambda path: path.write_text("x"), "cannot read"),
+        (lambda path: path.write_text("x"), "has no column category, map, a"),
         (lambda path: write_csv(path, [np.ones((2, 3))]), "is not rows of seven numbers"),
         (lambda path: write_csv(path, [np.full((2, 7), np.nan)]), "is not rows of seven numbers"),
     ],
@@ -262,8 +262,8 @@ def test_replacing_the_file_replaces_its_digest(tmp_path):
     one, other = (str(write_csv(tmp_path / f"csv {k}", [np.full((2, 7), k / 4)])) for k in (1, 2))
     variant = small(categories_from=one).variant
     assert replace(variant, categories_from=other) == small(categories_from=other).variant
-    assert replace(variant, categories_from=other).systems_sha256 != variant.systems_sha256
-    assert replace(variant, categories_from=None).systems_sha256 is None
+    assert replace(variant, categories_from=other).table_sha256 != variant.table_sha256
+    assert replace(variant, categories_from=None).table_sha256 is None
 
 
 def test_palette():

@@ -13,7 +13,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.dataset import verify
 from fdsl_gen.recipe.categories import Categories
-from tests import naive_space as naive
+from tests.fdsl_gen.variants import naive_space as naive
 
 TRAJECTORY, POINTS = 500, 96
 SMALL = {"num_points": TRAJECTORY, "image_size": 48, "num_categories": 3, "points": POINTS}

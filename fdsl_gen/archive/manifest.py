@@ -30,7 +30,7 @@ class ShardEntry:
     bytes: int = setting(doc="size of the file", low=1)
     sha256: str = setting(doc="sha256 of the file")
     content_digest: str = setting(doc="sum of the sample digests modulo 2**128")
-    blank: int = setting(0, doc="images whose pixels are all equal", low=0)
+    blank: int = setting(0, doc="images that show nothing but background", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,7 +131,7 @@ def _remarks(manifest: Manifest, preview: Preview) -> Iterator[str]:
     total = sum(split.num_samples for split in manifest.splits.values())
     blank = sum(shard.blank for split in manifest.splits.values() for shard in split.shards)
     if blank:
-        yield f"warning: {blank:,} of {total:,} images are blank: all their pixels are equal"
+        yield f"warning: {blank:,} of {total:,} images are blank: they show nothing but background"
     categories = {sample.category for sample, _ in preview.drawn}
     seen: dict[int, set[bytes]] = {}
     for sample, drawn in preview.drawn:

@@ -58,7 +58,7 @@ def render_shard(
     for k, identity, rendered in zip(order, ordered, drawn, strict=True):
         sample = sample_of(recipe, identity, rendered)
         total += sample.digest()
-        blank += sample.is_blank()
+        blank += rendered.blank or sample.is_blank()
         encoded[k] = sample_format.encode(sample, json_facts(recipe, identity, rendered))
         report(1)
     return [one for one in encoded if one is not None], total, blank
@@ -122,12 +122,14 @@ def _examine(
                 raise ValueError(f"it holds {found.key} where {sample.key} belongs")
             stored = sample_format.decode(found.key, dict(found.members))
             total += stored.digest()
-            blank += stored.is_blank()
+            blank += stored.is_blank() and not recipe.variant.hides_blanks
         index = tar.scan_index(tar_path, sample_format.members)
     except (ValueError, KeyError) as error:
         raise FdslError(
             f"{name} is there but not what belongs there ({error}); delete it"
         ) from None
+    if recipe.variant.hides_blanks:  # what was stored does not say it
+        blank = render_shard(recipe, samples, dataset.categories, lambda count: None)[2]
     entry = ShardEntry(
         file=name,
         samples=len(samples),

@@ -184,6 +184,11 @@ class ColoredSettings(Parametric):
         return not (self.color or self.background)
 
     @property
+    def hides_blanks(self) -> bool:
+        """Clouds are behind what may not be there."""
+        return self.background
+
+    @property
     def image(self) -> ImageSpec:
         side = self.image_size
         return ImageSpec(height=side, width=side, channels=1 if self.gray else 3)

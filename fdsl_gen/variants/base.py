@@ -84,6 +84,8 @@ class Rendered:
         labels: categories in the image, for multi-label sets; in sets of one label, the label if
             it is not the category.
         points: float32 (N, 3), of the model that the image shows, for sets with points.
+        blank: whether it shows nothing but a background of several colors; images of one value
+            are blank without saying so.
         parameters: the numbers behind the image, flat, the same names for all images of a kind.
     """
 
@@ -91,6 +93,7 @@ class Rendered:
     mask: NDArray[np.uint8] | None = None
     labels: tuple[int, ...] | None = None
     points: NDArray[np.float32] | None = None
+    blank: bool = False
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
 
     def _repr_png_(self) -> bytes:
@@ -139,6 +142,11 @@ class Variant(ABC):
     @property
     def has_points(self) -> bool:
         """Whether images come with points (``Rendered.points``)."""
+        return False
+
+    @property
+    def hides_blanks(self) -> bool:
+        """Whether pixels do not tell which images are blank (``Rendered.blank``)."""
         return False
 
     @property

@@ -140,6 +140,7 @@ class FractalColor(ColoredSettings):
     def _render(self, job: Job, plan: _Plan, table: Table, points: Played) -> Rendered:
         rows, columns = map(_seen, points.extents, plan.moves, plan.sizes)
         image = self.paint_background(plan.background, job.key)
+        clouds = image.copy()
         hits_HW, greatest = table.hits(points, (rows, columns), plan.patch_33, self.image_size)
         self.paint(hits_HW, greatest, plan.look, image)
         facts = {
@@ -153,8 +154,9 @@ class FractalColor(ColoredSettings):
             "high_y": columns.high,
             "blur_sigma": plan.blur_sigma,
         }
+        blank = np.array_equal(image, clouds)
         image = self.finish(image, plan.blur_sigma)
-        return Rendered(image, parameters=facts | _colored.facts(plan.look))
+        return Rendered(image, blank=blank, parameters=facts | _colored.facts(plan.look))
 
 
 def _seen(extent: Window, move: float, size: float) -> Window:

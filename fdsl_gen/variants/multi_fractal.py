@@ -116,6 +116,7 @@ class MultiFractal(ColoredSettings):
     def _render(self, scene: Scene, table: Table, played: Iterator[Played]) -> Rendered:
         """Draw a scene with the next points of ``played``, as many as it has objects."""
         image = self.paint_background(scene.background, scene.key)
+        clouds = image.copy()
         side = self.object_canvas
         for scene_object in scene.objects:
             points = next(played)
@@ -127,7 +128,9 @@ class MultiFractal(ColoredSettings):
             )
         labels = tuple(sorted({scene_object.system.index for scene_object in scene.objects}))
         named = {"num_objects": len(scene.objects), "blur_sigma": scene.blur_sigma}
-        return Rendered(self.finish(image, scene.blur_sigma), labels=labels, parameters=named)
+        blank = np.array_equal(image, clouds)
+        image = self.finish(image, scene.blur_sigma)
+        return Rendered(image, labels=labels, blank=blank, parameters=named)
 
 
 @lru_cache(maxsize=4096)

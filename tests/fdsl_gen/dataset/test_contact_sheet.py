@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fdsl_gen import generate, load_recipe
+from fdsl_gen import generate, load_recipe, render
 from fdsl_gen.archive.sample import is_blank
 from fdsl_gen.build.finalize import finalize
 from fdsl_gen.cli.main import cli
@@ -154,6 +155,39 @@ def test_a_shard_without_its_marker_counts_its_blank_images_again(tmp_path):
     (tmp_path / "set" / "manifest.json").unlink()
     assert generate(recipe, tmp_path / "set", workers=1) == first
     assert first.splits["train"].shards[0].blank == 12
+
+
+AWAY = {"window_shift": 100.0, "window_scale_min": 0.01, "window_scale_max": 0.01}
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_an_image_of_clouds_alone_is_blank(tmp_path, background):
+    """A fractal outside its window is nothing to learn, whatever is behind it."""
+    small = {"image_size": 32, "num_points": 500, "num_categories": 6, "num_instances": 2}
+    recipe = load_recipe("fractal-color", **small, num_shards=1, background=background)
+    seen = replace(recipe, variant=replace(recipe.variant, **AWAY))
+    images = [render(seen, c, i) for c in range(6) for i in range(2)]
+    lost = [render(recipe, c, i).blank for c in range(6) for i in range(2)]
+    expected = sum(one.blank or is_blank(one.image) for one in images)
+    assert sum(lost) == 0
+    assert expected > 6
+    if background:
+        assert not any(is_blank(one.image) for one in images)
+    first = generate(seen, tmp_path / "set", workers=1)
+    assert first.splits["train"].shards[0].blank == expected
+    (marker,) = (tmp_path / "set" / "__meta__" / "markers").iterdir()
+    marker.unlink()
+    (tmp_path / "set" / "manifest.json").unlink()
+    assert generate(seen, tmp_path / "set", workers=1) == first
+
+
+def test_a_scene_of_clouds_alone_is_blank():
+    small = {"image_size": 32, "num_points": 1, "object_canvas": 8, "num_objects_max": 1}
+    recipe = load_recipe("multi-fractal", **small, object_size_min=0.1, object_size_max=0.1)
+    black = replace(recipe, variant=replace(recipe.variant, background=False))
+    drawn = [(render(recipe, instance=i), render(black, instance=i)) for i in range(40)]
+    assert [one.blank for one, _ in drawn] == [is_blank(other.image) for _, other in drawn]
+    assert 0 < sum(one.blank for one, _ in drawn) < 40
 
 
 def test_the_command_tells_of_blank_images(tmp_path):

@@ -124,6 +124,7 @@ def stages(folder: Path, config: Resolved, count: int) -> dict[str, float]:
     source = open_split(folder, read_dataset(folder), "train")
     transform = train_transform(config)
     places = [(s, row) for s, size in enumerate(source.shard_sizes) for row in range(size)][:count]
+    labels = torch.zeros(config.global_batch_size)
     runs: list[dict[str, float]] = []
     for _ in range(RUNS):
         spent: dict[str, float] = dict.fromkeys(STAGES, 0.0)
@@ -138,11 +139,11 @@ def stages(folder: Path, config: Resolved, count: int) -> dict[str, float]:
                 clock.note("crop+flip")
                 pixels = torch.from_numpy(transform.gray.augment(seen))[None]
                 clock.note("RandAugment")
-                drawn.append(AugmentedSample(pixels, transform.erasing()))
+                drawn.append(AugmentedSample(pixels, 0, transform.erasing()))
                 clock.note("erasing")
-            images = collate(drawn)
+            batch = collate(drawn, labels)
             clock.note("collate")
-            to_float(images, config.mean, config.std)
+            to_float(batch, config.mean, config.std)
             clock.note("to float")
         runs.append(spent)
     return {

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 
 from bench.__main__ import machine
 from fdsl_train.config import Resolved, load_config
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.distributed.group import Group
 from fdsl_train.distributed.launch import Process
 from fdsl_train.models.architecture import architecture_of, create_model
@@ -25,6 +24,7 @@ from fdsl_train.training.optim import create_optimizer
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.train_step import Learner
 from fdsl_train.training.trainer import Trainer
+from fdsl_train.transforms.batch import Batch
 
 CLASSES = 100
 
@@ -46,7 +46,7 @@ def bare_loop(config: Resolved, batches: list[Batch]) -> None:
     optimizer = create_optimizer(config, model)
     model.train()
     off = config.smoothing / CLASSES
-    for images, labels in batches:
+    for images, labels, _ in batches:
         targets = F.one_hot(labels, CLASSES) * (1 - config.smoothing) + off
         loss = F.cross_entropy(model(images), targets)
         loss.backward()

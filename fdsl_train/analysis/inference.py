@@ -128,5 +128,5 @@ class Inference:
             device=self.torch_device,
         )
         with torch.inference_mode():
-            for images, labels in loader:
+            for images, labels, _ in loader:
                 yield function(images).cpu(), labels.cpu()

@@ -13,36 +13,22 @@ import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
-from typing import Protocol
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.storage.client import used_here
-from fdsl_train.data.prefetch import Batch, CpuBatch, on_device
 from fdsl_train.data.sampler import Plan, Position
-from fdsl_train.data.sources.base import Label, Picture, Source
+from fdsl_train.data.sources.base import Source
 from fdsl_train.tasks import TASKS
 from fdsl_train.training.randomness import seed_cpu
-from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate
+from fdsl_train.transforms import Transform
+from fdsl_train.transforms.batch import AugmentedSample, Batch, collate
 
 _PREFETCH = 4  # batches each worker prepares ahead
-
-
-class Transform(Protocol):
-    """What becomes of images: the random part in a worker, the rest on the device."""
-
-    def draw(self, picture: Picture) -> AugmentedSample:
-        """All but the last step, one image."""
-        ...
-
-    def finish(self, images: PackedImages) -> Tensor:
-        """The last step, a batch: float32 (B, 3, H, W)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +39,7 @@ class _Refusal:
     sentence: str
 
 
-class _Batches(IterableDataset[CpuBatch | _Refusal]):
+class _Batches(IterableDataset[Batch | _Refusal]):
     """Batches ``start .. stop - 1`` of a plan; in a worker, its share of them."""
 
     def __init__(
@@ -72,7 +58,7 @@ class _Batches(IterableDataset[CpuBatch | _Refusal]):
         self._batches = batches
         self._places = places
 
-    def __iter__(self) -> Iterator[CpuBatch | _Refusal]:
+    def __iter__(self) -> Iterator[Batch | _Refusal]:
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in self._batches[first::stride]:
@@ -86,23 +72,19 @@ class _Batches(IterableDataset[CpuBatch | _Refusal]):
                 yield _Refusal(FdslError, f"cannot read{where}: {error.strerror or error}")
                 return
 
-    def _build(self, index: int) -> CpuBatch:
+    def _build(self, index: int) -> Batch:
         self._source.prefetch(self._plan.next_shards(index))
-        images, labels = [], []
-        for position in self._plan.batch(index)[self._places]:
-            image, label = self._sample(position)
-            images.append(image)
-            labels.append(label)
-        source = self._source
-        targets = TASKS[source.label_type.name].targets(labels, source.num_classes)
-        return CpuBatch(collate(images), targets)
+        samples = [self._sample(place) for place in self._plan.batch(index)[self._places]]
+        task = TASKS[self._source.label_type.name]
+        labels = task.targets([one.label for one in samples], self._source.num_classes)
+        return collate(samples, labels)
 
-    def _sample(self, position: Position) -> tuple[AugmentedSample, Label]:
+    def _sample(self, position: Position) -> AugmentedSample:
         sample = self._source.read_sample(position.shard, position.row)
         # Keyed by what is drawn for, so that the draw does not depend on worker, batch or resume.
         drawn_for = (position.epoch, position.number, position.repeat)
         seed_cpu(Key(self._seed, "augment", drawn_for))
-        return self._transform.draw(sample.image), sample.label
+        return self._transform.apply(sample)
 
 
 def _begin_worker(_: int) -> None:
@@ -164,7 +146,7 @@ class Loader:
         self._transform = transform
         self._device = device or torch.device("cpu")
         self._channels_last = channels_last
-        self._loader: DataLoader[CpuBatch | _Refusal] = DataLoader(
+        self._loader: DataLoader[Batch | _Refusal] = DataLoader(
             _Batches(source, plan, transform, seed, batches, slice(rank, None, world_size)),
             batch_size=None,  # the dataset yields whole batches
             num_workers=workers,
@@ -178,7 +160,7 @@ class Loader:
             generator=torch.Generator(),
         )
 
-    def _begin(self) -> Iterator[CpuBatch | _Refusal]:
+    def _begin(self) -> Iterator[Batch | _Refusal]:
         """PyTorch's iterator; its workers do not outlive this process.
 
         They ignore signals meant for the whole run, and so also the one by which Python would end
@@ -197,16 +179,47 @@ class Loader:
             UsageError: the first sample that cannot be used, in the order of the batches.
             FdslError: if a file cannot be read, or a worker process died.
         """
-        return on_device(self._parcels(), self._device, self._transform.finish, self._channels_last)
+        if self._device.type == "cuda":
+            return self._ahead()
+        return map(self._finished, self._on_cpu())
 
-    def _parcels(self) -> Iterator[CpuBatch]:
+    def _finished(self, batch: Batch) -> Batch:
+        """A batch on its device, ready for a model."""
+        images = batch.images.to(self._device, non_blocking=True)
+        erased = batch.erased
+        if erased is not None:
+            erased = erased[0], erased[1].to(self._device, non_blocking=True)
+        images = self._transform.finish(batch._replace(images=images, erased=erased))
+        if self._channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return Batch(images, batch.labels.to(self._device, non_blocking=True))
+
+    def _ahead(self) -> Iterator[Batch]:
+        """On a GPU a batch is copied and finished on a stream of its own while the one before it is
+        computed with; its memory must be pinned for that.
+        """
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        ready: Batch | None = None
+        for batch in self._on_cpu():
+            with torch.cuda.stream(stream):
+                coming = self._finished(batch)
+            if ready is not None:
+                yield ready
+            torch.cuda.current_stream(self._device).wait_stream(stream)
+            for tensor in (coming.images, coming.labels):
+                tensor.record_stream(torch.cuda.current_stream(self._device))
+            ready = coming
+        if ready is not None:
+            yield ready
+
+    def _on_cpu(self) -> Iterator[Batch]:
         try:
-            for parcel in self._begin():
-                if isinstance(parcel, _Refusal):
-                    refused = parcel.kind(parcel.sentence)
+            for found in self._begin():
+                if isinstance(found, _Refusal):
+                    refused = found.kind(found.sentence)
                     refused.all_ranks = False
                     raise refused
-                yield parcel
+                yield found
         except RuntimeError as error:
             if "DataLoader worker" not in str(error) or "Traceback" in str(error):
                 raise

@@ -8,8 +8,8 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.data.sources.base import Label
+from fdsl_train.transforms.batch import Batch
 
 
 @dataclass(frozen=True)

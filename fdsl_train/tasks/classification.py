@@ -9,9 +9,9 @@ from timm.data.mixup import Mixup
 from torch import Tensor, nn
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.data.sources.base import Label
 from fdsl_train.tasks.base import Guess, Outcome
+from fdsl_train.transforms.batch import Batch
 
 
 class Accuracy:

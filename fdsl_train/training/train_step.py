@@ -13,12 +13,12 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import nearest
 from fdsl_train.config import Resolved
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.distributed.group import Group
 from fdsl_train.models.architecture import freeze_backbone, set_training_mode
 from fdsl_train.tasks.base import Task
 from fdsl_train.training.optim import create_optimizer, learning_rate, set_learning_rate
 from fdsl_train.training.randomness import seed_all, seed_cpu
+from fdsl_train.transforms.batch import Batch
 
 
 class Learner:

@@ -13,7 +13,6 @@ from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.distributed.group import Group
 from fdsl_train.tasks.base import Guess, Task
 from fdsl_train.training import checkpoint
@@ -23,6 +22,7 @@ from fdsl_train.training.optim import learning_rate
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.signals import obey
 from fdsl_train.training.train_step import Learner
+from fdsl_train.transforms.batch import Batch
 
 _ASK_OTHERS = 10  # steps between questions whether another process was told to stop
 
@@ -173,7 +173,7 @@ class Trainer:
         score = self.task.score()
         model = self.learner.to_validate()
         with torch.no_grad(), self.learner.autocast():
-            for images, labels in self.validation.loader:
+            for images, labels, _ in self.validation.loader:
                 score.update(model(images).float(), labels)
         counts = self.group.sum(score.counts())
         self.latest, self.guess = score.percent(counts), score.guess(counts)

@@ -6,21 +6,34 @@ others.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from fdsl_train.config import Resolved
-from fdsl_train.data.sources.base import Picture, Pictures
+from fdsl_train.data.sources.base import Picture, Pictures, Sample
 from fdsl_train.input_spec import InputSpec
-from fdsl_train.transforms.batch import AugmentedSample, PackedImages, collate, to_float
+from fdsl_train.transforms.batch import AugmentedSample, Batch, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.gray import GrayTrain
 from fdsl_train.transforms.pixmix import PixMix
+
+
+class Transform(Protocol):
+    """What becomes of samples: the random part in a worker, the rest on the device."""
+
+    def apply(self, sample: Sample) -> AugmentedSample:
+        """All but the last step, one sample: its image and, where it has places, its label."""
+        ...
+
+    def finish(self, batch: Batch) -> Tensor:
+        """The last step, for the images of a batch: float32 (B, 3, H, W), where they are."""
+        ...
 
 
 class ImageTransform:
@@ -51,21 +64,19 @@ class ImageTransform:
 
     def __call__(self, picture: Picture) -> Tensor:
         """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalized."""
-        return self.finish(collate([self.draw(picture)]))[0]
+        return self.finish(collate([self.apply(Sample(picture, 0))], torch.zeros(1)))[0]
 
-    def draw(self, picture: Picture) -> AugmentedSample:
-        """All but the last step, for batches: see :func:`collate` and :meth:`finish`.
-
-        Pillow images of other modes than L are turned into RGB.
-        """
-        pixels = self._pixels(picture)
+    def apply(self, sample: Sample) -> AugmentedSample:
+        """See :class:`Transform`. Pillow images of other modes than L are turned into RGB."""
+        pixels = self._pixels(sample.image)
         if self._mixing is not None:
             pixels = self._mixing(pixels)
-        return AugmentedSample(pixels, self.erasing() if self.erasing is not None else None)
+        erased = self.erasing() if self.erasing is not None else None
+        return AugmentedSample(pixels, sample.label, erased)
 
-    def finish(self, images: PackedImages) -> Tensor:
-        """The last step: float32 (B, 3, S, S), normalized, where the pixels are."""
-        return to_float(images, self._mean, self._std)
+    def finish(self, batch: Batch) -> Tensor:
+        """See :class:`Transform`."""
+        return to_float(batch, self._mean, self._std)
 
     def _pixels(self, picture: Picture) -> Tensor:
         if not isinstance(picture, Image.Image):

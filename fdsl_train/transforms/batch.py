@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fdsl_train.data.sources.base import Label
+
 
 class Box(NamedTuple):
     """A part of an image and what stands there instead, float32 (3, height, width)."""
@@ -24,61 +26,66 @@ class Box(NamedTuple):
 
 
 class AugmentedSample(NamedTuple):
-    """One image, its draws made.
+    """One image and its label, all draws made.
 
     Attributes:
         pixels: uint8 (C, S, S), C = 1 or 3.
+        label: as in the sample; what moves the image has moved it too, where it has places.
         erased: put over the normalized pixels.
     """
 
     pixels: Tensor
-    erased: Box | None
+    label: Label
+    erased: Box | None = None
 
 
-class PackedImages(NamedTuple):
-    """The images of a batch: tensors only, so that memory can be pinned and moved.
+class Batch(NamedTuple):
+    """Tensors only, so that memory can be pinned and moved.
 
     Attributes:
-        pixels: uint8 (B, C, S, S), C = 1 or 3.
-        boxes: int64 (K, 5), on the CPU: image, top, left, height, width of what is erased.
-        values: float32, what stands in the boxes, (3, height, width) each, one after the other.
+        images: from a loader process uint8 (B, C, H, W), C = 1 or 3; once they are finished float32
+            (B, 3, H, W), normalized.
+        labels: what the task makes of labels, such as int64 (B,) or multi-hot float32 (B, N).
+        erased: what is yet to be put over the images, or None. Boxes int64 (K, 5), on the CPU:
+            image, top, left, height, width; and float32 values, (3, height, width) for each box,
+            one after the other.
     """
 
-    pixels: Tensor
-    boxes: Tensor
-    values: Tensor
+    images: Tensor
+    labels: Tensor
+    erased: tuple[Tensor, Tensor] | None = None
 
 
-def collate(drawn: Sequence[AugmentedSample]) -> PackedImages:
+def collate(samples: Sequence[AugmentedSample], labels: Tensor) -> Batch:
     """Images of one size; where some are gray and some not, the gray ones become RGB."""
-    channels = max(len(one.pixels) for one in drawn)
-    pixels = torch.stack([one.pixels.expand(channels, -1, -1) for one in drawn])
-    erased = [(i, one.erased) for i, one in enumerate(drawn) if one.erased is not None]
-    boxes = [(i, box.top, box.left, box.height, box.width) for i, box in erased]
-    values = [box.values.flatten() for _, box in erased]
-    return PackedImages(
-        pixels,
-        torch.tensor(boxes, dtype=torch.int64).reshape(-1, 5),
-        torch.cat(values) if values else torch.empty(0),
-    )
+    channels = max(len(one.pixels) for one in samples)
+    images = torch.stack([one.pixels.expand(channels, -1, -1) for one in samples])
+    erased = [(i, one.erased) for i, one in enumerate(samples) if one.erased is not None]
+    if not erased:
+        return Batch(images, labels)
+    boxes = torch.tensor([(i, box.top, box.left, box.height, box.width) for i, box in erased])
+    return Batch(images, labels, (boxes, torch.cat([box.values.flatten() for _, box in erased])))
 
 
-def to_float(images: PackedImages, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """float32 (B, 3, S, S) on the device of the pixels, normalized and erased.
+def to_float(batch: Batch, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """float32 (B, 3, H, W) on the device of the images, normalized and erased.
 
     The operations are torchvision's, in its order: on the CPU the result is the same to the bit.
 
     Args:
-        images: a batch; its pixels and values may have been moved to a GPU.
+        batch: images, uint8; they and the values of boxes may have been moved to a GPU.
         mean, std: of each channel, of 0..1.
     """
-    device = images.pixels.device
-    per_channel = torch.tensor([mean, std], device=device)[:, :, None, None]
-    level = images.pixels.to(torch.float32).div_(255)
+    per_channel = torch.tensor([mean, std], device=batch.images.device)[:, :, None, None]
+    level = batch.images.to(torch.float32).div_(255)
     spread = (level - per_channel[0]).div_(per_channel[1])
+    if batch.erased is None:
+        return spread
+    boxes, values = batch.erased
     start = 0
-    for i, top, left, height, width in images.boxes.tolist():
-        values = images.values[start : start + 3 * height * width].view(3, height, width)
-        spread[i, :, top : top + height, left : left + width] = values
-        start += values.numel()
+    for i, top, left, height, width in boxes.tolist():
+        end = start + 3 * height * width
+        box = values[start:end].view(3, height, width)
+        spread[i, :, top : top + height, left : left + width] = box
+        start = end
     return spread

@@ -12,7 +12,7 @@ import functools
 import io
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,26 +21,15 @@ from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.settings import nearest
-from fdsl_train.data.sources.base import Picture
-from fdsl_train.transforms.batch import AugmentedSample, PackedImages
+from fdsl_train.data.sources.base import Sample
+from fdsl_train.transforms import Transform
+from fdsl_train.transforms.batch import AugmentedSample, Batch
 
 SEVERITIES = range(1, 6)
 LEAST_SIDE = 32  # pixels: the library takes none below
 
 _PACKAGE = "imagecorruptions-imaug"
 _UNKEYED = ("glass_blur", "impulse_noise")  # draw from the operating system unless given a seed
-
-
-class Inner(Protocol):
-    """What makes an image of the model's size; see :class:`ImageTransform`."""
-
-    def draw(self, picture: Picture) -> AugmentedSample:
-        """One image."""
-        ...
-
-    def finish(self, images: PackedImages) -> Tensor:
-        """A batch."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -81,21 +70,21 @@ class Corrupted:
         corruption: what becomes of them. Gray images become RGB first.
     """
 
-    def __init__(self, inner: Inner, corruption: Corruption) -> None:
+    def __init__(self, inner: Transform, corruption: Corruption) -> None:
         self._inner, self._corruption = inner, corruption
         blank = np.zeros((LEAST_SIDE, LEAST_SIDE, 3), np.uint8)
         corruption(blank)  # compiled once, before there are worker processes
 
-    def draw(self, picture: Picture) -> AugmentedSample:
-        """One image, corrupted: uint8 (3, S, S)."""
-        drawn = self._inner.draw(picture)
+    def apply(self, sample: Sample) -> AugmentedSample:
+        """See ``Transform``; the image is corrupted, uint8 (3, S, S)."""
+        drawn = self._inner.apply(sample)
         pixels = drawn.pixels.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
         corrupted = torch.from_numpy(self._corruption(pixels)).permute(2, 0, 1).contiguous()
         return drawn._replace(pixels=corrupted)
 
-    def finish(self, images: PackedImages) -> Tensor:
-        """A batch: float32 (B, 3, S, S), normalized."""
-        return self._inner.finish(images)
+    def finish(self, batch: Batch) -> Tensor:
+        """See ``Transform``."""
+        return self._inner.finish(batch)
 
 
 def read_corruptions(text: str) -> list[Corruption]:

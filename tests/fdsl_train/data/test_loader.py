@@ -11,12 +11,11 @@ from torch import Tensor
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.loader import Loader
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.data.sampler import Order
-from fdsl_train.data.sources.base import Picture
+from fdsl_train.data.sources.base import Sample
 from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.transforms import train_transform
-from fdsl_train.transforms.batch import AugmentedSample, PackedImages
+from fdsl_train.transforms.batch import AugmentedSample, Batch
 from tests.fdsl_train.conftest import TINY, build_dataset, write_recipe
 
 
@@ -72,7 +71,7 @@ def test_epochs_draw_anew(dataset: Path, config: Resolved) -> None:
     order = Order(open_split(dataset, read_dataset(dataset), "train").shard_sizes, config.seed, 32)
     first, second = (
         {position.number: image for position, image in zip(order.batch(b), images, strict=True)}
-        for b, (images, _) in enumerate(batches)
+        for b, (images, *_) in enumerate(batches)
     )
     assert first.keys() == second.keys() == set(range(32))
     assert not any(torch.equal(first[number], second[number]) for number in first)
@@ -102,7 +101,8 @@ def test_processes_take_the_places_of_a_batch_in_turn(
         settings = {"seed": config.seed, "batches": range(3), "workers": 0}
         ranks = {"rank": rank, "world_size": world_size}
         share = list(Loader(source, order, train_transform(config), **settings, **ranks))
-        assert same(share, [Batch(*(part[rank::world_size] for part in batch)) for batch in whole])
+        places = slice(rank, None, world_size)
+        assert same(share, [Batch(batch.images[places], batch.labels[places]) for batch in whole])
 
 
 def test_batches_are_normalized_rgb(dataset: Path, config: Resolved) -> None:
@@ -129,11 +129,11 @@ def test_an_error_in_a_worker_arrives_as_its_sentence(
 
 
 class _Dies:
-    def draw(self, picture: Picture) -> AugmentedSample:
+    def apply(self, sample: Sample) -> AugmentedSample:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
-    def finish(self, images: PackedImages) -> Tensor:
+    def finish(self, batch: Batch) -> Tensor:
         raise AssertionError
 
 

@@ -1,6 +1,5 @@
 """Ways to run several training processes on this machine, meeting over gloo."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -89,7 +88,7 @@ def main() -> None:
                 world_size=process.world_size,
             )
             whole = []
-            for images, labels in loader:
+            for images, labels, _ in loader:
                 shares = zip(group.gather(images), group.gather(labels), strict=True)
                 pairs = [(im.numpy(), la.numpy()) for im, la in shares]
                 # place k of the batch is place k // R of the share of process k % R
@@ -105,5 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(__file__))
     main()

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fdsl_gen.core.keys import Key
 from fdsl_train.config import load_config
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.tasks.classification import Classification
 from fdsl_train.training.randomness import seed_cpu
+from fdsl_train.transforms.batch import Batch
 from tests.fdsl_train.conftest import write_recipe
 
 CLASSES, SIDE = 5, 16

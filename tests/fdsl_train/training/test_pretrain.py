@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from torch import Tensor
 
 from fdsl_train.cli.main import main
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.training import checkpoint
 from fdsl_train.training.train_step import Learner
+from fdsl_train.transforms.batch import Batch
 from tests.fdsl_train.conftest import build_dataset, environment, write_recipe
 
 

@@ -10,12 +10,12 @@ import torch
 from click.testing import Result
 
 from fdsl_gen.core.errors import FdslError, UsageError
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training import checkpoint
 from fdsl_train.training.logs import Log
 from fdsl_train.training.train_step import Learner
 from fdsl_train.training.trainer import Trainer
+from fdsl_train.transforms.batch import Batch
 from tests.fdsl_train.conftest import build_dataset, run, write_recipe
 from tests.fdsl_train.training.test_train_step import ALONE, learner
 

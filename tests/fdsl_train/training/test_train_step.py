@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from fdsl_train.config import Resolved, load_config
-from fdsl_train.data.prefetch import Batch
 from fdsl_train.distributed.group import Group
 from fdsl_train.distributed.launch import Process
 from fdsl_train.models.architecture import architecture_of, create_model
 from fdsl_train.tasks.base import Outcome
 from fdsl_train.tasks.classification import Accuracy, Classification
 from fdsl_train.training.train_step import Learner
+from fdsl_train.transforms.batch import Batch
 from tests.fdsl_train.conftest import write_recipe
 
 ALONE = Group(Process(), torch.device("cpu"))

@@ -46,6 +46,15 @@ class Request:
         return self.signal is not None
 
 
+class Interrupted(KeyboardInterrupt):
+    """An interrupt that Python does not take for one that nobody handled.
+
+    It notes a KeyboardInterrupt, of that very type, that leaves code which was given as text: the
+    methods of dataclasses and named tuples are made of such. A process started by ``python -m``
+    then dies of the signal at its end, whoever handled the exception.
+    """
+
+
 class _Watch:
     """What a process does about signals between :meth:`begin` and :meth:`end`.
 
@@ -155,7 +164,7 @@ class _Watch:
     def _as_error(self) -> BaseException:
         assert self._signal is not None
         if self._signal is signal.SIGINT:
-            return KeyboardInterrupt()
+            return Interrupted()
         return Stopped(f"stopped by {self._signal.name}; {self._hint}")
 
     def _lost(self, found: "sys.UnraisableHookArgs") -> None:

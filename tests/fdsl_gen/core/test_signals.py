@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,19 @@ def test_an_interrupt_is_a_keyboard_interrupt() -> None:
     with pytest.raises(KeyboardInterrupt), watched():
         signal.raise_signal(signal.SIGINT)
         wait()
+
+
+def test_an_interrupt_in_code_that_is_text_has_its_exit_code(tmp_path: Path) -> None:
+    """As dataclasses and named tuples are made while a command is imported."""
+    (tmp_path / "command.py").write_text(
+        "from fdsl_gen.core import signals\n"
+        "def load():\n"
+        "    exec('import signal, time; signal.raise_signal(signal.SIGINT); time.sleep(60)')\n"
+        "signals.run('command', 'go on', load)\n"
+    )
+    command = [sys.executable, "-m", "command"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "command: interrupted; go on\n")
 
 
 def test_an_exception_that_a_callback_would_lose_is_raised_after_it(

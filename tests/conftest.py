@@ -12,7 +12,7 @@ import pytest
 from fdsl_gen import generate, load_recipe
 from tests import ROOT
 
-pytest_plugins = ["tests.fdsl_gen.storage.emulators"]
+pytest_plugins = ["tests.fdsl_gen.storage.emulators", "tests.limits"]
 
 # The first call of a kernel compiles it, so times of single examples say nothing.
 hypothesis.settings.register_profile("fdsl", deadline=None)

@@ -7,12 +7,11 @@ import os
 import pickle
 import shutil
 import struct
-import subprocess
-import sys
 import zipfile
 import zlib
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from tests.fdsl_gen.cli.test_paths import run_gen, run_train
 from tests.fdsl_gen.dataset.test_hostile import MANIFESTS
 from tests.fdsl_train.conftest import write_recipe
 from tests.fuzz_bytes import make_run
+from tests.limits import cheap
 
 TAR = "rcdb-1k-train-000000.tar"
 META = "__meta__"
@@ -193,6 +193,43 @@ def commands(data, model, out):
     }
 
 
+class Unheard:
+    """Takes the place of capsys, which a fixture of the module cannot have."""
+
+    @staticmethod
+    def readouterr():
+        return SimpleNamespace(err="")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def codes(good, run, tmp_path_factory):
+    """How the commands end on a good dataset; all they import is imported then."""
+    out = tmp_path_factory.mktemp("good")
+    Image.new("L", (32, 32)).save(out / "x.png")
+    started = commands(good, run, out)
+    started["attention"] = run_train, ["attention", run, out / "x.png", "--out", out / "y.png"]
+    with pytest.MonkeyPatch.context() as patch:
+        stand_in_for_buckets(patch, good, out)
+        return {
+            command: start(arguments, Unheard, patch)[0]
+            for command, (start, arguments) in started.items()
+        }
+
+
+def test_all_commands_succeed_on_a_good_dataset(codes):
+    """Else the refusals below would say nothing."""
+    assert set(codes.values()) == {0}, codes
+
+
+def stand_in_for_buckets(monkeypatch, data, out):
+    """A folder for s3://bucket/set, and another for what is uploaded."""
+    monkeypatch.setattr(
+        ObjectStore,
+        "at",
+        lambda url, options=None: LocalStore(data if "/set" in url else out / "up"),
+    )
+
+
 def everything(folder):
     return {path.relative_to(folder) for path in folder.rglob("*")}
 
@@ -201,22 +238,20 @@ def everything(folder):
 def test_a_hostile_dataset(name, good, run, tmp_path, capsys, monkeypatch):
     data = shutil.copytree(good, tmp_path / "in" / "set")
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(
-        ObjectStore,
-        "at",
-        lambda url, options=None: LocalStore(data if "/set" in url else tmp_path / "out" / "up"),
-    )
+    stand_in_for_buckets(monkeypatch, data, tmp_path / "out")
     spoil, refusing = DATASETS[name]
     spoil(data)
     for command, (start, arguments) in commands(data, run, tmp_path / "out").items():
         before = everything(tmp_path / "in")
-        code, said = start(arguments, capsys, monkeypatch)
+        with cheap():
+            code, said = start(arguments, capsys, monkeypatch)
         sentences = said.splitlines()
         assert "Traceback" not in said, (command, said)
+        refused = (2, 3, 4) if command == "finalize" else (2, 4)  # 3: it is not complete
         if command in refusing:
-            assert code in (2, 3, 4), (command, code, said)
+            assert code in refused, (command, code, said)
         if code != 0:
-            assert code in (2, 3, 4), (command, code, said)
+            assert code in refused, (command, code, said)
             assert len(sentences) == 1, (command, said)
             assert sentences[0].startswith("fdsl-"), (command, said)
         if command != "finalize":
@@ -224,19 +259,6 @@ def test_a_hostile_dataset(name, good, run, tmp_path, capsys, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"set"}
     assert {path.name for path in (tmp_path / "out").iterdir()} <= WRITTEN
-
-
-def test_all_commands_succeed_on_a_good_dataset(good, run, tmp_path, capsys, monkeypatch):
-    """Else the refusals above would say nothing."""
-    (tmp_path / "out").mkdir()
-    monkeypatch.setattr(
-        ObjectStore,
-        "at",
-        lambda url, options=None: LocalStore(good if "/set" in url else tmp_path / "out" / "up"),
-    )
-    for command, (start, arguments) in commands(good, run, tmp_path / "out").items():
-        code, said = start(arguments, capsys, monkeypatch)
-        assert (code, said) == (0, ""), command
 
 
 class Payload:
@@ -274,7 +296,8 @@ def test_a_hostile_checkpoint(name, good, run, tmp_path, capsys, monkeypatch):
     started += [["attention", model, "in/x.png", "--out", "out/x.png"]]
     started += [[*resumed, *known["pretrain"][1][-2:]]]
     for arguments in started:
-        code, said = run_train(arguments, capsys, monkeypatch)
+        with cheap():
+            code, said = run_train(arguments, capsys, monkeypatch)
         assert code in (2, 4), (arguments, said)
         assert said.count("\n") == 1, (arguments, said)
     assert not Path("payload").exists()
@@ -296,34 +319,11 @@ def test_a_hostile_recipe(name, good, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("x.yaml").write_text(RECIPES[name])
     for command in ("run", "preview", "categories", "show"):
-        code, said = run_gen([command, "./x.yaml"], capsys, monkeypatch)
+        with cheap():
+            code, said = run_gen([command, "./x.yaml"], capsys, monkeypatch)
         assert (code, said.count("\n")) == (2, 1), (command, said)
     arguments = ["pretrain", "--data", good, "--output", "run", "--recipe", "./x.yaml"]
-    code, said = run_train(arguments, capsys, monkeypatch)
+    with cheap():
+        code, said = run_train(arguments, capsys, monkeypatch)
     assert (code, said.count("\n")) == (2, 1), said
     assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
-
-
-def test_a_bomb_takes_no_memory(good, tmp_path):
-    """An image that would inflate to 144 MB, read by a process that may have little memory."""
-    data = shutil.copytree(good, tmp_path / "set")
-    reshard(png=bomb(12_000))(data)
-    program = (
-        "import resource, sys\n"
-        "from fdsl_gen import open_dataset\n"
-        "from fdsl_gen.core.errors import Mismatch\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "dataset = open_dataset(sys.argv[1])\n"
-        "refused = 0\n"
-        "for key in dataset:\n"
-        "    try:\n"
-        "        dataset[key]\n"
-        "    except Mismatch as error:\n"
-        "        refused += '12000x12000 pixels' in str(error)\n"
-        "print(refused, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used)\n"
-    )
-    command = [sys.executable, "-c", program, str(data)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
-    refused, kilobytes = map(int, done.stdout.split())
-    assert refused == 15
-    assert kilobytes < 100_000

@@ -17,6 +17,8 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.image_containers import orientation_of_exif
 from fdsl_gen.core.image_files import decode_image, read_image
 
+pytestmark = pytest.mark.usefixtures("cheaply")
+
 ROW = np.arange(16, dtype=np.int64) * 4369  # 0, 4369, ... 65535
 RIGHT = np.arange(16) * 17  # 0, 17, ... 255
 

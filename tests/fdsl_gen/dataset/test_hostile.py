@@ -22,6 +22,8 @@ from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.sources.decoded import decode_once
 from fdsl_train.data.sources.shards import open_split
 
+pytestmark = pytest.mark.usefixtures("cheaply")
+
 
 @pytest.fixture
 def folder(small_folder, tmp_path):

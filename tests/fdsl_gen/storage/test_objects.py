@@ -229,6 +229,7 @@ def test_silence_is_told_after_bounded_retries(hasty, proxy):
         (PORTAL, StorageError, "no answer of object storage"),
     ],
 )
+@pytest.mark.usefixtures("cheaply")
 def test_lasting_faults_are_sentences_everywhere(hasty, proxy, direct, fault, error, words):
     """A page to log in, with status 200, is never an empty listing or a file."""
     direct.write("a", b"one")
@@ -244,6 +245,7 @@ def test_lasting_faults_are_sentences_everywhere(hasty, proxy, direct, fault, er
             hasty.write("a", b"two")
 
 
+@pytest.mark.usefixtures("cheaply")
 def test_a_small_object_is_compared_with_its_sha256(bucket, server):
     client_of_moto = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server}")
     put = {"Bucket": bucket.bucket, "Key": "sets/one/a", "Body": b"two"}
@@ -254,6 +256,7 @@ def test_a_small_object_is_compared_with_its_sha256(bucket, server):
     assert bucket.read("a") == b"two"
 
 
+@pytest.mark.usefixtures("cheaply")
 def test_a_small_object_that_is_large_is_not_read(bucket, direct, tmp_path):
     direct.write("a", DATA)
     for store in (bucket, LocalStore(tmp_path)):
@@ -265,6 +268,7 @@ def test_a_small_object_that_is_large_is_not_read(bucket, direct, tmp_path):
             store.read("a", len(DATA) - 1)
 
 
+@pytest.mark.usefixtures("cheaply")
 def test_no_more_is_taken_than_was_promised(bucket, monkeypatch):
     class TooMuch:
         meta: ClassVar = {"size": 10, "e_tag": None}
@@ -278,6 +282,7 @@ def test_no_more_is_taken_than_was_promised(bucket, monkeypatch):
         next(taken)
 
 
+@pytest.mark.usefixtures("cheaply")
 def test_names_of_others_are_a_sentence(bucket, server):
     client_of_moto = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server}")
     for key in ("sets/one/", "sets/one/b c", "sets/one/é%"):

@@ -25,6 +25,8 @@ from fdsl_train.models.value_digest import value_digest
 from fdsl_train.training import checkpoint
 from tests.fdsl_train.conftest import run
 
+pytestmark = pytest.mark.usefixtures("cheaply")
+
 VIT = "vit_tiny_patch16_224"
 SIZES = {"img_size": 32, "patch_size": 16, "embed_dim": 24, "depth": 1, "num_heads": 2}
 

@@ -10,6 +10,8 @@ from fdsl_train.training.logs import Log, read_metrics, read_summary
 from fdsl_train.training.result import RunResult
 from tests.fdsl_train.conftest import run
 
+pytestmark = pytest.mark.usefixtures("cheaply")
+
 METRICS = [
     b"3\n",
     b"[]\n",

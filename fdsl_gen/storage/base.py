@@ -16,6 +16,13 @@ class Stat(NamedTuple):
     sha256: str | None
 
 
+class Version(NamedTuple):
+    """A stored file: its size in bytes, and a text that changes when its content does."""
+
+    size: int
+    tag: str
+
+
 class Store(Protocol):
     """Files by name, under one folder or one prefix of a bucket. Picklable; holds no credentials.
 

@@ -20,7 +20,7 @@ from fdsl_gen.storage.url import ObjectUrl
 
 _CONNECT_SECONDS = 10.0
 _LONGEST_RETRY = timedelta(hours=1)  # the number of retries is what limits them
-_EXTRA = {"s3": "s3", "gs": "gs", "az": "az"}
+_EXTRA = {"s3": "s3", "gs": "gs", "az": "az", "https": "s3", "http": "s3", "hf": "hf"}
 
 _clients: dict[tuple[ObjectUrl, StorageOptions], "Client"] = {}
 _lock = threading.Lock()
@@ -74,7 +74,7 @@ def _connect(place: ObjectUrl, options: StorageOptions) -> Client:
         from obstore.exceptions import BaseError
     except ImportError:
         raise missing("obstore", "object storage", _EXTRA[place.scheme]) from None
-    connect: Callable[..., Client] = {"s3": _s3, "gs": _gs, "az": _az}[place.scheme]
+    connect: Callable[..., Client] = _CONNECT[place.scheme]
     settings: dict[str, Any] = {
         "prefix": place.prefix or None,
         "client_options": {
@@ -240,3 +240,46 @@ def _connection_string(text: str) -> dict[str, str]:
             host = re.match(r"([a-z0-9]+)\.blob\.", urlsplit(found["endpoint"]).hostname or "")
             found |= {"account_name": host[1]} if host else {}
     return found
+
+
+def _web(scheme: str) -> Callable[..., Client]:
+    """Files of a web server, which can be read by name and not be listed."""
+
+    def connect(host: str, options: StorageOptions, settings: dict[str, Any]) -> Client:
+        return _http(f"{scheme}://{host}", settings, {})
+
+    return connect
+
+
+def _hf(repo_id: str, options: StorageOptions, settings: dict[str, Any]) -> Client:
+    """Files of a dataset of the Hub; the prefix begins with the revision."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return _http(f"{hub_address()}/datasets/{repo_id}/resolve", settings, headers)
+
+
+def _http(url: str, settings: dict[str, Any], headers: dict[str, str]) -> Client:
+    from obstore.store import HTTPStore
+
+    prefix = settings.pop("prefix")
+    address = _address(url)
+    client_options = settings.pop("client_options") | {"default_headers": headers}
+    where = f"{url}/{prefix}" if prefix else url
+    return Client(HTTPStore.from_url(where, client_options=client_options, **settings), address)
+
+
+def hub_address() -> str:
+    """Address of the Hugging Face Hub, which its library takes from ``HF_ENDPOINT``, too."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+_CONNECT: dict[str, Callable[..., Client]] = {
+    "s3": _s3,
+    "gs": _gs,
+    "az": _az,
+    "https": _web("https"),
+    "http": _web("http"),
+    "hf": _hf,
+}

@@ -32,6 +32,9 @@ _CREDENTIALS = {
     " login)",
     "az": "the credentials (AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or"
     " AZURE_STORAGE_SAS_TOKEN, or AZURE_STORAGE_CONNECTION_STRING)",
+    "hf": "who you are for the Hub (hf auth login, or HF_TOKEN)",
+    "https": "the address: files of web servers are read without credentials",
+    "http": "the address: files of web servers are read without credentials",
 }
 _REFUSED = {
     "AccessDenied", "AuthorizationHeaderMalformed", "AuthenticationFailed", "ExpiredToken",
@@ -53,7 +56,7 @@ class Asked:
     """What was asked for, for messages.
 
     Attributes:
-        scheme: s3, gs or az.
+        scheme: s3, gs, az, https, http or hf.
         bucket: that was asked for.
         key: of the object; a prefix when listing.
         endpoint: address of the service: scheme, host and port.

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 from fdsl_gen.core.errors import Mismatch, StorageError
 from fdsl_gen.core.json_text import MAX_BYTES
 from fdsl_gen.storage import local
-from fdsl_gen.storage.base import Stat
+from fdsl_gen.storage.base import Stat, Version
 from fdsl_gen.storage.client import Client, client_for
 from fdsl_gen.storage.errors import (
     Asked,
@@ -133,17 +133,28 @@ class ObjectStore:
 
     def list(self, under: str = "") -> dict[str, int]:
         """See ``Store``."""
+        return {name: found.size for name, found in self.list_versions(under).items()}
+
+    def list_versions(self, under: str = "") -> dict[str, Version]:
+        """Every file in ``under`` and below it, by name, sorted."""
         store = self._client().store
         import obstore
 
-        def ask() -> dict[str, int]:
+        def ask() -> dict[str, Version]:
             pages = obstore.list(store, under or None)
-            return {one["path"]: one["size"] for page in pages for one in page}
+            return {one["path"]: _version(one) for page in pages for one in page}
 
         with self._asking(under):
             found = self._repeated(ask)
         self._see_a_storage()
         return {name: found[name] for name in sorted(found) if name}
+
+    def version(self, name: str) -> Version | None:
+        """Which content a file has; None if there is none."""
+        try:
+            return _version(self._get(name, head=True).meta)
+        except ObjectMissing:
+            return None
 
     def _see_a_storage(self) -> None:
         """A page to log in counts as an empty listing; but it also stands for what is not there."""
@@ -341,6 +352,10 @@ def _mapped(path: Path) -> Iterator[Any]:
             return
         # Not closed here: obstore may hold it a moment longer.
         yield mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _version(meta: Any) -> Version:
+    return Version(meta["size"], meta["e_tag"] or meta["last_modified"].isoformat())
 
 
 def _range(start: int, stop: int | None) -> Any:

@@ -3,15 +3,12 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from fdsl_gen.core.cli.paths import FILE, PATH
-from fdsl_train.cli.data_options import location_from, location_options
-
-if TYPE_CHECKING:
-    from fdsl_train.data.open import DataSpec
+from fdsl_train.cli.data_options import data_spec_from, location_options, val_data_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +19,8 @@ def data_options(command: F) -> F:
         click.option("--download", is_flag=True, help="let torchvision fetch a named dataset"),
         click.option("--data-dir", type=PATH, help="folder of the files of a named dataset"),
         location_options(
-            "folder of images or of a dataset, s3://BUCKET/PREFIX, torch/NAME, hfds/NAME"
+            "folder of images or shards, 'DIR/val-{000..146}.tar', s3://BUCKET/PREFIX, https://...,"
+            " hf://datasets/OWNER/NAME, torch/NAME, hfds/NAME"
         ),
     ):
         command = option(command)
@@ -37,25 +35,6 @@ def class_order_option(command: F) -> F:
         help="of a file of others that does not name its classes: timm's 1 2 10, or 1 10 2",
     )
     return option(command)
-
-
-def data_spec_of(values: dict[str, Any]) -> "DataSpec":
-    """Where images are, taken out of the values of a command.
-
-    Raises:
-        UsageError: if there is no such folder; told before PyTorch is imported.
-    """
-    from fdsl_train.data.open import DataSpec
-    from fdsl_train.data.sources.image_walk import folders_in
-
-    where = DataSpec(
-        place=location_from(values),
-        data_dir=values.pop("data_dir"),
-        download=values.pop("download"),
-    )
-    if where.tree is not None:
-        folders_in(where.tree)
-    return where
 
 
 def check_there(checkpoint: Path | None) -> None:
@@ -144,7 +123,7 @@ def evaluate(
     CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
     """
     check_there(values["checkpoint"])
-    where = data_spec_of(values)
+    where = data_spec_from(values)
     from fdsl_train.analysis.evaluate import evaluate as start
 
     start(
@@ -165,6 +144,7 @@ def evaluate(
 @click.command()
 @_checkpoint_options
 @data_options
+@val_data_option
 @click.option(
     "--val-split",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -194,7 +174,7 @@ def knn(
     The head is not used, so a model straight from pre-training will do.
     """
     check_there(values["checkpoint"])
-    where = data_spec_of(values)
+    where = data_spec_from(values)
     from fdsl_train.analysis.knn import knn as start
 
     start(

@@ -1,6 +1,7 @@
 """The flags that say where a dataset is."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -8,17 +9,43 @@ import click
 from fdsl_gen.core.cli.flags import add_options
 from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
+from fdsl_train.data.locate.tar_names import is_tar_text
 
 if TYPE_CHECKING:
-    from fdsl_train.data.locate.dataset import DatasetLocation
+    from fdsl_train.data.open import DataSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Data(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+    """What ``--data`` takes: a path, or a text that names more than one file or another machine."""
+
+    name = PLACE.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        if isinstance(value, str) and is_tar_text(value):
+            return value
+        return PLACE.convert(value, param, ctx)
+
+
+DATA = _Data()
 
 
 def location_options(about: str) -> Callable[[F], F]:
     """Decorate a command with ``--data``, described by ``about``, and how to get at it."""
     options: list[click.Parameter] = [
-        click.Option(["--data"], required=True, type=PLACE, help=about),
+        click.Option(["--data"], required=True, type=DATA, help=about),
+        click.Option(
+            ["--label-key"], help="of WebDataset shards: key of .json that is the label, not .cls"
+        ),
+        click.Option(
+            ["--skip-bad"],
+            type=click.IntRange(0),
+            default=0,
+            help="samples that may be left out of WebDataset shards because something is wrong",
+        ),
         click.Option(
             ["--cache-dir"],
             type=PATH,
@@ -40,10 +67,47 @@ def location_options(about: str) -> Callable[[F], F]:
     return decorate
 
 
-def location_from(values: dict[str, Any]) -> "DatasetLocation":
-    """The place, taken out of the values of a command."""
+def val_data_option(command: F) -> F:
+    """Decorate a command with the flag that names a validation part of its own."""
+    option = click.option("--val-data", type=DATA, help="shards to validate on, if --data has none")
+    return option(command)
+
+
+def data_spec_from(values: dict[str, Any]) -> "DataSpec":
+    """Where images are, taken out of the values of a command.
+
+    Raises:
+        UsageError: if there is no such folder; told before PyTorch is imported.
+    """
     from fdsl_train.data.locate.dataset import DatasetLocation
+    from fdsl_train.data.open import DataSpec
+    from fdsl_train.data.sources.image_walk import folders_in
+    from fdsl_train.data.tars import TarOptions
 
     storage = take_storage(values)
-    names = ("data", "cache_dir", "cache_gb")
-    return DatasetLocation(storage=storage, **{name: values.pop(name) for name in names})
+    names = ("cache_dir", "cache_gb")
+    how: dict[str, Any] = {name: values.pop(name) for name in names} | {"storage": storage}
+    val_data = values.pop("val_data", None)
+    trees = "data_dir" in values  # commands that take more than shards
+    where = DataSpec(
+        place=DatasetLocation(data=values.pop("data"), **how),
+        data_dir=values.pop("data_dir", None),
+        download=values.pop("download", False),
+        tars=TarOptions(label_key=values.pop("label_key"), skip_bad=values.pop("skip_bad")),
+        val_data=None if val_data is None else DatasetLocation(data=val_data, **how),
+    )
+    if trees and where.tree is not None:
+        folders_in(where.tree)
+    return where
+
+
+def check_pretrain_data(where: "DataSpec") -> None:
+    """Whether a folder holds shards, told before PyTorch is imported.
+
+    Raises:
+        UsageError: if it holds neither a dataset of ours nor tars of others.
+    """
+    from fdsl_train.data.tars import tars_at
+
+    if isinstance(where.place.data, Path) and tars_at(where.place) is None:
+        where.place.manifest()

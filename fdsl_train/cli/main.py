@@ -22,12 +22,16 @@ from fdsl_train.cli.analysis import (
     check_there,
     class_order_option,
     data_options,
-    data_spec_of,
     evaluate,
     knn,
     plot,
 )
-from fdsl_train.cli.data_options import location_from, location_options
+from fdsl_train.cli.data_options import (
+    check_pretrain_data,
+    data_spec_from,
+    location_options,
+    val_data_option,
+)
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.config import describe_recipes, load_config
 from fdsl_train.distributed.launch import Process, find_process
@@ -141,24 +145,27 @@ _RESUME = click.option(
 
 @main.command()
 @click.option("--recipe", help="name (fdsl-train list) or path; default: the dataset's own")
-@location_options("folder of a dataset made by fdsl-gen, or s3://BUCKET/PREFIX")
+@location_options(
+    "folder of a dataset made by fdsl-gen or of WebDataset shards, 'DIR/train-{000..146}.tar',"
+    " s3://BUCKET/PREFIX, https://..., hf://datasets/OWNER/NAME"
+)
+@val_data_option
 @_OUTPUT
 @_RESUME
 @recipe_options
 def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any) -> None:
-    """Train a model from nothing on a dataset made by fdsl-gen.
+    """Train a model from nothing on a dataset made by fdsl-gen, or on anyone's WebDataset shards.
 
     Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
     """
     overrides = overrides_of(values)
     if recipe is not None:
         load_config(recipe, "pretrain", overrides, find_process().world_size)
-    place = location_from(values)
-    if isinstance(place.data, Path):
-        place.manifest()
+    where = data_spec_from(values)
+    check_pretrain_data(where)
     from fdsl_train.training.pretrain import pretrain as start
 
-    start(place, output, recipe=recipe, resume=resume is not None, **overrides)
+    start(where, output, recipe=recipe, resume=resume is not None, **overrides)
 
 
 @main.command()
@@ -173,6 +180,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 @click.option("--use-ema", is_flag=True, help="start from the moving average in the checkpoint")
 @click.option("--recipe", default="finetune_small", show_default=True, help="name or path")
 @data_options
+@val_data_option
 @click.option(
     "--val-split",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -196,7 +204,8 @@ def finetune(
     """Fine-tune a pre-trained model on images, with a new head.
 
     --data is a tree with train and val (or validation, test), each with a folder per class; a flat
-    tree of classes with --val-split; a dataset made by fdsl-gen; or torch/NAME or hfds/NAME, a
+    tree of classes with --val-split; a dataset made by fdsl-gen; WebDataset shards in a folder, a
+    pattern, object storage, a web server or hf://datasets/OWNER/NAME; or torch/NAME or hfds/NAME, a
     dataset of torchvision or Hugging Face. --freeze backbone trains the head alone.
     """
     if (checkpoint is None) != from_scratch:
@@ -204,7 +213,7 @@ def finetune(
     overrides = overrides_of(values)
     load_config(recipe, "finetune", overrides, find_process().world_size)
     check_there(checkpoint)
-    where = data_spec_of(values)
+    where = data_spec_from(values)
     from fdsl_train.training.finetune import finetune as start
 
     start(

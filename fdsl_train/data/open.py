@@ -1,4 +1,4 @@
-"""From what ``--data`` says to samples: folders of images, datasets of ours, datasets by name."""
+"""From what ``--data`` says to samples: folders of images, shards, datasets by name."""
 
 import logging
 from dataclasses import dataclass
@@ -7,9 +7,12 @@ from pathlib import Path
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.holdout import HeldOut
 from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation, location_of
+from fdsl_train.data.locate.tar_sets import TarSet
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.image_folder import is_flat, open_folder, open_folders
 from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
+from fdsl_train.data.sources.webdataset_tars import TarSource
+from fdsl_train.data.tars import TarOptions, open_tars, tars_at
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +25,15 @@ class DataSpec:
         place: a folder of class folders, a dataset of ours wherever it is, or a name of timm's.
         data_dir: folder of the files of a named dataset.
         download: whether they may be fetched.
+        tars: how tars of others are read.
+        val_data: where the images to validate on are, if they are not beside the others.
     """
 
     place: DatasetLocation
     data_dir: Path | None = None
     download: bool = False
+    tars: TarOptions = TarOptions()
+    val_data: DatasetLocation | None = None
 
     def __post_init__(self) -> None:
         if self.named is None and (self.data_dir is not None or self.download):
@@ -54,7 +61,7 @@ class DataSpec:
         return data if isinstance(data, Path) and not self.place.is_ours else None
 
 
-def data_spec(data: "str | Path | DataSpec") -> DataSpec:
+def data_spec(data: "str | Path | DatasetLocation | DataSpec") -> DataSpec:
     """A folder, a URL or a name as text, or what is one already."""
     return data if isinstance(data, DataSpec) else DataSpec(place=location_of(data))
 
@@ -69,6 +76,44 @@ class TrainValData:
     held_out: HeldOut | None = None
 
 
+@dataclass(frozen=True)
+class PretrainData:
+    """Samples to pre-train on.
+
+    Attributes:
+        train: those.
+        validation: others to measure on, if there are any.
+        recipe: name of the training recipe that the data asks for, if it does.
+    """
+
+    train: Source
+    validation: Source | None
+    recipe: str | None
+
+
+def open_pretrain(where: DataSpec) -> PretrainData:
+    """The samples to pre-train on: a dataset of ours, or tars of others.
+
+    Raises:
+        UsageError: if there is no such data.
+    """
+    if where.val_data is not None:
+        opened = _with_val_data(where, where.val_data)
+        return PretrainData(opened.train, opened.validation, None)
+    place = where.place
+    if (tars := tars_at(place)) is not None:
+        train = open_tars(tars, tars.train(), place, where.tars)
+        held = tars.held_out()
+        return PretrainData(train, _other_tars(where, tars, held, train) if held else None, None)
+    _refuse_tar_options(where)
+    manifest = place.manifest()
+    recipe = manifest.recipe.get("train_recipe")
+    validation = place.split(manifest, VALIDATION) if VALIDATION in manifest.splits else None
+    return PretrainData(
+        place.split(manifest, "train"), validation, recipe if isinstance(recipe, str) else None
+    )
+
+
 def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> TrainValData:
     """The samples to train on and those to validate on.
 
@@ -80,6 +125,12 @@ def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> Tr
     Raises:
         UsageError: if there is no such data, or no validation part.
     """
+    if where.val_data is not None:
+        if val_split is not None:
+            raise UsageError("give --val-data or --val-split, not both")
+        return _with_val_data(where, where.val_data)
+    if (tars := _tars(where)) is not None:
+        return _train_val_tars(where, tars, val_split, seed)
     if (data := where.named) is not None:
         train = open_timm_dataset(data, "train", root=where.data_dir, download=where.download)
         if val_split is not None:
@@ -137,7 +188,72 @@ def open_eval(
     if (data := where.named) is not None:
         named = open_timm_dataset(data, split, root=where.data_dir, download=where.download)
         return named, named.split
+    if (tars := _tars(where)) is not None:
+        chosen = tars.split(split)
+        return open_tars(tars, chosen, where.place, where.tars), chosen or "all images"
     if (root := where.tree) is not None:
         return open_folder(root, split)
     label = split or VALIDATION
     return where.place.split(where.place.manifest(), label), label
+
+
+def _tars(where: DataSpec) -> TarSet | None:
+    """The tars of others that the data is, if it is."""
+    found = None if where.named is not None else tars_at(where.place)
+    if found is None:
+        _refuse_tar_options(where)
+    return found
+
+
+def _refuse_tar_options(where: DataSpec) -> None:
+    if where.tars != TarOptions():
+        flag = "--label-key" if where.tars.label_key is not None else "--skip-bad"
+        raise UsageError(
+            f"{flag} is for WebDataset shards of others, and {where} is something else"
+        )
+
+
+def _train_val_tars(
+    where: DataSpec, tars: TarSet, val_split: float | None, seed: int
+) -> TrainValData:
+    train, held = open_tars(tars, tars.train(), where.place, where.tars), tars.held_out()
+    if val_split is not None:
+        if held is not None:
+            raise UsageError(f"{where} has the split {held} to validate on; leave --val-split out")
+        kept, share = train.divided(val_split, seed)
+        return TrainValData(kept, share, f"{100 * val_split:g} % held out")
+    if held is None:
+        raise UsageError(
+            f"{where} has no tars to validate on; name them with --val-data, or give --val-split"
+            " 0.1 to hold out a tenth of the samples"
+        )
+    return TrainValData(train, _other_tars(where, tars, held, train), held)
+
+
+def _other_tars(where: DataSpec, tars: TarSet, split: str, train: TarSource) -> TarSource:
+    return open_tars(tars, split, where.place, where.tars, known=train.classes)
+
+
+def _with_val_data(where: DataSpec, place: DatasetLocation) -> TrainValData:
+    """Training samples of one place and validation samples of another."""
+    tars = tars_at(where.place)
+    train: Source
+    if tars is not None:
+        train = open_tars(tars, tars.train(), where.place, where.tars)
+    elif where.tree is not None or where.named is not None:
+        raise UsageError(
+            "--val-data is for shards: a tree of images has a folder to validate on beside train,"
+            " and a dataset by name has a split"
+        )
+    else:
+        train = where.place.split(where.place.manifest(), "train")
+    others = tars_at(place)
+    if others is not None and isinstance(train, TarSource):
+        chosen = others.split(None)
+        held: Source = open_tars(others, chosen, place, where.tars, known=train.classes)
+        return TrainValData(train, held, chosen or str(place))
+    beside = DataSpec(place=place, tars=where.tars if others is not None else TarOptions())
+    held, label = open_eval(beside, None)
+    if (train.class_names, train.num_classes) != (held.class_names, held.num_classes):
+        raise UsageError(f"the classes of {train.name} and {held.name} differ")
+    return TrainValData(train, held, label)

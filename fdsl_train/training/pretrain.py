@@ -5,10 +5,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
-from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation, location_of
+from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation
+from fdsl_train.data.open import DataSpec, data_spec, open_pretrain
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def pretrain(
-    data: str | Path | DatasetLocation,
+    data: str | Path | DatasetLocation | DataSpec,
     output: str | Path,
     *,
     recipe: str | None = None,
@@ -32,7 +32,7 @@ def pretrain(
     """Pre-train a model from freshly drawn weights on a dataset made by formulas.
 
     Args:
-        data: folder of the dataset, or its URL.
+        data: folder of the dataset, or its URL; or WebDataset shards of others.
         output: folder of the run.
         recipe: name or path of a training recipe; None takes the one that the dataset names.
         resume: continue what stands in ``output``, if anything does.
@@ -48,13 +48,15 @@ def pretrain(
 
     >>> pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=20).metrics["loss"][-1]
     """
-    place, output = location_of(data), Path(output)
-    manifest = place.manifest()
+    where, output = data_spec(data), Path(output)
+    opened = open_pretrain(where)
     process = find_process()
-    name = recipe or _named_by(manifest, place)
+    name = recipe or opened.recipe
+    if name is None:
+        raise UsageError(f"the dataset {where} names no training recipe; give one with --recipe")
     config = load_config(name, "pretrain", settings, process.world_size)
     device = choose_device(config, process.local_rank)
-    source = place.split(manifest, "train")
+    source = opened.train
     resolved = config.resolve(num_samples(source))
     model = create_model(
         architecture_of(resolved),
@@ -62,9 +64,6 @@ def pretrain(
         drop_path=resolved.drop_path,
         seed=resolved.seed,
     )
-    validation = None
-    if VALIDATION in manifest.splits:
-        validation = place.split(manifest, VALIDATION)
     finished = train(
         Run(
             config=resolved,
@@ -72,7 +71,7 @@ def pretrain(
             device=device,
             model=model,
             source=source,
-            validation=validation,
+            validation=opened.validation,
             output=output,
         ),
         resume=resume,
@@ -86,12 +85,4 @@ def pretrain(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"
         f" --checkpoint {output / LAST} --output {output}-finetuned{small}"
     )
-    return dataclasses.replace(finished, label=VALIDATION if validation is not None else "")
-
-
-def _named_by(manifest: Manifest, place: DatasetLocation) -> str:
-    """The training recipe that the dataset's recipe names."""
-    name = manifest.recipe.get("train_recipe")
-    if not isinstance(name, str):
-        raise UsageError(f"the dataset {place} names no training recipe; give one with --recipe")
-    return name
+    return dataclasses.replace(finished, label=VALIDATION if opened.validation is not None else "")

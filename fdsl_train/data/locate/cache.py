@@ -7,6 +7,7 @@ recently goes first.
 """
 
 import contextlib
+import json
 import os
 import queue
 import threading
@@ -55,12 +56,26 @@ class _Held(NamedTuple):
     bytes: int
 
 
+class TarObject(NamedTuple):
+    """A tar of others in a store: nobody knows its sha256, and it has no index.
+
+    Attributes:
+        file: its name in the store.
+        bytes: its size.
+        tag: a text that changes with its content.
+    """
+
+    file: str
+    bytes: int
+    tag: str
+
+
 class ShardCache:
     """Brings shards to this node when they are asked for. Picklable; holds no credentials.
 
     Args:
         bucket: prefix of the dataset.
-        shards: of the split, in order.
+        shards: of the split, in order; of tars of others only the size is compared.
         folder: the cache; made if it does not exist.
         max_bytes: of whole files and of those on their way. A shard that was just located is kept
             for ``keep_seconds`` even if another one has to wait for its room.
@@ -73,7 +88,7 @@ class ShardCache:
     def __init__(
         self,
         bucket: ObjectStore,
-        shards: Sequence[ShardEntry],
+        shards: Sequence[ShardEntry | TarObject],
         folder: Path,
         max_bytes: int,
         *,
@@ -114,10 +129,9 @@ class ShardCache:
             while not (self._touch(path) and self._is_whole(shard, path)):
                 self.bring(shard, wait=True)
         except ObjectMissing:
-            raise UsageError(
-                f"shard {self._bucket.url}/{self._shards[shard].file} is missing; run its"
-                " fdsl-gen command again"
-            ) from None
+            entry = self._shards[shard]
+            again = "; run its fdsl-gen command again" if isinstance(entry, ShardEntry) else ""
+            raise UsageError(f"shard {self._bucket.url}/{entry.file} is missing{again}") from None
         except OSError as error:
             if error.errno in local.FULL:
                 raise FdslError(
@@ -149,8 +163,10 @@ class ShardCache:
         entry, path = self._shards[shard], self._path(shard)
         if not self._reserve(path, entry.bytes, wait):
             return
-        begin = partial(self._bring_index, shard, path)
-        download_file(self._bucket, entry.file, path, entry.bytes, entry.sha256, begin=begin)
+        known, begin = None, None
+        if isinstance(entry, ShardEntry):
+            known, begin = entry.sha256, partial(self._bring_index, shard, path)
+        download_file(self._bucket, entry.file, path, entry.bytes, known, begin=begin)
         with contextlib.suppress(FileNotFoundError):  # it has had to give way already
             self._checked.add(_identity(path))
 
@@ -193,8 +209,7 @@ class ShardCache:
             identity = _identity(path)
             if identity in self._checked:
                 return True
-            if identity[1] == entry.bytes and local.file_sha256(path) == entry.sha256:
-                self._mend_index(shard, path)
+            if identity[1] == entry.bytes and self._is_sound(shard, path):
                 self._checked.add(identity)
                 return True
         except FileNotFoundError:  # it has had to give way
@@ -204,8 +219,21 @@ class ShardCache:
                 self._remove(path)
         return False
 
+    def _is_sound(self, shard: int, path: Path) -> bool:
+        """Whether a file of the right size holds what it should; of tars of others nobody knows."""
+        entry = self._shards[shard]
+        if isinstance(entry, TarObject):
+            return True
+        if local.file_sha256(path) != entry.sha256:
+            return False
+        self._mend_index(shard, path)
+        return True
+
     def _path(self, shard: int) -> Path:
         entry = self._shards[shard]
+        if isinstance(entry, TarObject):  # whose name may be that of any path
+            named = sha256(json.dumps([self._bucket.url, *entry]).encode()).hexdigest()
+            return self._folder / f"{named[:32]}.tar"
         stem = entry.file.removesuffix(".tar")
         return self._folder / f"{stem}.{entry.sha256[:16]}.tar"
 

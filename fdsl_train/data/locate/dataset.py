@@ -1,17 +1,19 @@
 """Where a dataset made by ``fdsl_gen`` is: a folder, or object storage behind a cache."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fdsl_gen.archive.manifest import Manifest
+from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.user_dirs import temporary_folder
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.url import is_remote
-from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
+from fdsl_train.data.locate.cache import ShardCache, TarObject, read_remote_manifest
+from fdsl_train.data.locate.tar_names import is_tar_text
 from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset, split_of, usable
 
 VALIDATION = "validation"  # the split to measure on
@@ -21,7 +23,9 @@ def location_of(data: "str | Path | DatasetLocation") -> "DatasetLocation":
     """A folder, a URL as text, or what is one already."""
     if isinstance(data, DatasetLocation):
         return data
-    return DatasetLocation(data=data if isinstance(data, str) and is_remote(data) else Path(data))
+    if isinstance(data, str) and (is_tar_text(data) or is_remote(data)):
+        return DatasetLocation(data=data)
+    return DatasetLocation(data=Path(data))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class DatasetLocation:
     """A dataset's place.
 
     Attributes:
-        data: a folder, or ``s3://bucket/prefix`` as text.
+        data: a folder; as text ``s3://bucket/prefix`` or what names tars of others.
         storage: how to reach object storage.
         cache_dir: folder of this machine for shards from there; None: in the temporary folder.
         cache_gb: how much of it they may take.
@@ -70,6 +74,19 @@ class DatasetLocation:
         if isinstance(self.data, Path):
             return open_split(self.data, manifest, name)
         entry = split_of(manifest, name, self.data)
+        return ShardSource(
+            str(self),
+            manifest,
+            name,
+            self.cache(ObjectStore.at(self.data, self.storage), entry.shards),
+        )
+
+    def cache(self, store: ObjectStore, shards: Sequence[ShardEntry | TarObject]) -> ShardCache:
+        """The cache through which shards of a store are read.
+
+        Raises:
+            UsageError: if it cannot hold the largest of them, or cannot be written.
+        """
         folder = self.cache_dir or temporary_folder("shards")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -78,5 +95,4 @@ class DatasetLocation:
             raise UsageError(f"cannot use the cache {folder}: {error.strerror}") from None
         held = sum(path.stat().st_size for path in folder.glob("*.tar"))
         room = int(min(self.cache_gb * 1e9, 0.9 * (free + held)))
-        locator = ShardCache(ObjectStore.at(self.data, self.storage), entry.shards, folder, room)
-        return ShardSource(str(self), manifest, name, locator)
+        return ShardCache(store, shards, folder, room)

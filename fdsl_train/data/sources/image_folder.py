@@ -66,17 +66,18 @@ class FolderSource:
 
 
 def read_image(path: Path) -> Image.Image:
-    """An image file as RGB, upright; transparency is dropped.
+    """An image file as gray (mode ``L``) or RGB, upright; transparency is dropped.
 
     Raises:
         UsageError: if it cannot be read.
     """
-    return as_rgb(image_files.read_image(path))
+    return without_alpha(image_files.read_image(path))
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """An image of 8 bits a channel as RGB; transparency is dropped."""
-    return image if image.mode == "RGB" else image.convert("RGB")
+def without_alpha(image: Image.Image) -> Image.Image:
+    """An image of 8 bits a channel, gray as one channel and others as RGB."""
+    wanted = "L" if image.mode in ("L", "LA") else "RGB"
+    return image if image.mode == wanted else image.convert(wanted)
 
 
 def open_folders(

@@ -19,7 +19,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.image_files import decode_image, to_8_bits
 from fdsl_train.data.holdout import held_out_of
 from fdsl_train.data.sources.base import Sample
-from fdsl_train.data.sources.image_folder import as_rgb
+from fdsl_train.data.sources.image_folder import without_alpha
 
 _BY_NUMBER = ("torch", "hfds")
 _IN_SEQUENCE = ("tfds", "wds", "hfids")
@@ -74,7 +74,7 @@ class NamedSource:
         """Sample ``row``; see ``Source``."""
         number = self._numbers[row]
         try:
-            return Sample(as_rgb(self._image(number)), self._labels[number])
+            return Sample(without_alpha(self._image(number)), self._labels[number])
         except _TROUBLE as error:
             raise UsageError(f"{self.name}: cannot read sample {number}: {error}") from None
 

@@ -13,6 +13,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.locks import locked
 from fdsl_gen.core.progress import Progress
 from fdsl_gen.core.user_dirs import cache_folder
+from fdsl_gen.storage.errors import ObjectMissing
 from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.threads import map_threads
@@ -57,12 +58,21 @@ def tars_at(location: DatasetLocation) -> TarSet | None:
             return None
     elif not named:
         store = ObjectStore.at(data, location.storage)
-        if store.stat(MANIFEST) is not None or store.stat(LOCK) is not None:
+        if any(_holds(store, name) for name in (MANIFEST, LOCK)):
             return None
     found = find_tars(data, location.storage)
     if found is None and named:
         raise UsageError(f"{data} holds no tars")
     return found
+
+
+def _holds(store: ObjectStore, name: str) -> bool:
+    """Whether there is a file; asked for a byte of it, since a refusal of that says why."""
+    try:
+        list(store.stream(name, count=1))
+    except ObjectMissing:
+        return False
+    return True
 
 
 class LocalTars:

@@ -111,7 +111,7 @@ def find_tars(data: Path | str, options: StorageOptions) -> TarSet | None:
     if scheme is None:
         return _local(Path(data)) if not is_tar_text(text) else _local_pattern(text)
     if scheme == "hf":
-        store, versions = hub_tars(text.partition("{")[0].rpartition("/")[0] or text, options)
+        store, versions = hub_tars(_folder_of(text), options)
         return _listed(store, versions, text)
     if scheme in WEB:
         return _remote_pattern(text, options) if text.endswith(".tar") else _web(text, options)
@@ -212,7 +212,7 @@ def _listed(store: ObjectStore, versions: dict[str, Version], text: str) -> TarS
     """The tars of a prefix that could be listed; of a pattern, those it names."""
     tars = {name: found for name, found in versions.items() if name.endswith(".tar")}
     if _is_pattern(text):
-        begin = len(text.partition("{")[0].rpartition("/")[0]) + 1
+        begin = len(_folder_of(text)) + 1
         wanted = [url[begin:] for url in _expand(text)]
         missing = [name for name in wanted if name not in tars]
         if missing:
@@ -256,6 +256,11 @@ def _set_of(
 
 def _is_pattern(text: str) -> bool:
     return "{" in text or text.endswith(".tar")
+
+
+def _folder_of(text: str) -> str:
+    """The place of all tars of a pattern; what is no pattern is one."""
+    return text.partition("{")[0].rpartition("/")[0] if _is_pattern(text) else text
 
 
 def _small(store: Store, name: str) -> bytes | None:

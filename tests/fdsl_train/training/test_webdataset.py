@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
+from conftest import FINETUNE, run, write_recipe
 from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
@@ -411,3 +412,35 @@ def test_folders_of_images_stay_folders_of_images(tmp_path):
     (tmp_path / "train" / "cat").mkdir(parents=True)
     (tmp_path / "downloaded.tar").write_bytes(b"")
     assert find_tars(tmp_path, None) is None
+
+
+def test_every_command_takes_them(tmp_path):
+    folder = write_set(tmp_path / "set", ["a-train-0.tar", "a-train-1.tar", "a-val-0.tar"], each=6)
+    small = {"steps": 2, "warmup_steps": 1, "global_batch_size": 4}
+    recipe = write_recipe(tmp_path / "pretrain.yaml", **small)
+    out = ["--data", folder, "--output"]
+    done = run("pretrain", *out, tmp_path / "p", "--recipe", recipe, "--workers", 2)
+    assert done.exit_code == 0, done.output
+    assert "12 samples in 2 tars, whose headers were read" in done.output
+    tuning = write_recipe(
+        tmp_path / "finetune.yaml", **FINETUNE | {"epochs": None, "warmup_epochs": None} | small
+    )
+    start = ["--checkpoint", tmp_path / "p", "--recipe", tuning, "--label-key", "kind"]
+    train, val = f"{folder}/a-train-{{0..1}}.tar", f"{folder}/a-val-0.tar"
+    words = ["finetune", *start, "--data", train, "--val-data", val, "--output", tmp_path / "f"]
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "f/export/config.json").read_text())["label_names"] == [
+        "k0", "k1", "k2",
+    ]  # fmt: skip
+    done = run("eval", tmp_path / "f", "--data", val, "--label-key", "kind", "--device", "cpu")
+    assert done.exit_code == 0 and "of 6 images" in done.output, done.output
+    done = run("knn", tmp_path / "p", "--data", folder, "--k", 3, "--device", "cpu")
+    assert done.exit_code == 0 and "12 training images" in done.output, done.output
+    for words, sentence in (
+        (["--data", tmp_path / "no-{0..1}.tar"], "no-0.tar is not there"),
+        (["--data", train], "give one with --recipe"),
+    ):
+        done = run("pretrain", *words, "--output", tmp_path / "none")
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert sentence in done.stderr

@@ -173,7 +173,9 @@ def open_eval(
     Raises:
         UsageError: if there is no such data or split.
     """
-    if held_out is not None and split in (None, "train") and where.may_hold_out:
+    tars = _tars(where)
+    may_hold_out = where.may_hold_out if tars is None else tars.held_out() is None
+    if held_out is not None and split in (None, "train") and may_hold_out:
         parts = open_train_val(where, val_split=held_out.share, seed=held_out.seed)
         if parts.train.digest == held_out.data:
             if split is None:
@@ -183,12 +185,12 @@ def open_eval(
             f"{where} is not what this model was trained on, or was changed since;"
             " images that it was trained on may be among those measured"
         )
-    if split == "all" and where.may_hold_out and where.tree is not None:
+    if split == "all" and may_hold_out and where.named is None:
         split = None
     if (data := where.named) is not None:
         named = open_timm_dataset(data, split, root=where.data_dir, download=where.download)
         return named, named.split
-    if (tars := _tars(where)) is not None:
+    if tars is not None:
         chosen = tars.split(split)
         return open_tars(tars, chosen, where.place, where.tars), chosen or "all images"
     if (root := where.tree) is not None:
@@ -221,7 +223,8 @@ def _train_val_tars(
         if held is not None:
             raise UsageError(f"{where} has the split {held} to validate on; leave --val-split out")
         kept, share = train.divided(val_split, seed)
-        return TrainValData(kept, share, f"{100 * val_split:g} % held out")
+        label = f"{100 * val_split:g} % held out"
+        return TrainValData(kept, share, label, _noted(val_split, seed, kept))
     if held is None:
         raise UsageError(
             f"{where} has no tars to validate on; name them with --val-data, or give --val-split"

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
-from conftest import FINETUNE, run, write_recipe
 from PIL import Image
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
@@ -22,6 +21,7 @@ from fdsl_train.data.locate.tar_sets import find_tars
 from fdsl_train.data.open import DataSpec, open_eval, open_pretrain, open_train_val
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.data.tars import TarOptions
+from tests.fdsl_train.conftest import FINETUNE, run, write_recipe
 
 CLASSES = 3
 

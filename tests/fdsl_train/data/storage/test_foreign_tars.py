@@ -15,7 +15,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.locate.dataset import DatasetLocation
 from fdsl_train.data.open import DataSpec, open_train_val
 from fdsl_train.data.tars import TarOptions
-from tests.storage.proxy import BUSY, CUT, PASS
+from tests.fdsl_gen.storage.proxy import BUSY, CUT, PASS
 
 TRAIN, VAL = ["set-train-0.tar", "set-train-1.tar"], ["set-val-0.tar"]
 COMMIT = "c0ffee" + "0" * 34

@@ -35,8 +35,8 @@ setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clust
 shards: $(VENV)/base.done  ## render fractal-1 into DATA (shards/)
 	$(BIN)/fdsl-gen fractal-1 --out $(DATA) $(ARGS)
 
-pretrain: $(VENV)/all.done  ## pre-train on DATA [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain] [NPROC=8]
-	$(TRAIN) pretrain --data $(DATA) --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
+pretrain: $(VENV)/all.done  ## pre-train on DATA (or DATA=recipe:NAME) [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain] [NPROC=8]
+	$(TRAIN) pretrain --data '$(DATA)' --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 finetune: OUTPUT = runs/finetune
 finetune: $(VENV)/all.done  ## fine-tune CKPT on DATA, an image folder or shards

@@ -22,12 +22,12 @@ from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.locks import locked
 from fdsl_gen.core.user_dirs import cache_folder
-from fdsl_gen.dataset.source_image import pinned
+from fdsl_gen.dataset.source_image import FromSourceImage, pinned
 from fdsl_gen.executors import Observer, Silent
 from fdsl_gen.executors.choice import executor_for
 from fdsl_gen.recipe.categories import Categories, load_cached
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
-from fdsl_gen.recipe.order import SampleId, Split, samples_of, shards_of, sharing_order
+from fdsl_gen.recipe.order import SampleId, samples_of, shards_of, sharing_order
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
 
@@ -102,8 +102,13 @@ class RecipeSplit:
         split: which part.
         cache: folder of the categories, from :func:`prepare`; None: they are searched for here.
 
+    Raises:
+        UsageError: if there is no such split, or a file that the recipe needs.
+
     Attributes:
+        recipe: with the digests of the files that it names.
         shard_sizes: samples in each shard, as on disk.
+        cache: as given; may be given later.
 
     >>> recipe = load_recipe("fractal-1", num_categories=10, image_size=128)
     >>> split = RecipeSplit(recipe, cache=prepare(recipe))
@@ -111,11 +116,11 @@ class RecipeSplit:
     [(128, 128)]
     """
 
-    def __init__(
-        self, recipe: Recipe, split: Split = "train", *, cache: Path | None = None
-    ) -> None:
-        self.recipe = recipe = pinned(recipe)
-        self._cache = cache
+    def __init__(self, recipe: Recipe, split: str = "train", *, cache: Path | None = None) -> None:
+        if isinstance(recipe.variant, FromSourceImage):
+            recipe.variant.source_image()  # which says so if there is none
+        self.recipe = pinned(recipe)
+        self.cache = cache
         self._shards = [shard for shard in shards_of(recipe) if shard.split == split]
         if not self._shards:
             raise UsageError(
@@ -164,9 +169,9 @@ class RecipeSplit:
             RenderError: if the settings cannot give one of the images.
         """
         if self._categories is None:
-            if self._cache is not None:
-                load_cached(self.recipe, self._cache)
-            self._categories = Categories(self.recipe, self._cache)
+            if self.cache is not None:
+                load_cached(self.recipe, self.cache)
+            self._categories = Categories(self.recipe, self.cache)
         places: dict[SampleId, list[int]] = {}
         for place, sample in enumerate(samples):
             places.setdefault(sample, []).append(place)

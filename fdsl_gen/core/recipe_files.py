@@ -5,6 +5,13 @@ from pathlib import Path
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.settings import nearest
 
+SCHEME = "recipe:"  # of ``recipe:NAME?setting=value``, a dataset without files
+
+
+def is_recipe(data: object) -> bool:
+    """Whether the text of a place names a recipe."""
+    return isinstance(data, str) and data.startswith(SCHEME)
+
 
 def headline(path: Path) -> str:
     """What a recipe says of itself: the text after the colon in its first line, a comment."""

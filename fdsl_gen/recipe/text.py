@@ -8,10 +8,9 @@ from urllib.parse import parse_qsl
 from fdsl_gen.core import settings
 from fdsl_gen.core.cli.flags import read_flags
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.recipe_files import SCHEME
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
 from fdsl_gen.variants import variant_class
-
-SCHEME = "recipe:"
 
 
 def setting_types(name: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def data_options(command: F) -> F:
         click.option("--data-dir", type=PATH, help="folder of the files of a named dataset"),
         location_options(
             "folder of images or shards, 'DIR/val-{000..146}.tar', s3://BUCKET/PREFIX, https://...,"
-            " hf://datasets/OWNER/NAME, torch/NAME, hfds/NAME"
+            " hf://datasets/OWNER/NAME, recipe:NAME?setting=value, torch/NAME, hfds/NAME"
         ),
     ):
         command = option(command)

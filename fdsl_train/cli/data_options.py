@@ -8,6 +8,7 @@ import click
 
 from fdsl_gen.core.cli.flags import add_options
 from fdsl_gen.core.cli.paths import PATH
+from fdsl_gen.core.recipe_files import is_recipe
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 from fdsl_train.data.locate.tar_names import is_tar_text
 
@@ -18,14 +19,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Data(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
-    """What ``--data`` takes: a path, or a text that names more than one file or another machine."""
+    """What ``--data`` takes: a path, or a text that names a recipe, several files or a machine."""
 
     name = PLACE.name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
-        if isinstance(value, str) and is_tar_text(value):
+        if isinstance(value, str) and (is_tar_text(value) or is_recipe(value)):
             return value
         return PLACE.convert(value, param, ctx)
 

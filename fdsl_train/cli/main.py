@@ -147,14 +147,14 @@ _RESUME = click.option(
 @click.option("--recipe", help="name (fdsl-train list) or path; default: the dataset's own")
 @location_options(
     "folder of a dataset made by fdsl-gen or of WebDataset shards, 'DIR/train-{000..146}.tar',"
-    " s3://BUCKET/PREFIX, https://..., hf://datasets/OWNER/NAME"
+    " s3://BUCKET/PREFIX, https://..., hf://datasets/OWNER/NAME, recipe:NAME?setting=value"
 )
 @val_data_option
 @_OUTPUT
 @_RESUME
 @recipe_options
 def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any) -> None:
-    """Train a model from nothing on a dataset made by fdsl-gen, or on anyone's WebDataset shards.
+    """Train a model from nothing on a dataset made by fdsl-gen, its recipe, or WebDataset shards.
 
     Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
     """

@@ -22,7 +22,7 @@ from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.storage.client import used_here
 from fdsl_train.data.sampler import Plan, Position
-from fdsl_train.data.sources.base import Source
+from fdsl_train.data.sources.base import ReadsTogether, Sample, Source, read_samples
 from fdsl_train.tasks import TASKS
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import Transform
@@ -74,13 +74,16 @@ class _Batches(IterableDataset[Batch | _Refusal]):
 
     def _build(self, index: int) -> Batch:
         self._source.prefetch(self._plan.next_shards(index))
-        samples = [self._sample(place) for place in self._plan.batch(index)[self._places]]
+        positions = self._plan.batch(index)[self._places]
+        drawn = {}
+        for place, sample in read_samples(self._source, positions):
+            drawn[place] = self._augmented(sample, positions[place])
+        samples = [drawn[place] for place in range(len(positions))]
         task = TASKS[self._source.label_type.name]
         labels = task.targets([one.label for one in samples], self._source.num_classes)
         return collate(samples, labels)
 
-    def _sample(self, position: Position) -> AugmentedSample:
-        sample = self._source.read_sample(position.shard, position.row)
+    def _augmented(self, sample: Sample, position: Position) -> AugmentedSample:
         # Keyed by what is drawn for, so that the draw does not depend on worker, batch or resume.
         drawn_for = (position.epoch, position.number, position.repeat)
         seed_cpu(Key(self._seed, "augment", drawn_for))
@@ -143,6 +146,8 @@ class Loader:
         device: torch.device | None = None,
         channels_last: bool = False,
     ) -> None:
+        if isinstance(source, ReadsTogether):
+            source.prepare()
         self._transform = transform
         self._device = device or torch.device("cpu")
         self._channels_last = channels_last

@@ -1,4 +1,4 @@
-"""From what ``--data`` says to samples: folders of images, shards, datasets by name."""
+"""From what ``--data`` says to samples: folders of images, shards, recipes, datasets by name."""
 
 import logging
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from fdsl_train.data.holdout import HeldOut
 from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation, location_of
 from fdsl_train.data.locate.tar_sets import TarSet
 from fdsl_train.data.sources.base import Source
+from fdsl_train.data.sources.formula import FormulaData
 from fdsl_train.data.sources.image_folder import is_flat, open_folder, open_folders
 from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
 from fdsl_train.data.sources.webdataset_tars import TarSource
@@ -22,7 +23,8 @@ class DataSpec:
     """Where images are.
 
     Attributes:
-        place: a folder of class folders, a dataset of ours wherever it is, or a name of timm's.
+        place: a folder of class folders, a dataset of ours wherever it is, a recipe, or a name of
+            timm's.
         data_dir: folder of the files of a named dataset.
         download: whether they may be fetched.
         tars: how tars of others are read.
@@ -92,7 +94,7 @@ class PretrainData:
 
 
 def open_pretrain(where: DataSpec) -> PretrainData:
-    """The samples to pre-train on: a dataset of ours, or tars of others.
+    """The samples to pre-train on: a dataset of ours, a recipe, or tars of others.
 
     Raises:
         UsageError: if there is no such data.
@@ -106,6 +108,10 @@ def open_pretrain(where: DataSpec) -> PretrainData:
         held = tars.held_out()
         return PretrainData(train, _other_tars(where, tars, held, train) if held else None, None)
     _refuse_tar_options(where)
+    if place.recipe is not None:
+        formula = FormulaData(place.recipe)
+        drawn = formula.split(VALIDATION) if formula.has_validation else None
+        return PretrainData(formula.split("train"), drawn, formula.train_recipe)
     manifest = place.manifest()
     recipe = manifest.recipe.get("train_recipe")
     validation = place.split(manifest, VALIDATION) if VALIDATION in manifest.splits else None
@@ -146,8 +152,11 @@ def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> Tr
         return TrainValData(files, validation, label, _noted(val_split, seed, files))
     if val_split is not None:
         raise UsageError(
-            "--val-split is for folders of images; render the dataset with validation_instances"
+            "--val-split is for folders of images; give the dataset validation_instances"
         )
+    if where.place.recipe is not None:
+        formula = FormulaData(where.place.recipe)
+        return TrainValData(formula.split("train"), formula.split(VALIDATION), VALIDATION)
     manifest = where.place.manifest()
     parts = [where.place.split(manifest, name) for name in ("train", VALIDATION)]
     return TrainValData(parts[0], parts[1], VALIDATION)
@@ -196,7 +205,14 @@ def open_eval(
     if (root := where.tree) is not None:
         return open_folder(root, split)
     label = split or VALIDATION
-    return where.place.split(where.place.manifest(), label), label
+    return _ours(where.place, label), label
+
+
+def _ours(place: DatasetLocation, split: str) -> Source:
+    """A split of a dataset of ours, or of a recipe."""
+    if place.recipe is not None:
+        return FormulaData(place.recipe).split(split)
+    return place.split(place.manifest(), split)
 
 
 def _tars(where: DataSpec) -> TarSet | None:
@@ -249,7 +265,7 @@ def _with_val_data(where: DataSpec, place: DatasetLocation) -> TrainValData:
             " and a dataset by name has a split"
         )
     else:
-        train = where.place.split(where.place.manifest(), "train")
+        train = _ours(where.place, "train")
     others = tars_at(place)
     if others is not None and isinstance(train, TarSource):
         chosen = others.split(None)

@@ -10,6 +10,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.image_files import KINDS
 from fdsl_train.data.locate.dataset import location_of
 from fdsl_train.data.sources.base import Picture, Pictures, Source
+from fdsl_train.data.sources.formula import FormulaData
 from fdsl_train.data.sources.image_folder import read_image
 from fdsl_train.data.sources.image_walk import ImageFile, images_below
 
@@ -51,12 +52,16 @@ class PicturesOfSource:
 
 
 def open_pictures(place: str) -> Pictures:
-    """The pictures at a place: image files at any depth of a folder, or a dataset of ours.
+    """The pictures at a place: files at any depth of a folder, a dataset of ours, or a recipe.
 
     Raises:
         UsageError: if there are none.
     """
     location = location_of(place)
+    if location.recipe is not None:
+        drawn = FormulaData(location.recipe).split("train")
+        drawn.prepare()
+        return PicturesOfSource(drawn)
     if location.is_ours:
         return PicturesOfSource(location.split(location.manifest(), "train"))
     return PictureFiles(Path(place))

@@ -46,11 +46,13 @@ class TarOptions:
 
 
 def tars_at(location: DatasetLocation) -> TarSet | None:
-    """The tars of others at a place; None where a dataset of ours or something else is.
+    """The tars of others at a place; None where a dataset of ours, a recipe or something else is.
 
     Raises:
         UsageError: if what is named can be nothing but tars, and there are none.
     """
+    if location.recipe is not None:
+        return None
     data = location.data
     named = isinstance(data, str) and is_tar_text(data)
     if isinstance(data, Path):

@@ -32,7 +32,8 @@ def pretrain(
     """Pre-train a model from freshly drawn weights on a dataset made by formulas.
 
     Args:
-        data: folder of the dataset, or its URL; or WebDataset shards of others.
+        data: folder of the dataset, its URL, or ``recipe:NAME?setting=value``; or WebDataset shards
+            of others.
         output: folder of the run.
         recipe: name or path of a training recipe; None takes the one that the dataset names.
         resume: continue what stands in ``output``, if anything does.

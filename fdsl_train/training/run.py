@@ -18,6 +18,7 @@ from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Pictures, Source, num_samples, order_of
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
+from fdsl_train.data.sources.formula import FormulaSource
 from fdsl_train.data.sources.shards import ShardSource
 from fdsl_train.distributed.device import describe
 from fdsl_train.distributed.group import Group, process_group
@@ -160,7 +161,7 @@ def _read_same(path: Path, digest: str) -> dict[str, Any]:
 
 def _decode(config: Resolved, source: Source, shown: int) -> None:
     """Decode a small dataset once, if it is shown more than once."""
-    if not isinstance(source, ShardSource) or shown < 2 * num_samples(source):
+    if not isinstance(source, ShardSource | FormulaSource) or shown < 2 * num_samples(source):
         return
     size = decoded_bytes(source)
     if size > config.decoded_cache * 1e9:

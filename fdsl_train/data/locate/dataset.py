@@ -8,6 +8,7 @@ from pathlib import Path
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.recipe_files import is_recipe
 from fdsl_gen.core.user_dirs import temporary_folder
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.options import StorageOptions
@@ -23,7 +24,7 @@ def location_of(data: "str | Path | DatasetLocation") -> "DatasetLocation":
     """A folder, a URL as text, or what is one already."""
     if isinstance(data, DatasetLocation):
         return data
-    if isinstance(data, str) and (is_tar_text(data) or is_remote(data)):
+    if isinstance(data, str) and (is_tar_text(data) or is_recipe(data) or is_remote(data)):
         return DatasetLocation(data=data)
     return DatasetLocation(data=Path(data))
 
@@ -33,7 +34,8 @@ class DatasetLocation:
     """A dataset's place.
 
     Attributes:
-        data: a folder; as text ``s3://bucket/prefix`` or what names tars of others.
+        data: a folder; as text ``s3://bucket/prefix``, ``recipe:NAME?setting=value`` or what names
+            tars of others.
         storage: how to reach object storage.
         cache_dir: folder of this machine for shards from there; None: in the temporary folder.
         cache_gb: how much of it they may take.
@@ -46,6 +48,11 @@ class DatasetLocation:
 
     def __str__(self) -> str:
         return str(self.data)
+
+    @property
+    def recipe(self) -> str | None:
+        """``recipe:...``, if that is what was given: there are no files then."""
+        return self.data if isinstance(self.data, str) and is_recipe(self.data) else None
 
     @property
     def is_ours(self) -> bool:

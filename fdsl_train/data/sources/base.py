@@ -1,15 +1,16 @@
 """What every kind of training data looks like to the loader."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from fdsl_gen.archive.label_types import LabelType
-from fdsl_train.data.sampler import MultiViewSampler, Order, Plan
+from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.sampler import MultiViewSampler, Order, Plan, Position
 
 Picture = Image.Image | NDArray[np.uint8]
 Label = int | tuple[int, ...]
@@ -85,6 +86,32 @@ class Pictures(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsTogether(Protocol):
+    """A source whose samples share work, or have to be made ready for."""
+
+    def prepare(self) -> None:
+        """What is done once, in the process that starts loader processes, before it starts them."""
+        ...
+
+    def read_together(self, positions: Sequence[Position]) -> Iterator[tuple[int, Sample]]:
+        """Place in ``positions``, and sample; in any order, one after the other."""
+        ...
+
+
+def read_samples(source: Source, positions: Sequence[Position]) -> Iterator[tuple[int, Sample]]:
+    """Place in ``positions``, and sample, in the order in which the source gives them.
+
+    Raises:
+        UsageError: if one of them cannot be used; without work to share, the first.
+    """
+    if isinstance(source, ReadsTogether):
+        yield from source.read_together(positions)
+        return
+    for place, position in enumerate(positions):
+        yield place, source.read_sample(position.shard, position.row)
+
+
 def num_samples(source: Source) -> int:
     """All samples of a source: what an epoch shows."""
     return sum(source.shard_sizes) if source.views is None else len(source.views)
@@ -103,3 +130,25 @@ def order_of(source: Source, *, seed: int, batch_size: int, repeats: int) -> Pla
         return Order(source.shard_sizes, seed, batch_size, repeats)
     order = Order((len(source.views),), seed, batch_size, repeats)
     return MultiViewSampler(order, source.views, seed, repeats)
+
+
+def group_views(name: str, ids: Iterable[NDArray[np.int64]], count: int) -> NDArray[np.int64]:
+    """``Source.views`` of a set of which neighboring instances count as one sample.
+
+    Args:
+        name: how messages call the set.
+        ids: category and instance of the samples of every shard, int64 (n, 2), in order.
+        count: how many instances count as one.
+
+    Raises:
+        UsageError: if a category lacks some.
+    """
+    places: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    for shard, own in enumerate(ids):
+        for row, (category, instance) in enumerate(own.tolist()):
+            group = places.setdefault((category, instance // count), [])
+            group.append((instance, shard, row))
+    table = [sorted(places[group]) for group in sorted(places)]
+    if any(len(group) != count for group in table):
+        raise UsageError(f"{name}: some categories lack one of their {count} instances")
+    return np.array(table, np.int64)[:, :, 1:]

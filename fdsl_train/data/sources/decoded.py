@@ -17,7 +17,8 @@ from fdsl_gen.archive.manifest import ImageEntry
 from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.core.user_dirs import NotPrivate, temporary_folder
-from fdsl_train.data.sources.base import Sample, Source
+from fdsl_train.data.sampler import Position
+from fdsl_train.data.sources.base import Sample, Source, read_samples
 
 _PIXELS = "pixels.npy"  # uint8 (n, H, W) or (n, H, W, 3)
 _LABELS = "labels.npy"  # int32 (n, L), filled up with -1
@@ -29,11 +30,12 @@ class Decodable(Source, Protocol):
 
     Attributes:
         image: that shape.
-        content_digests: what each shard must hold (``fdsl_gen.archive.content_digest``).
+        content_digests: what each shard must hold (``fdsl_gen.archive.content_digest``); None
+            where nothing is read.
     """
 
     image: ImageEntry
-    content_digests: tuple[str, ...]
+    content_digests: tuple[str, ...] | None
 
     def key(self, shard: int, row: int) -> str:
         """The name of a sample."""
@@ -108,20 +110,23 @@ def _decode(source: Decodable, final: Path) -> None:
         image, count = source.image, sum(source.shard_sizes)
         shape = (count, image.height, image.width) + ((3,) if image.channels == 3 else ())
         pixels = np.lib.format.open_memmap(fresh / _PIXELS, "w+", np.uint8, shape)
-        labels: list[tuple[int, ...]] = []
+        labels: list[tuple[int, ...]] = [()] * count
+        checked = source.content_digests
         number = 0
         for shard, size in enumerate(source.shard_sizes):
             source.prefetch(range(shard + 1, min(shard + _AHEAD, len(source.shard_sizes))))
             total = 0
-            for row in range(size):
-                sample = source.read_sample(shard, row)
+            places = [Position(0, shard, row, number + row) for row in range(size)]
+            for row, sample in read_samples(source, places):
                 own = sample.label if isinstance(sample.label, tuple) else (sample.label,)
-                pixels[number] = sample.image
-                total += content_digest.sample_digest(source.key(shard, row), own, pixels[number])
-                labels.append(own)
-                number += 1
+                pixels[number + row] = sample.image
+                labels[number + row] = own
+                if checked is not None:
+                    key = source.key(shard, row)
+                    total += content_digest.sample_digest(key, own, pixels[number + row])
+            number += size
             # The copy is named by what it must hold, and other runs will trust the name.
-            if content_digest.as_text(total) != source.content_digests[shard]:
+            if checked is not None and content_digest.as_text(total) != checked[shard]:
                 raise Mismatch(
                     f"{source.name}: shard {shard} of its split does not hold the images and labels"
                     " that its manifest says; fdsl-gen verify tells more"

@@ -6,7 +6,7 @@ can only be seen inside them (a damaged image, an impossible label) is an error 
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.locate.folder import FolderShelf, ShardLocator
-from fdsl_train.data.sources.base import Label, Sample
+from fdsl_train.data.sources.base import Label, Sample, group_views
 from fdsl_train.data.sources.decoded import Decoded
 
 _OPEN_SHARDS = 64  # kept open at a time; an order touches 16, and 1,024 is a common limit of files
@@ -45,13 +45,23 @@ def usable(manifest: Manifest, name: str) -> Manifest:
     Raises:
         UsageError: if its images have masks for labels.
     """
+    check_trainable(manifest.task, name)
+    return manifest
+
+
+def check_trainable(task: str, name: str) -> None:
+    """Refuse a label type that there is no training task for.
+
+    Args:
+        task: name of the label type.
+        name: how messages call the dataset.
+    """
     from fdsl_train.tasks import TASKS  # which import PyTorch; wrong places are told before
 
-    if manifest.task not in TASKS:
+    if task not in TASKS:
         raise UsageError(
-            f"{name} is a {manifest.task} dataset; training reads sets whose images have labels"
+            f"{name} is a {task} dataset; training reads sets whose images have labels"
         )
-    return manifest
 
 
 def split_of(manifest: Manifest, split: str, name: str) -> SplitEntry:
@@ -93,7 +103,9 @@ class ShardSource:
             }
         )
         self.image = manifest.image
-        self.content_digests = tuple(shard.content_digest for shard in entry.shards)
+        self.content_digests: tuple[str, ...] | None = tuple(
+            shard.content_digest for shard in entry.shards
+        )
         self._shelf = locator
         self._members = manifest.members
         self._shard_bytes = tuple(shard.bytes for shard in entry.shards)
@@ -101,7 +113,7 @@ class ShardSource:
         self._decoded: Decoded | None = None
         self.views: NDArray[np.int64] | None = None
         if manifest.views_per_sample > 1 and split == "train":
-            self.views = self._group(manifest.views_per_sample)
+            self.views = group_views(self.name, self._ids(), manifest.views_per_sample)
 
     def read_sample(self, shard: int, row: int) -> Sample:
         """Sample ``row`` of shard ``shard``; see ``Source``."""
@@ -187,18 +199,11 @@ class ShardSource:
                 return np.asarray(index_from(data, self._members, samples, size)["key"])
         return np.asarray(self._shard(shard).index["key"])
 
-    def _group(self, count: int) -> NDArray[np.int64]:
-        """int64 (num_samples, count, 2): shard and row of the instances that count as one."""
-        places: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+    def _ids(self) -> Iterator[NDArray[np.int64]]:
+        """Category and instance of the samples of every shard, int64 (n, 2), in order."""
         for shard, data in enumerate(self._shelf.read_indexes()):
-            for row, key in enumerate(self._keys(shard, data)):
-                category, instance = map(int, bytes(key).split(b"_"))
-                group = places.setdefault((category, instance // count), [])
-                group.append((instance, shard, row))
-        table = [sorted(places[group]) for group in sorted(places)]
-        if any(len(group) != count for group in table):
-            raise UsageError(f"{self.name}: some categories lack one of their {count} instances")
-        return np.array(table, np.int64)[:, :, 1:]
+            keys = [bytes(key).split(b"_") for key in self._keys(shard, data)]
+            yield np.array(keys, np.bytes_).astype(np.int64)
 
 
 def open_split(folder: Path, manifest: Manifest, split: str) -> ShardSource:

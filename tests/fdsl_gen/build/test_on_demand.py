@@ -13,8 +13,8 @@ from fdsl_gen.build import on_demand
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors import Silent
 from fdsl_gen.variants import kinds
+from tests.fdsl_gen.variants.test_determinism import some_of
 from tests.golden.samples import NAMES
-from tests.test_determinism import some_of
 
 OF_KIND = {load_recipe(name).variant.KIND: name for name in NAMES}
 

@@ -59,7 +59,7 @@ class Manifest:
         recipe: the recipe, as in its YAML.
         identity, recipe_digest: the two digests of the recipe.
         content_digest: sum of the digests of all samples modulo 2**128.
-        task: the name of its label type, ``single``, ``multi`` or ``segmentation``.
+        task: the name of its label type: ``single``, ``multi``, ``segmentation``, ``instances``.
         num_classes: labels are 0 .. num_classes - 1.
         image: shape of every image.
         members: endings of the members of every sample, in order.

@@ -20,8 +20,10 @@ class Sample:
     Attributes:
         key: its name, ``{category:05d}_{instance:05d}`` or, in scene sets, ``{image:08d}``.
         image: uint8 (H, W) for gray sets, whatever their encoding, else (H, W, 3).
-        labels: one, or several in multi-label sets, or none where there is a mask.
-        mask: uint8 (H, W) of categories, 0 the background; segmentation sets only.
+        labels: one, or several in multi-label sets, or none where there is a mask of categories;
+            in sets of instances that of each.
+        mask: uint8 (H, W), 0 the background; segmentation sets: of categories; sets of instances:
+            k for the instance of ``labels[k - 1]``.
         points: float32 (N, 3), of the model that the image shows; sets with points only.
     """
 
@@ -115,6 +117,8 @@ class SampleFormat:
         if self.channels == 1 and image.ndim == 3:  # a gray set stored as RGB
             image = image[:, :, 0].copy()
         target = self.decode_target(members)
+        if target.mask is not None and target.mask.shape != self.size:
+            raise ValueError("its mask has another size than its image")
         points = None
         if "npy" in self.members:
             points = self.decode_points(members)

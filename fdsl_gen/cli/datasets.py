@@ -93,23 +93,31 @@ def verify_folder(folder: Path | str, count: int | None, **values: Any) -> None:
     "tree",
     type=PATH,
     help="new folder of OUT/split/category/*.png; of images and labels.csv for sets of several"
-    " labels; of images and masks for segmentation",
+    " labels; of images and masks for segmentation, of images and annotations for instances",
+)
+@click.option(
+    "--coco", type=PATH, help="new folder of OUT/images and OUT/annotations.json, for instances"
 )
 @click.option("--flat", type=PATH, help="new folder of OUT/*.png, images without labels")
-def export(folder: Path, tree: Path | None, flat: Path | None) -> None:
+def export(folder: Path, tree: Path | None, coco: Path | None, flat: Path | None) -> None:
     """Write a dataset as a tree of PNG files."""
     from fdsl_gen.core.progress import Progress
+    from fdsl_gen.dataset.coco import export_coco
     from fdsl_gen.dataset.export import export_tree
     from fdsl_gen.storage.manifest import read_manifest
 
-    out = tree or flat
-    if out is None or (tree and flat):
-        raise UsageError("give --imagefolder or --flat, and the folder to write")
+    given = [place for place in (tree, coco, flat) if place is not None]
+    if len(given) != 1:
+        raise UsageError("give one of --imagefolder, --coco and --flat, and the folder to write")
+    (out,) = given
     total = sum(split.num_samples for split in read_manifest(folder).splits.values())
     with Progress() as progress:
         progress.begin(images=total, done=0)
         try:
-            count = export_tree(folder, out, progress.images, flat=flat is not None)
+            if coco is not None:
+                count = export_coco(folder, out, progress.images)
+            else:
+                count = export_tree(folder, out, progress.images, flat=flat is not None)
         except OSError as error:
             raise UsageError(f"cannot write into {out}: {error.strerror}") from None
     click.echo(f"{count:,} images in {out}")

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from fdsl_gen.archive.label_types import INSTANCES
+from fdsl_gen.archive.label_types.instances import boxes
 from fdsl_gen.core.keys import Key, words
 from fdsl_gen.dataset.source_image import source_image_of
 from fdsl_gen.recipe.jobs import jobs_of
@@ -58,6 +60,14 @@ def colored(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     palette[0] = 0
     image: NDArray[np.uint8] = palette[mask]
     return image
+
+
+def frame(image: NDArray[np.uint8], box_K4: NDArray[np.int64]) -> None:
+    """Draw boxes x, y, width, height over an image, uint8 (H, W, 3), in white."""
+    for left, top, width, height in box_K4.tolist():
+        right, bottom = left + width - 1, top + height - 1
+        image[[top, bottom], left : right + 1] = 255
+        image[top : bottom + 1, [left, right]] = 255
 
 
 def _spread(total: int, count: int) -> list[int]:
@@ -140,8 +150,11 @@ def preview_png(recipe: Recipe, preview: Preview) -> bytes:
         images.append(drawn.image)
         captions.append(sample.key.replace("_", " / "))
         if drawn.mask is not None:
-            images.append(colored(drawn.mask))
-            captions.append("mask")
+            panel = colored(drawn.mask)
+            if recipe.variant.LABEL_TYPE == INSTANCES:
+                frame(panel, boxes(drawn.mask, len(drawn.labels or ())))
+            images.append(panel)
+            captions.append("mask" if drawn.labels is None else f"{len(drawn.labels)} instances")
     panels = recipe.variant.LABEL_TYPE.panels
     width = preview.columns + -preview.columns % panels  # a mask stays beside its image
     buffer = io.BytesIO()

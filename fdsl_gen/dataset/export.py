@@ -23,7 +23,8 @@ def export_tree(path: Path, out: Path, seen: Callable[[int], None], *, flat: boo
     One label per image: ``OUT/{split}/{label:05d}/{key}.png``. Several:
     ``OUT/{split}/images/{key}.png`` and a table ``OUT/{split}/labels.csv`` with the columns
     ``file`` and ``labels`` (with spaces between them). Masks: ``OUT/{split}/images/{key}.png`` and
-    ``OUT/{split}/masks/{key}.png``. Points: a ``.npy`` beside the image. Files that are
+    ``OUT/{split}/masks/{key}.png``. Instances: ``OUT/{split}/images/{key}.png`` and
+    ``OUT/{split}/annotations/{key}.json``. Points: a ``.npy`` beside the image. Files that are
     there already are kept, so that an interrupted export can be run again.
 
     Args:
@@ -40,16 +41,16 @@ def export_tree(path: Path, out: Path, seen: Callable[[int], None], *, flat: boo
         Mismatch: if a shard is damaged; nothing of it is written.
     """
     manifest = read_manifest(path)
-    _claim(out, f"{manifest.recipe_digest} {'flat' if flat else 'tree'}")
+    claim(out, f"{manifest.recipe_digest} {'flat' if flat else 'tree'}")
     count = 0
     for split, entry in manifest.splits.items():
         with contextlib.ExitStack() as stack:
             table = None
             for shard in entry.shards:
                 check_shard_file(path, shard)
-                for key, members in _samples(path, manifest, shard):
+                for key, members in samples_of(path, manifest, shard):
                     if flat:
-                        _write(out / f"{key}.png", members["png"])
+                        write_once(out / f"{key}.png", members["png"])
                     else:
                         folder = out / split
                         name, labels = _write_sample(folder, manifest, shard, key, members)
@@ -61,7 +62,7 @@ def export_tree(path: Path, out: Path, seen: Callable[[int], None], *, flat: boo
     return count
 
 
-def _claim(out: Path, note: str) -> None:
+def claim(out: Path, note: str) -> None:
     """Say in the folder what it is for, or refuse it if it is for something else."""
     stored = out / _NOTE
     if out.exists() and not out.is_dir():
@@ -73,7 +74,7 @@ def _claim(out: Path, note: str) -> None:
     local.write(stored, note.encode())
 
 
-def _samples(
+def samples_of(
     path: Path, manifest: Manifest, shard: ShardEntry
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Keys and members of the samples of a shard."""
@@ -100,11 +101,12 @@ def _write_sample(
     if "npy" in members:
         files[next(iter(files)).removesuffix("png") + "npy"] = members["npy"]
     for name, content in files.items():
-        _write(folder / name, content)
+        write_once(folder / name, content)
     return next(iter(files)), label_type.csv_labels(target)
 
 
-def _write(target: Path, content: bytes) -> None:
+def write_once(target: Path, content: bytes) -> None:
+    """Write a file whole, unless it is there."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".part")

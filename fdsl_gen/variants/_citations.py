@@ -18,6 +18,14 @@ CHICHE_2024_MANDELBULB = """\
   year      = {2024}
 }"""
 
+INSCORE_2025 = """\
+@misc{inscore2025,
+  title         = {Industrial Synthetic Segment Pre-training},
+  eprint        = {2505.13099},
+  archivePrefix = {arXiv},
+  year          = {2025}
+}"""
+
 KATAOKA_2022_PRETRAINING = """\
 @article{kataoka2022pretraining,
   title   = {Pre-training without Natural Images},

@@ -4,20 +4,20 @@ Ours: lengths in these settings belong to images of 512 pixels and grow with ``i
 """
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.core.keys import Stream
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import check_ranges, setting
-from fdsl_gen.geometry.category_table import Column, Row
+from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout
 from fdsl_gen.geometry.contour import FRAME, Shape, check_vertex_range, exponential_count
 from fdsl_gen.kernels.line import draw_polygons
 from fdsl_gen.variants._parametric import Parametric
-from fdsl_gen.variants.base import ImageSpec
+from fdsl_gen.variants.base import Category, ImageSpec
 
 NOISE_GAIN = 2.0  # of radial contours, as released
 SHAPE_COLUMNS = (
@@ -127,6 +127,31 @@ class RadialFigureSettings(RadialSettings):
             ring_offset=ring_offset,
         )
         return shape, num_contours
+
+
+@dataclass(frozen=True, slots=True)
+class Radial(Category):
+    """A category: the shape and the number of its contours."""
+
+    shape: Shape
+    num_contours: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadialCategorySettings(RadialFigureSettings):
+    """Settings of datasets whose categories are shape and number of contours."""
+
+    TABLE: ClassVar[TableLayout] = TableLayout(SHAPE_COLUMNS)
+
+    def sample_category(self, index: int, key: Key) -> Radial:
+        shape, num_contours = self.sample_figure(Stream(key))
+        return Radial(index, key, shape, num_contours)
+
+    def category_rows(self, category: Radial) -> Sequence[Row]:
+        return [shape_row(category.shape, category.num_contours)]
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Radial:
+        return Radial(index, key, *shape_of(rows[0]))
 
 
 def shape_row(shape: Shape, num_contours: int) -> dict[str, int | float]:

@@ -80,9 +80,10 @@ class Rendered:
 
     Attributes:
         image: uint8 (H, W) or (H, W, 3), C-contiguous.
-        mask: uint8 (H, W) of category indices, for segmentation sets.
-        labels: categories in the image, for multi-label sets; in sets of one label, the label if
-            it is not the category.
+        mask: uint8 (H, W) of category indices, for segmentation sets; of numbers of instances from
+            1 on, for sets of instances.
+        labels: categories in the image, for multi-label sets; that of each instance, for sets of
+            instances; in sets of one label, the label if it is not the category.
         points: float32 (N, 3), of the model that the image shows, for sets with points.
         blank: whether it shows nothing but a background of several colors; images of one value
             are blank without saying so.
@@ -118,7 +119,7 @@ class Variant(ABC):
         REVISION: raised when pixels change on purpose.
         CITATION: BibTeX of the paper that defined the dataset.
         SCENE: whether an image holds several categories and belongs to none.
-        LABEL_TYPE: what the images are labeled with: one label, several, or a mask.
+        LABEL_TYPE: what the images are labeled with: one label, several, a mask, or instances.
         SEARCHED: whether categories are looked for (``SearchedIfs``) and worth storing.
     """
 

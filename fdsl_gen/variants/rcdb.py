@@ -9,7 +9,6 @@ Ours: the ranges of the paper's failure case ``broken_contours``, lines of backg
 the finished image.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,45 +17,23 @@ from numpy.typing import NDArray
 
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
-from fdsl_gen.geometry.category_table import Row, Rows, TableLayout
-from fdsl_gen.geometry.contour import (
-    Shape,
-    ellipse,
-    grays,
-    grown,
-)
+from fdsl_gen.geometry.contour import ellipse, grays, grown
 from fdsl_gen.kernels.line import draw_strokes
 from fdsl_gen.kernels.scatter import scatter_strokes
 from fdsl_gen.variants._citations import KATAOKA_2022_REPLACING
-from fdsl_gen.variants._contours import (
-    SHAPE_COLUMNS,
-    RadialFigureSettings,
-    draw_contours,
-    facts,
-    shape_of,
-    shape_row,
-)
-from fdsl_gen.variants.base import Category, Job, Rendered
+from fdsl_gen.variants._contours import Radial, RadialCategorySettings, draw_contours, facts
+from fdsl_gen.variants.base import Job, Rendered
 
 _WHITE = 255
 _GREATEST_GRAY = 256  # drawn as 255, as in the released code
 
 
-@dataclass(frozen=True, slots=True)
-class Radial(Category):
-    """A category: the shape and the number of its contours."""
-
-    shape: Shape
-    num_contours: int
-
-
 @dataclass(frozen=True, kw_only=True)
-class Rcdb(RadialFigureSettings):
+class Rcdb(RadialCategorySettings):
     """Settings of RCDB."""
 
     KIND: ClassVar[str] = "rcdb"
     CITATION: ClassVar[str] = KATAOKA_2022_REPLACING
-    TABLE: ClassVar[TableLayout] = TableLayout(SHAPE_COLUMNS)
 
     background: Literal["black", "white"] = setting("black", doc="color of the background")
     broken_contours: int = setting(
@@ -78,16 +55,6 @@ class Rcdb(RadialFigureSettings):
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured: 34 kB at 512 pixels, 13 kB at 256."""
         return int(1_600 + 3.0 * self.image_size**1.5)
-
-    def sample_category(self, index: int, key: Key) -> Radial:
-        shape, num_contours = self.sample_figure(Stream(key))
-        return Radial(index, key, shape, num_contours)
-
-    def category_rows(self, category: Radial) -> Sequence[Row]:
-        return [shape_row(category.shape, category.num_contours)]
-
-    def category_of_rows(self, index: int, key: Key, rows: Rows) -> Radial:
-        return Radial(index, key, *shape_of(rows[0]))
 
     def render_one(self, job: Job) -> Rendered:
         radial: Radial = job.category

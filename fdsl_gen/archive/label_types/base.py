@@ -15,8 +15,8 @@ class Target(NamedTuple):
     """What a sample says of its image. The content digest covers all of it.
 
     Attributes:
-        labels: one, several, or none where there is a mask.
-        mask: uint8 (H, W) of categories, 0 the background.
+        labels: one, several, or none where there is a mask of categories; of instances one each.
+        mask: uint8 (H, W) of categories, or of numbers of instances, 0 the background.
     """
 
     labels: tuple[int, ...] = ()

@@ -278,6 +278,6 @@ def test_exports_are_not_mixed(folder, scenes, tmp_path):
         assert refused.exception.exit_code == 2
     for flags in ([], ["--flat", tmp_path / "a", "--imagefolder", tmp_path / "b"]):
         refused = export(folder, *flags)
-        assert "give --imagefolder or --flat" in str(refused.exception)
+        assert "give one of --imagefolder, --coco and --flat" in str(refused.exception)
         assert refused.exception.exit_code == 2
     assert not (tmp_path / "a").exists()

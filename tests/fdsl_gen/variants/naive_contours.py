@@ -125,3 +125,27 @@ def segrcdb(objects, side: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
         if kind == "M3":
             mark.polygon(polygons[-1], fill=c)
     return np.asarray(image), np.asarray(mask)
+
+
+def inscore(objects, side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image, and the number of the object that each pixel shows, from 1 on; later ones on top.
+
+    ``objects`` are tuples of a category, a key, a center, a radius and two oval rates.
+    """
+    image = np.zeros((side, side, channels), np.uint8)
+    owner = np.zeros((side, side), int)
+    for number, (category, key, center, radius, oval_rates) in enumerate(objects, 1):
+        count = category.num_contours
+        values = integers(key, GRAYS, 254, (count + 1) * channels)
+        palette = np.array(values).reshape(count + 1, channels) + 1
+        figure = Figure(category.shape, key, side / 512, radius, oval_rates, (0.0, 0.0))
+        lines, area = Image.new("I", (side, side)), Image.new("L", (side, side))
+        for k in range(1, count + 1):
+            figure.grow_radially()
+            outline(ImageDraw.Draw(lines), figure.vertices(center), k)
+        whole = [(math.trunc(x), math.trunc(y)) for x, y in figure.vertices(center)]
+        ImageDraw.Draw(area).polygon(whole, fill=1)
+        mine = np.asarray(area) == 1
+        image[mine] = palette[np.asarray(lines)[mine]]
+        owner[mine] = number
+    return image, owner

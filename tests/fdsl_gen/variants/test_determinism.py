@@ -97,9 +97,10 @@ def test_every_recipe_as_a_folder(name, tmp_path):
     assert verify.check_pixels(tmp_path / "a", 100, lambda count: None) == []
     for sample in dataset.values():
         assert all(0 <= label < first.num_classes for label in sample.labels)
-        assert (sample.mask is not None) == (first.task == "segmentation")
+        assert (sample.mask is not None) == (first.task in ("segmentation", "instances"))
         if sample.mask is not None:
-            assert sample.mask.max() < first.num_classes
+            most = len(sample.labels) if first.task == "instances" else first.num_classes - 1
+            assert sample.mask.max() <= most
     before = tars(tmp_path / "a")
     (tmp_path / "a" / next(iter(before))).unlink()
     assert generate(recipe, tmp_path / "a", workers=1) == first

@@ -38,7 +38,7 @@ def without_jit() -> dict[str, list[str]]:
     # Compiled code overflows in silence, NumPy's scalars warn; both give infinity.
     python = [sys.executable, "-W", "error", "-W", "ignore::RuntimeWarning"]
     run = subprocess.run(
-        [*python, "-m", "tests.random_settings", str(SEED), str(COUNT)],
+        [*python, "-m", "tests.fdsl_gen.variants.random_settings", str(SEED), str(COUNT)],
         capture_output=True,
         text=True,
         cwd=ROOT,

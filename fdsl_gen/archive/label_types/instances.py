@@ -1,0 +1,174 @@
+"""Instances with a mask of each, as COCO annotations in the ``.json``."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fdsl_gen.archive.label_types.base import LabelType, Target
+from fdsl_gen.core.json_text import parse_json
+
+MAX_INSTANCES = 255
+_MOST_PIXELS = 1 << 26  # of an image: 8192 x 8192
+_WRONG = "its .json does not hold annotations of instances"
+
+
+class Instances(LabelType):
+    """Instances that share no pixel.
+
+    A target has the category of every instance as ``labels``, and as ``mask`` the number of the
+    instance at every pixel: 0 for none, k for the one of ``labels[k - 1]``. In the ``.json`` they
+    are COCO annotations, where category c is c + 1 and masks are uncompressed run lengths.
+    """
+
+    name: ClassVar[str] = "instances"
+    member: ClassVar[str] = "json"
+    panels: ClassVar[int] = 2
+    hub_task: ClassVar[str] = "image-segmentation"
+    card_text: ClassVar[str] = (
+        "a `.json` with COCO `annotations` of instances: `category_id` (from 1), `bbox`, `area`,"
+        " and `segmentation` as uncompressed run lengths"
+    )
+    card_feature: ClassVar[Mapping[str, Any]] = {
+        "name": "json",
+        "struct": [
+            {"name": "height", "dtype": "int64"},
+            {"name": "width", "dtype": "int64"},
+            {
+                "name": "annotations",
+                "list": [
+                    {"name": "category_id", "dtype": "int64"},
+                    {"name": "bbox", "sequence": "int64"},
+                    {"name": "area", "dtype": "int64"},
+                    {"name": "iscrowd", "dtype": "int64"},
+                    {
+                        "name": "segmentation",
+                        "struct": [
+                            {"name": "size", "sequence": "int64"},
+                            {"name": "counts", "sequence": "int64"},
+                        ],
+                    },
+                ],
+            },
+        ],
+    }
+
+    def target(
+        self, category: int, labels: tuple[int, ...] | None, mask: NDArray[np.uint8] | None
+    ) -> Target:
+        return Target(labels or (), mask)
+
+    def facts(self, target: Target) -> dict[str, Any]:
+        if target.mask is None:
+            raise ValueError("it has no mask")
+        height, width = target.mask.shape
+        return {"height": height, "width": width, "annotations": annotations(target)}
+
+    def decode(self, content: bytes) -> Target:
+        found = parse_json(content, "its .json", max_bytes=1 << 26)
+        try:
+            labels, mask = _parse(found)
+            target = Target(labels, mask)
+            sound = annotations(target) == found["annotations"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(_WRONG) from None
+        if not sound:
+            raise ValueError(f"{_WRONG} that fit together")
+        return target
+
+    def files(self, key: str, target: Target, members: Mapping[str, bytes]) -> dict[str, bytes]:
+        return {f"images/{key}.png": members["png"], f"annotations/{key}.json": members["json"]}
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _parse(found: Any) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
+    """Labels and mask; one of many errors if they are not those of instances."""
+    height, width, listed = found["height"], found["width"], found["annotations"]
+    if not (_is_count(height, 65535) and _is_count(width, 65535) and height and width):
+        raise ValueError
+    total = height * width
+    if total > _MOST_PIXELS or not isinstance(listed, list) or len(listed) > MAX_INSTANCES:
+        raise ValueError
+    flat = np.zeros(total, np.uint8)  # column by column
+    labels = []
+    for number, one in enumerate(listed, 1):
+        category, segmentation = one["category_id"], one["segmentation"]
+        counts = segmentation["counts"]
+        if segmentation["size"] != [height, width] or not _is_count(category, 1 << 62):
+            raise ValueError
+        if not isinstance(counts, list) or not all(_is_count(c, total) for c in counts):
+            raise ValueError
+        ends = np.cumsum([0, *counts])
+        if category == 0 or ends[-1] != total:
+            raise ValueError
+        for start, stop in zip(ends[1::2].tolist(), ends[2::2].tolist(), strict=False):
+            if flat[start:stop].any():
+                raise ValueError
+            flat[start:stop] = number
+        labels.append(category - 1)
+    return tuple(labels), np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def boxes(mask: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+    """The tight boxes x, y, width, height of instances 1 .. count, pixels, int64 (count, 4).
+
+    An instance without a pixel has four zeros.
+    """
+    found = np.zeros((count, 4), np.int64)
+    rows = _extents(mask, count)
+    columns = _extents(mask.T, count)
+    for k in range(count):
+        if k + 1 in rows:
+            (top, bottom), (left, right) = rows[k + 1], columns[k + 1]
+            found[k] = left, top, right - left + 1, bottom - top + 1
+    return found
+
+
+def _extents(mask: NDArray[np.uint8], count: int) -> dict[int, tuple[int, int]]:
+    """First and last row of every number in a mask."""
+    there = np.zeros((mask.shape[0], count + 1), bool)
+    there[np.arange(mask.shape[0])[:, None], mask] = True
+    found = {}
+    for number in range(1, count + 1):
+        rows = np.flatnonzero(there[:, number])
+        if len(rows):
+            found[number] = int(rows[0]), int(rows[-1])
+    return found
+
+
+def annotations(target: Target) -> list[dict[str, Any]]:
+    """The instances of an image in COCO's words; boxes are x, y, width, height in pixels.
+
+    Run lengths go down the columns and begin with pixels that do not belong to the instance.
+    """
+    labels, mask = target
+    if mask is None:
+        raise ValueError("it has no mask")
+    height, width = mask.shape
+    flat = np.ascontiguousarray(mask.T).reshape(-1)
+    border = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    start = np.concatenate([[0], border])
+    stop = np.concatenate([border, [flat.size]])
+    value = flat[start]
+    box = boxes(mask, len(labels)).tolist()
+    found = []
+    for number, label in enumerate(labels, 1):
+        mine = value == number
+        edges = np.stack([start[mine], stop[mine]], axis=1).reshape(-1)
+        counts = np.diff(np.concatenate([[0], edges, [flat.size]]))
+        if counts[-1] == 0:
+            counts = counts[:-1]
+        found.append(
+            {
+                "category_id": label + 1,
+                "bbox": box[number - 1],
+                "area": int(counts[1::2].sum()),
+                "iscrowd": 0,
+                "segmentation": {"size": [height, width], "counts": counts.tolist()},
+            }
+        )
+    return found

@@ -14,7 +14,7 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot transfer test test-fast test-nojit coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean
+.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,6 +34,7 @@ setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clust
 
 shards: $(VENV)/base.done  ## render fractal-1 into DATA (shards/)
 	$(BIN)/fdsl-gen fractal-1 --out $(DATA) $(ARGS)
+	@echo "with make: make pretrain DATA=$(DATA) on a GPU, make trial DATA=photos/ on a CPU"
 
 pretrain: $(VENV)/all.done  ## pre-train on DATA (or DATA=recipe:NAME) [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain] [NPROC=8]
 	$(TRAIN) pretrain --data '$(DATA)' --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
@@ -47,6 +48,9 @@ eval: $(VENV)/all.done  ## measure CKPT on DATA [ARGS="--report classes.csv --co
 
 plot: $(VENV)/all.done  ## draw loss, learning rate and accuracy of OUTPUT
 	$(BIN)/fdsl-train plot $(OUTPUT) $(ARGS)
+
+trial: $(VENV)/all.done  ## does formula pre-training help on the pictures in DATA? 20 minutes on a CPU
+	$(BIN)/fdsl-train trial --data $(DATA) $(ARGS)
 
 transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two cores
 	$(BIN)/python -m bench.transfer $(ARGS)

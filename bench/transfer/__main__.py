@@ -10,12 +10,13 @@ import click
 
 from bench.__main__ import machine
 from bench.transfer.digits import Digits, mnist, write_draw
-from bench.transfer.pieces import Piece, Say, finetuning, one_threaded, pretraining, run_pieces
 from bench.transfer.plan import PLAN, Plan, load_plan
 from bench.transfer.report import draw_picture, markdown
-from bench.transfer.results import read_rows
 from fdsl_gen.core.errors import Exit, FdslError
 from fdsl_gen.storage import local
+from fdsl_train.trial.arms import Arm
+from fdsl_train.trial.pieces import Piece, Say, one_threaded, run_pieces
+from fdsl_train.trial.results import Row, last_top1, make_rows, read_pretraining
 
 
 def compare(plan: Plan, digits: Digits, work: Path, docs: Path, jobs: int, say: Say) -> None:
@@ -51,6 +52,42 @@ def compare(plan: Plan, digits: Digits, work: Path, docs: Path, jobs: int, say: 
     for row in rows:
         gain = f", gain {row.gain:+.1f}" if row.gains else ""
         say(f"{row.arm.name}: {row.mean:.1f} %{gain}")
+
+
+def pretraining(plan: Plan, arm: Arm, work: Path) -> Piece:
+    """Render the dataset of an arm and pre-train on it."""
+    return Piece(
+        name=f"pre-training {arm.name}",
+        purpose="pretrain",
+        recipe=plan.pretrain,
+        data=work / "data" / arm.name,
+        output=work / "pretrained" / arm.name,
+        dataset=arm.dataset_options(),
+    )
+
+
+def finetuning(plan: Plan, arm: Arm, draw: int, work: Path) -> Piece:
+    """Fine-tune the model of an arm on a draw."""
+    return Piece(
+        name=f"fine-tuning {arm.name}, draw {draw}",
+        purpose="finetune",
+        recipe=plan.finetune,
+        data=work / "draws" / str(draw),
+        output=work / "finetuned" / f"{arm.name}-{draw}",
+        start=None if arm.dataset is None else work / "pretrained" / arm.name,
+        settings={"seed": draw},
+    )
+
+
+def read_rows(plan: Plan, work: Path) -> list[Row]:
+    """The rows of the table, in the order of the plan; all runs must be finished."""
+    top1 = {
+        arm.name: [last_top1(finetuning(plan, arm, draw, work).output) for draw in plan.draws]
+        for arm in plan.arms
+    }
+    made = [pretraining(plan, arm, work) for arm in plan.arms if arm.dataset is not None]
+    ended = {piece.output.name: read_pretraining(piece.data, piece.output) for piece in made}
+    return make_rows(plan.arms, top1, ended)
 
 
 def _facts(pieces: Sequence[Piece]) -> str:

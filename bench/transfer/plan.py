@@ -1,28 +1,14 @@
 """What is compared: arms, the recipes they share, and the draws of labeled digits."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.settings import setting
+from fdsl_train.trial.arms import SCRATCH, Arm
 
 PLAN = Path(__file__).with_name("plan.yaml")
-SCRATCH = "scratch"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """A way to come by the weights that fine-tuning starts from."""
-
-    name: str = setting(doc="of the row and of the folders")
-    dataset: str | None = setting(None, doc="what follows fdsl-gen; null: weights as drawn")
-    control: bool = setting(False, doc="whether it must give no gain")
-
-    def dataset_options(self) -> list[str]:
-        """The command of ``fdsl-gen`` and its options."""
-        return shlex.split(self.dataset or "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.transfer.plan import Plan
-from bench.transfer.results import Row, is_clear
-from fdsl_train.analysis.figures.save import new_figure, save
+from fdsl_train.analysis.figures.gains import Bar, Kind, draw_gains
+from fdsl_train.trial.results import Row, is_clear
 
 NOTES = Path(__file__).with_name("notes.md")
 
@@ -73,17 +73,14 @@ def _cells(row: Row, scratch: Row) -> list[str]:
 
 
 def draw_picture(plan: Plan, rows: list[Row], path: Path) -> None:
-    """A mark at the mean of each arm, best on top, and a dot for every draw."""
-    ordered = sorted(rows, key=lambda row: row.mean)
-    figure = new_figure(7, 0.5 * len(rows) + 1.2)
-    axes = figure.subplots()
-    for place, row in enumerate(ordered):
-        own = "tab:gray" if not row.gains or row.arm.control else "tab:blue"
-        axes.plot(row.top1, [place] * len(row.top1), "o", color=own, markersize=5, alpha=0.6)
-        axes.plot([row.mean], [place], "|", color=own, markersize=22, markeredgewidth=2)
-    axes.grid(axis="both", alpha=0.3)
-    names = [row.arm.name + (" (control)" if row.arm.control else "") for row in ordered]
-    axes.set_yticks(range(len(ordered)), names)
-    axes.set_ylim(-0.7, len(ordered) - 0.3)
-    axes.set_xlabel(f"top-1 on other MNIST digits, %, after {10 * plan.labels} labels")
-    save(figure, path)
+    """A bar from zero to the mean of each arm, best on top, and a dot for every draw."""
+    bars = [Bar(row.arm.name, row.top1, _kind(row)) for row in rows]
+    labels = f"{10 * plan.labels} labeled digits"
+    title = f"Formula pre-training and MNIST, {len(plan.draws)} draws of {labels}"
+    draw_gains(path, [("", bars)], title, "top-1 on all other digits, %", guess=10.0)
+
+
+def _kind(row: Row) -> Kind:
+    if row.arm.control:
+        return "control"
+    return "formula" if row.gains else "scratch"

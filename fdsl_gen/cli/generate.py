@@ -1,5 +1,6 @@
 """``fdsl-gen NAME --out DIR``: render a recipe."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,5 +103,10 @@ def _generate(
     click.echo(f" ({rate:,.0f} img/s)" if progress.made else "")
     click.echo(f"look at {out}/preview.png, then:")
     click.echo(f"  fdsl-gen verify {out}")
-    if manifest.recipe.get("train_recipe"):
-        click.echo(f"  fdsl-train pretrain --data {out} --output runs/{recipe.name}")
+    if not manifest.recipe.get("train_recipe"):
+        return
+    if find_spec("torch") is None:
+        click.echo('to train on it: pip install "fdsl[train,plot]", then:')
+    training = f"fdsl-train pretrain --data {out} --output runs/{recipe.name}"
+    click.echo(f"  {training}  # on a GPU")
+    click.echo(f"  {training} --recipe cpu_pretrain")

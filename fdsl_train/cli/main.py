@@ -33,6 +33,7 @@ from fdsl_train.cli.data_options import (
     val_data_option,
 )
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
+from fdsl_train.cli.trial import trial
 from fdsl_train.config import describe_recipes, load_config
 from fdsl_train.distributed.launch import Process, find_process
 
@@ -230,5 +231,5 @@ def finetune(
     )
 
 
-for _command in (evaluate, knn, plot, attention):
+for _command in (trial, evaluate, knn, plot, attention):
     main.add_command(_command)

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from bench.transfer.__main__ import compare
+from bench.transfer.__main__ import compare, read_rows
 from bench.transfer.digits import Digits, choose, write_draw
-from bench.transfer.pieces import Piece
-from bench.transfer.plan import PLAN, Arm, Plan, load_plan
-from bench.transfer.results import Row, is_clear, read_rows
+from bench.transfer.plan import PLAN, Plan, load_plan
 from fdsl_gen.core import settings
-from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config, training_recipes
+from fdsl_train.trial.arms import Arm
 from tests import ROOT
 
 pytestmark = pytest.mark.slow  # starts processes
@@ -88,18 +87,9 @@ def test_a_comparison_runs_adds_up_and_resumes(tmp_path, few):
         compare(plan, few, work, docs, 1, said.append)
 
 
-def test_a_command_that_fails_is_named_with_its_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [])
-    piece = Piece("wrong", (["fdsl-gen", "no-such-set"],), {}, tmp_path / "run", 1)
-    with pytest.raises(FdslError, match=r"exit code 2: fdsl-gen no-such-set; see .*run\.log"):
-        piece.run()
-    assert "no-such-set" in (tmp_path / "run.log").read_text()
-    assert piece.seconds() is None
-
-
 WAITING = """
 import os, time
-from bench.transfer.pieces import one_threaded
+from fdsl_train.trial.pieces import one_threaded
 if __name__ == "__main__":
     with one_threaded(1) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
@@ -137,14 +127,6 @@ def test_draws_part_all_digits_and_are_balanced(tmp_path, few):
     assert trained[0] != trained[1]
     with pytest.raises(UsageError, match="labels"):
         choose(few.labels, 6, 0)
-
-
-def test_a_gain_is_clear_beyond_the_spread_of_draws():
-    scratch = Row(Arm(name="scratch"), None, [50.0, 54.0], [])
-    arm = Arm(name="a", dataset="rcdb-1k")
-    assert is_clear(Row(arm, None, [55.0, 59.0], [5.0, 5.0]), scratch)
-    assert not is_clear(Row(arm, None, [53.0, 57.0], [3.0, 3.0]), scratch)
-    assert not is_clear(Row(arm, None, [63.0, 53.0], [13.0, -1.0]), scratch)
 
 
 def test_the_plan_fits_its_recipes_and_has_a_control():

@@ -120,6 +120,20 @@ def open_folders(
     )
 
 
+def training_images(root: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
+    """The images of the training part of a tree, or of all of a flat one.
+
+    Returns:
+        Files, their labels, and the names of the classes.
+
+    Raises:
+        UsageError: as :func:`open_folders`.
+    """
+    tree = _Tree(root)
+    files = tree.files_in(tree.train, complete=True)
+    return [file.path for file, _ in files], [label for _, label in files], tree.classes
+
+
 def is_flat(root: Path) -> bool:
     """Whether a tree has no folder to validate on.
 

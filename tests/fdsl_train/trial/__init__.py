@@ -1,0 +1,1 @@
+"""Of fdsl_train.trial."""

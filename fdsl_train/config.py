@@ -17,6 +17,7 @@ from fdsl_gen.core.settings import setting
 from fdsl_train.input_spec import InputSpec
 
 Purpose = Literal["pretrain", "finetune"]
+Decoder = Literal["linear", "upernet", "dpt"]
 
 # These may differ between a run and its continuation: they change no weight, or (device, threads)
 # only its last bits.
@@ -62,7 +63,22 @@ class TrainConfig:
     )
     drop_path: float = setting(0.0, doc="stochastic depth rate", low=0, high=1)
     freeze: Literal["none", "backbone"] = setting(
-        "none", doc="backbone: train the head alone, a linear probe"
+        "none", doc="backbone: train the head alone, a linear probe (or decoder and head)"
+    )
+    decoder: Decoder | None = setting(
+        None, doc="of segmentation; null: dpt for plain vision transformers, else upernet"
+    )
+    decoder_channels: int | None = setting(None, doc="width of the decoder; null: 256", low=1)
+
+    # segmentation data
+    task: Literal["classification", "segmentation"] | None = setting(
+        None, doc="what folders are labeled with; null: classes. Datasets of ours know it"
+    )
+    num_classes: int | None = setting(
+        None, doc="classes of masks in folders; null: what is named or found there", low=2
+    )
+    reduce_zero_label: bool = setting(
+        False, doc="masks in folders: 0 is no class but ignored, and 1 the first class"
     )
 
     # length and batch
@@ -88,9 +104,15 @@ class TrainConfig:
     lr_base_batch: int | None = setting(
         None, doc="peak is lr * global_batch_size / this; null: peak is lr", low=1
     )
-    sched: Literal["cosine", "onecycle"] = setting(
-        "cosine", doc="cosine: linear warm-up, half a cosine; onecycle: half a cosine both ways"
+    decoder_lr_scale: float = setting(
+        1.0, doc="factor of the learning rate above the encoder", low=0, above=True
     )
+    sched: Literal["cosine", "onecycle", "poly"] = setting(
+        "cosine",
+        doc="cosine: linear warm-up, half a cosine; onecycle: half a cosine both ways;"
+        " poly: linear warm-up, a power of the share that is left",
+    )
+    poly_power: float = setting(1.0, doc="of poly", low=0, above=True)
     min_lr: float = setting(1.0e-5, doc="learning rate at the end", low=0)
     warmup_lr: float = setting(1.0e-6, doc="learning rate of the first warm-up step", low=0)
     warmup_steps: int | None = setting(None, doc="linear warm-up (or say warmup_epochs)", low=0)
@@ -112,6 +134,7 @@ class TrainConfig:
     cutmix: float = setting(0.0, doc="cutmix alpha; 0: off", low=0)
     mixup_prob: float = setting(1.0, doc="share of batches that are mixed", low=0, high=1)
     mixup_switch_prob: float = setting(0.5, doc="share of them that take cutmix", low=0, high=1)
+    dice: float = setting(0.0, doc="segmentation: weight of the Dice loss beside it", low=0)
 
     # augmentation
     scale: tuple[float, ...] = setting((0.08, 1.0), doc="area of random crops", low=0, above=True)
@@ -141,6 +164,26 @@ class TrainConfig:
         0.875, doc="share of the image that validation sees", low=0, high=1, above=True
     )
 
+    # augmentation of segmentation: image and mask together
+    resize_ratio: tuple[float, ...] = setting(
+        (0.5, 2.0), doc="factor of the random resize before the crop", low=0, above=True
+    )
+    short_side: int | None = setting(
+        None, doc="of images at factor 1 and in windows, pixels; null: img_size", low=1
+    )
+    cat_max_ratio: float = setting(
+        0.75, doc="a crop of which one class takes more is drawn anew", low=0, high=1, above=True
+    )
+    photometric: float = setting(
+        0.0, doc="probability each of new brightness, contrast, saturation, hue", low=0, high=1
+    )
+    eval_mode: Literal["whole", "slide"] = setting(
+        "whole", doc="validation: the image squeezed into img_size, or windows of that size"
+    )
+    eval_stride: int | None = setting(
+        None, doc="pixels from a window to the next; null: two thirds of img_size", low=1
+    )
+
     # running
     workers: int = setting(
         4, doc="data loader processes, at most one per CPU; changes no result", low=0
@@ -165,10 +208,16 @@ class TrainConfig:
                     raise UsageError(f"{name}: is missing; pre-training needs it")
             if self.pixmix is not None:
                 raise UsageError("pixmix: is for fine-tuning; leave it out")
-        for name, count in (("scale", 2), ("ratio", 2), ("mean", 3), ("std", 3)):
+        for name, count in (
+            ("scale", 2),
+            ("ratio", 2),
+            ("mean", 3),
+            ("std", 3),
+            ("resize_ratio", 2),
+        ):
             if len(getattr(self, name)) != count:
                 raise UsageError(f"{name}: must be {count} numbers, not {getattr(self, name)}")
-        for name in ("scale", "ratio"):
+        for name in ("scale", "ratio", "resize_ratio"):
             low, high = getattr(self, name)
             if low > high:
                 raise UsageError(f"{name}: the first number must not exceed the second")
@@ -209,6 +258,10 @@ class TrainConfig:
                 f" {world_size} processes in {self.grad_accum_steps} parts"
             )
         share = self.global_batch_size // parts
+        if self.decoder == "upernet" and share == 1:
+            raise UsageError(
+                "global_batch_size: the batch norms of upernet need two images at once in a process"
+            )
         if self.mixes and share % 2:
             raise UsageError(
                 "global_batch_size: mixup and cutmix pair images, so the share of a process must"

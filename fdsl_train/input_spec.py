@@ -13,6 +13,9 @@ class InputSpec:
         mean, std: per channel, of images in 0..1.
         interpolation: of the resize, as timm names it.
         crop_pct: share of the resized image that the center crop keeps.
+        eval_mode: of segmentation, ``whole`` or ``slide``.
+        short_side: of images under windows, pixels; None: as ``img_size``.
+        eval_stride: from a window to the next, pixels; None: two thirds of ``img_size``.
     """
 
     img_size: int
@@ -20,6 +23,9 @@ class InputSpec:
     std: tuple[float, ...]
     interpolation: str
     crop_pct: float
+    eval_mode: str = "whole"
+    short_side: int | None = None
+    eval_stride: int | None = None
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "InputSpec":
@@ -30,4 +36,7 @@ class InputSpec:
             std=tuple(settings["std"]),
             interpolation=settings["interpolation"],
             crop_pct=settings["crop_pct"],
+            eval_mode=settings["eval_mode"],
+            short_side=settings["short_side"],
+            eval_stride=settings["eval_stride"],
         )

@@ -13,6 +13,7 @@ EXTRAS = {
     "matplotlib": "plot",
     "obstore": "s3",
     "safetensors": "train",
+    "segmentation_models_pytorch": "seg",
     "timm": "train",
     "torch": "train",
     "torchvision": "train",

@@ -8,9 +8,12 @@ import logging
 import os
 import stat
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fdsl_gen.core import gray_levels
@@ -20,6 +23,8 @@ from fdsl_gen.core.image_containers import (
     orientation_of_xmp,
     without_metadata,
 )
+
+T = TypeVar("T")
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".bmp"})
 ENDINGS |= {".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".gif"}
@@ -52,11 +57,25 @@ def read_image(path: Path) -> Image.Image:
     Raises:
         UsageError: if it cannot be read; the sentence names the file.
     """
+    return _read(path, "image", decode_image)
+
+
+def read_levels(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The numbers of a palette or gray image file as they stand there, (H, W); not turned.
+
+    Raises:
+        UsageError: if it cannot be read, or holds colors or other numbers; the sentence names the
+            file.
+    """
+    return _read(path, "mask", lambda file: _decode(file, _levels_of))
+
+
+def _read(path: Path, kind: str, decode: Callable[[BinaryIO], T]) -> T:
     try:
         with open_regular(path) as file:
-            return decode_image(file)
+            return decode(file)
     except ValueError as error:
-        raise UsageError(f"cannot read the image {path}: {error}") from None
+        raise UsageError(f"cannot read the {kind} {path}: {error}") from None
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -87,6 +106,15 @@ def decode_image(file: BinaryIO) -> Image.Image:
     Raises:
         ValueError: why it cannot be decoded, as a part of a sentence.
     """
+    return _decode(file, lambda image, orientation: _turned(to_8_bits(image), orientation))
+
+
+def _decode(file: BinaryIO, take: Callable[[Image.Image, int], T]) -> T:
+    """What ``take`` makes of the first picture of a file, and of how it is to be turned.
+
+    Raises:
+        ValueError: why it cannot be decoded, as a part of a sentence.
+    """
     if file.seek(0, os.SEEK_END) > _MAX_BYTES:
         raise ValueError("the file has more than 1 GiB")
     file.seek(0)
@@ -96,7 +124,7 @@ def decode_image(file: BinaryIO) -> Image.Image:
             clean, orientation = without_metadata(file)
             with Image.open(clean, formats=_FORMATS) as opened:
                 _check_size(opened)
-                return _turned(to_8_bits(opened), orientation)
+                return take(opened, orientation)
     except UnidentifiedImageError:
         raise ValueError(f"it is damaged, or not a {KINDS} file") from None
     except Image.DecompressionBombError:
@@ -109,6 +137,22 @@ def decode_image(file: BinaryIO) -> Image.Image:
         raise ValueError(error.strerror or _first_line(error)) from None
     except Exception as error:  # decoders raise many kinds for damaged files
         raise ValueError(f"it is damaged ({_first_line(error)})") from None
+
+
+def _levels_of(image: Image.Image, _: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    if image.format in ("JPEG", "WEBP"):
+        raise ValueError(f"{image.format} changes the numbers of pixels; masks are PNG files")
+    image.load()
+    if image.mode in ("P", "L"):
+        return np.array(image)
+    if image.mode == "1":
+        return np.array(image).astype(np.uint8)
+    if not image.mode.startswith("I"):
+        raise ValueError(f"its mode is {image.mode}; masks are palette or gray images of integers")
+    levels = np.array(image)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("its numbers are not within 0..65535")
+    return levels.astype(np.uint16)
 
 
 def to_8_bits(image: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """``fdsl-train eval``: how good a trained classifier is on images, and on each class of them."""
 
 import csv
+import dataclasses
 import io
 import logging
 from pathlib import Path
@@ -17,8 +18,11 @@ from fdsl_train.analysis.figures.robustness import draw_robustness
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.analysis.inference import Inference
 from fdsl_train.analysis.robustness import Errors, Robustness, measure_robustness
+from fdsl_train.analysis.segmentation import evaluate_masks
 from fdsl_train.data.open import DataSpec, data_spec, open_eval
+from fdsl_train.data.sources.mask_folder import MaskSpec
 from fdsl_train.models.class_labels import ClassOrder, model_class_names, model_labels
+from fdsl_train.tasks.segmentation import Overlap
 from fdsl_train.transforms.corruption import LEAST_SIDE, Corruption, read_corruptions
 
 logger = logging.getLogger(__name__)
@@ -81,14 +85,16 @@ def evaluate(
     corrupt: str | None = None,
     corrupt_report: Path | None = None,
     corrupt_plot: Path | None = None,
+    overlay: Path | None = None,
+    reduce_zero_label: bool = False,
     **how: Any,
-) -> Counts:
-    """Measure a trained classifier.
+) -> Counts | Overlap:
+    """Measure a trained model: a classifier, or one trained on masks.
 
     Args:
         checkpoint: a run, one of its checkpoints, its ``export``, or a file of others.
         data: the images: a tree of class folders, a dataset of ours or its URL, ``torch/NAME`` or
-            ``hfds/NAME``.
+            ``hfds/NAME``; for a model trained on masks, images with masks.
         split: which part of them; None takes the one to validate on, or what the run held out
             itself; ``train`` then is the rest, ``all`` both.
         class_order: how the model counts classes that its file does not name.
@@ -98,17 +104,20 @@ def evaluate(
             several with commas, or ``all``.
         corrupt_report: CSV file to write, a row per corruption.
         corrupt_plot: picture to draw of errors over severities.
+        overlay: folder to draw the first images into, with their masks and what the model says.
+        reduce_zero_label: of masks in folders: 0 is no class, and 1 the first one.
         how: of :class:`Inference`: ``use_ema``, ``model``, ``img_size``, ``device``,
             ``batch_size``, ``workers``.
 
     Returns:
         Counts by class; ``percent()`` gives top-1 and top-5, ``calibration.percent()`` the expected
-        calibration error, ``robustness.mean().top1`` the mean corruption error.
+        calibration error, ``robustness.mean().top1`` the mean corruption error. For masks an
+        ``Overlap``, whose ``percent(counts())`` gives the measures by name.
 
     Raises:
         UsageError: if model and images do not fit together, or a sample cannot be used.
 
-    >>> top1, top5 = evaluate("runs/photos", "photos/").percent()
+    >>> counts = evaluate("runs/photos", "photos/")
     """
     inference, where = Inference(checkpoint=Path(checkpoint), **how), data_spec(data)
     asked = _asked_corruptions(corrupt, corrupt_report, corrupt_plot)
@@ -118,6 +127,24 @@ def evaluate(
             f"--corrupt: images of {inference.side(trained)} pixels are too small, {LEAST_SIDE} is"
             " the least; give a larger --img-size"
         )
+    if trained.architecture.decoder is not None:
+        if asked:
+            raise UsageError(f"--corrupt is for classifiers; {trained.name} was trained on masks")
+        masks = MaskSpec(num_classes=trained.num_classes, reduce_zero_label=reduce_zero_label)
+        where = dataclasses.replace(where, masks=masks)
+        source, label = open_eval(where, split, trained.held_out)
+        return evaluate_masks(
+            inference,
+            trained,
+            source,
+            f"{label} of {where}",
+            report=report,
+            confusion=confusion,
+            overlay=overlay,
+        )
+    if overlay is not None or reduce_zero_label:
+        flag = "--overlay" if overlay is not None else "--reduce-zero-label"
+        raise UsageError(f"{flag} is for models trained on masks; {trained.name} is a classifier")
     source, label = open_eval(where, split, trained.held_out)
     to_model = model_labels(trained, source, class_order)
     names = model_class_names(trained, source, to_model)

@@ -71,8 +71,12 @@ class Inference:
         Raises:
             UsageError: if the weights do not fit.
         """
+        architecture = trained.architecture
         model = build_from_pretrained(
-            trained, num_classes=None if head else 1, img_size=self.img_size
+            trained,
+            num_classes=None if head else 1,
+            img_size=self.img_size,
+            architecture=architecture if head else architecture.classifier(),
         )
         return model.eval().requires_grad_(False).to(self.torch_device)
 

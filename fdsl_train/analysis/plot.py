@@ -13,7 +13,7 @@ from fdsl_train.training.logs import read_metrics, read_summary
 
 logger = logging.getLogger(__name__)
 
-_MEASURES = ("val_top1", "val_recall")
+_MEASURES = ("val_top1", "val_recall", "val_miou")
 
 
 def plot(runs: list[Path], out: Path | None) -> Path:

@@ -105,6 +105,8 @@ def _batch_options(command: F) -> F:
 )
 @click.option("--corrupt-report", type=FILE, help="write a row per corruption to this CSV file")
 @click.option("--corrupt-plot", type=FILE, help="draw errors over severities, to a PNG")
+@click.option("--overlay", type=PATH, help="masks: draw images, truth, prediction into this folder")
+@click.option("--reduce-zero-label", is_flag=True, help="masks: 0 is no class, 1 the first one")
 @_batch_options
 def evaluate(
     split: str | None,
@@ -114,11 +116,13 @@ def evaluate(
     corrupt: str | None,
     corrupt_report: Path | None,
     corrupt_plot: Path | None,
+    overlay: Path | None,
+    reduce_zero_label: bool,
     batch_size: int,
     workers: int,
     **values: Any,
 ) -> None:
-    """Measure top-1, top-5 and calibration of a trained model on images.
+    """Measure top-1, top-5 and calibration of a trained model on images, or mean IoU on masks.
 
     CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
     """
@@ -135,6 +139,8 @@ def evaluate(
         corrupt=corrupt,
         corrupt_report=corrupt_report,
         corrupt_plot=corrupt_plot,
+        overlay=overlay,
+        reduce_zero_label=reduce_zero_label,
         batch_size=batch_size,
         workers=workers,
         **values,

@@ -177,6 +177,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 )
 @click.option("--from-scratch", is_flag=True, help="instead: start --model from nothing")
 @click.option("--keep-head", is_flag=True, help="keep the trained classifier; default: a new one")
+@click.option("--keep-decoder", is_flag=True, help="segmentation: keep the trained decoder, too")
 @class_order_option
 @click.option("--use-ema", is_flag=True, help="start from the moving average in the checkpoint")
 @click.option("--recipe", default="finetune_small", show_default=True, help="name or path")
@@ -194,6 +195,7 @@ def finetune(
     checkpoint: Path | None,
     from_scratch: bool,
     keep_head: bool,
+    keep_decoder: bool,
     class_order: Literal["natural", "text"] | None,
     use_ema: bool,
     recipe: str,
@@ -208,6 +210,9 @@ def finetune(
     tree of classes with --val-split; a dataset made by fdsl-gen; WebDataset shards in a folder, a
     pattern, object storage, a web server or hf://datasets/OWNER/NAME; or torch/NAME or hfds/NAME, a
     dataset of torchvision or Hugging Face. --freeze backbone trains the head alone.
+
+    --task segmentation takes images with masks instead: images/ and annotations/ (or masks/), the
+    folders of Pascal VOC or Cityscapes, torch/voc_segmentation or torch/cityscapes.
     """
     if (checkpoint is None) != from_scratch:
         raise UsageError("give one of --checkpoint and --from-scratch")
@@ -223,6 +228,7 @@ def finetune(
         checkpoint=checkpoint,
         recipe=recipe,
         keep_head=keep_head,
+        keep_decoder=keep_decoder,
         use_ema=use_ema,
         class_order=class_order,
         val_split=val_split,

@@ -11,6 +11,9 @@ from fdsl_train.data.locate.tar_sets import TarSet
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.formula import FormulaData
 from fdsl_train.data.sources.image_folder import is_flat, open_folder, open_folders
+from fdsl_train.data.sources.mask_folder import MaskSpec, divide, part_of
+from fdsl_train.data.sources.mask_layout import Layout, find_layout
+from fdsl_train.data.sources.mask_named import find_named
 from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
 from fdsl_train.data.sources.webdataset_tars import TarSource
 from fdsl_train.data.tars import TarOptions, open_tars, tars_at
@@ -29,6 +32,8 @@ class DataSpec:
         download: whether they may be fetched.
         tars: how tars of others are read.
         val_data: where the images to validate on are, if they are not beside the others.
+        masks: how masks are read, where files of others have a class for every pixel; None: images
+            have one class each.
     """
 
     place: DatasetLocation
@@ -36,6 +41,7 @@ class DataSpec:
     download: bool = False
     tars: TarOptions = TarOptions()
     val_data: DatasetLocation | None = None
+    masks: MaskSpec | None = None
 
     def __post_init__(self) -> None:
         if self.named is None and (self.data_dir is not None or self.download):
@@ -54,7 +60,16 @@ class DataSpec:
     @property
     def may_hold_out(self) -> bool:
         """Whether a share may be held out of it: it has no part to validate on, or has a name."""
+        if self.masks is not None:
+            return self.layout is not None and self.layout.validation is None
         return self.named is not None or (self.tree is not None and is_flat(self.tree))
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where images and masks in files of others are; None for a dataset of ours."""
+        if (data := self.named) is not None:
+            return find_named(data, root=self.data_dir, download=self.download)
+        return None if self.tree is None else find_layout(self.tree)
 
     @property
     def tree(self) -> Path | None:
@@ -137,6 +152,9 @@ def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> Tr
         return _with_val_data(where, where.val_data)
     if (tars := _tars(where)) is not None:
         return _train_val_tars(where, tars, val_split, seed)
+    if where.masks is not None and (layout := where.layout) is not None:
+        pairs, held_pairs, label = divide(layout, where.masks, val_split=val_split, seed=seed)
+        return TrainValData(pairs, held_pairs, label, _noted(val_split, seed, pairs))
     if (data := where.named) is not None:
         train = open_timm_dataset(data, "train", root=where.data_dir, download=where.download)
         if val_split is not None:
@@ -196,6 +214,8 @@ def open_eval(
         )
     if split == "all" and may_hold_out and where.named is None:
         split = None
+    if where.masks is not None and (layout := where.layout) is not None:
+        return part_of(layout, where.masks, split)
     if (data := where.named) is not None:
         named = open_timm_dataset(data, split, root=where.data_dir, download=where.download)
         return named, named.split

@@ -10,9 +10,17 @@ from timm.models import model_entrypoint
 from torch import Tensor, nn
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.models.architecture import Architecture, classifier_layers, create_model, outline
+from fdsl_train.models.architecture import (
+    Architecture,
+    classifier_layers,
+    classifiers_of,
+    create_model,
+    encoder_of,
+    outline,
+)
 from fdsl_train.models.differences import difference
 from fdsl_train.models.pretrained import PretrainedWeights
+from fdsl_train.models.segmenter import ENCODER
 
 _ROOM = 100_000_000  # weights that a model may have beyond twice those of its file: 400 MB
 
@@ -25,8 +33,12 @@ def build_from_pretrained(
     drop_path: float = 0.0,
     seed: int = 0,
     labels: Sequence[int] | None = None,
+    architecture: Architecture | None = None,
+    keep_decoder: bool = True,
 ) -> nn.Module:
     """The trained model, with its own head or with a new one.
+
+    Its encoder may get a decoder, or lose it.
 
     Args:
         trained: what to start from.
@@ -37,6 +49,8 @@ def build_from_pretrained(
         seed: of the new head.
         labels: of a head that is kept, the trained label for each label of the model; None leaves
             them as they are.
+        architecture: with another decoder than the trained one, or none; None: as trained.
+        keep_decoder: take the trained decoder; else a new one is drawn.
 
     Raises:
         UsageError: if the weights do not fit the architecture, or are not finite.
@@ -44,17 +58,21 @@ def build_from_pretrained(
     width = num_classes or trained.num_classes
     if width is None:
         raise UsageError(f"{trained.name} has no head")
+    architecture = architecture or trained.architecture
     side = img_size or trained.architecture.img_size
-    architecture = dataclasses.replace(trained.architecture, img_size=side)
+    architecture = dataclasses.replace(architecture, img_size=side)
     _check_amount(trained, architecture)
     model = create_model(architecture, num_classes=width, drop_path=drop_path, seed=seed)
-    reason = difference(trained.weights, model)
+    reason = difference(trained.encoder_weights, encoder_of(model))
     if reason is not None:
         raise _unfit(trained, reason)
-    weights = _adapted(trained, model)
+    weights = _adapted(trained, encoder_of(model))
     head = _head_names(model)
     if num_classes is not None:
         _check_finite(trained, weights)  # a head with NaN tells of a run that came to nothing
+    if {trained.architecture.decoder, architecture.decoder} != {None}:
+        weights = _around_encoder(trained, architecture, weights, model, keep_decoder)
+    if num_classes is not None:
         weights = {name: value for name, value in weights.items() if name not in head}
         weights |= {name: value for name, value in model.state_dict().items() if name in head}
     _check_fit(trained, model, weights)
@@ -64,6 +82,28 @@ def build_from_pretrained(
         weights |= {name: weights[name][rows] for name in head}
     model.load_state_dict(weights)
     return model
+
+
+def _around_encoder(
+    trained: PretrainedWeights,
+    architecture: Architecture,
+    encoder: dict[str, Tensor],
+    model: nn.Module,
+    keep_decoder: bool,
+) -> dict[str, Tensor]:
+    """The weights of the encoder by the model's names, with those of its decoder and last layer."""
+    theirs = classifiers_of(architecture.model)
+    beginnings = tuple(f"{name}." for name in theirs)
+    encoder = {name: value for name, value in encoder.items() if not name.startswith(beginnings)}
+    if architecture.decoder is None:
+        return encoder
+    found = {ENCODER + name: value for name, value in encoder.items()}
+    above = model.state_dict()
+    if keep_decoder:
+        if architecture.decoder != trained.architecture.decoder:
+            raise _unfit(trained, f"their decoder is {trained.architecture.decoder or 'missing'}")
+        above = trained.weights
+    return found | {k: value for k, value in above.items() if not k.startswith(ENCODER)}
 
 
 def resize_note(trained: PretrainedWeights, img_size: int | None) -> str | None:
@@ -91,12 +131,12 @@ def _adapted(trained: PretrainedWeights, model: nn.Module) -> dict[str, Tensor]:
     family = sys.modules[model_entrypoint(trained.architecture.model).__module__]
     rules = getattr(family, "checkpoint_filter_fn", None)
     if rules is None:
-        return trained.weights
+        return trained.encoder_weights
     try:
         with warnings.catch_warnings():
             # Remarks of PyTorch on how timm computes there.
             warnings.filterwarnings("ignore", category=UserWarning, module=r"timm\.layers")
-            adapted: dict[str, Tensor] = rules(dict(trained.weights), model)
+            adapted: dict[str, Tensor] = rules(dict(trained.encoder_weights), model)
     except (AttributeError, RuntimeError, ValueError, LookupError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise _unfit(trained, reason) from None

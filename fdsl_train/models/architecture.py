@@ -1,4 +1,4 @@
-"""Models, by timm's names."""
+"""Models, by timm's names, with a decoder where every pixel has a class."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -12,7 +12,13 @@ from torch import nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import nearest
-from fdsl_train.config import Resolved
+from fdsl_train.config import Decoder, Resolved
+from fdsl_train.models.segmenter import (
+    DEFAULT_CHANNELS,
+    Segmenter,
+    default_decoder,
+    unused_parameters,
+)
 from fdsl_train.training.randomness import seed_all
 
 
@@ -29,6 +35,8 @@ class Architecture:
     embed_dim: int | None = None
     depth: int | None = None
     num_heads: int | None = None
+    decoder: Decoder | None = None
+    decoder_channels: int | None = None
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Architecture":
@@ -41,10 +49,40 @@ class Architecture:
     def sizes(self) -> dict[str, int]:
         """The arguments for the model's constructor that are given."""
         values = dataclasses.asdict(self)
-        del values["model"]
+        for name in ("model", "decoder", "decoder_channels"):
+            del values[name]
         if not published(self.model).fixed_input_size:
             del values["img_size"]  # a convolutional network takes any size, and no argument
         return {name: value for name, value in values.items() if value is not None}
+
+    def classifier(self) -> "Architecture":
+        """The same without a decoder: one answer for an image."""
+        return dataclasses.replace(self, decoder=None, decoder_channels=None)
+
+    def segmenter(self) -> "Architecture":
+        """The same with a decoder, the one that suits the model where none is named.
+
+        Raises:
+            UsageError: if timm has no such model, or gives no feature maps of it.
+        """
+        decoder = self.decoder or default_decoder(outline(self.classifier()))
+        channels = None if decoder == "linear" else self.decoder_channels or DEFAULT_CHANNELS
+        return dataclasses.replace(self, decoder=decoder, decoder_channels=channels)
+
+    def for_labels(self, *, dense: bool) -> "Architecture":
+        """With a decoder where every pixel has a class, and without one where not.
+
+        Raises:
+            UsageError: if a decoder is asked for and has nothing to do.
+        """
+        if dense:
+            return self.segmenter()
+        if self.decoder is not None or self.decoder_channels is not None:
+            raise UsageError(
+                "decoder: is for images whose pixels have classes, and these have labels; leave it"
+                " out, or say --task segmentation of folders with masks"
+            )
+        return self
 
 
 def published(model: str) -> PretrainedCfg:
@@ -67,7 +105,15 @@ def create_model(
         UsageError: if timm has no such model, or it does not take a setting.
     """
     seed_all(Key(seed, "init"))
-    return _build(architecture, num_classes, {"drop_path_rate": drop_path} if drop_path else {})
+    more = {"drop_path_rate": drop_path} if drop_path else {}
+    if architecture.decoder is None:
+        return _build(architecture, num_classes, more)
+    model = _segmenter(architecture, num_classes, more)
+    with torch.device("meta"):
+        twin = _segmenter(architecture, num_classes, {})
+    for name in unused_parameters(twin, architecture.img_size):
+        model.get_parameter(name).requires_grad_(False)  # several processes wait for gradients
+    return model
 
 
 def outline(architecture: Architecture, *, num_classes: int = 1) -> nn.Module:
@@ -77,7 +123,15 @@ def outline(architecture: Architecture, *, num_classes: int = 1) -> nn.Module:
         UsageError: if timm has no such model, or it does not take a setting.
     """
     with torch.device("meta"):
+        if architecture.decoder is not None:
+            return _segmenter(architecture, num_classes, {})
         return _build(architecture, num_classes, {})
+
+
+def _segmenter(architecture: Architecture, num_classes: int, more: dict[str, Any]) -> Segmenter:
+    encoder = _build(architecture, 0, more)
+    channels = architecture.decoder_channels or DEFAULT_CHANNELS
+    return Segmenter(encoder, architecture.decoder or "linear", channels, num_classes)
 
 
 def _build(architecture: Architecture, num_classes: int, more: dict[str, Any]) -> nn.Module:
@@ -94,6 +148,12 @@ def _build(architecture: Architecture, num_classes: int, more: dict[str, Any]) -
     return model
 
 
+def classifiers_of(model: str) -> tuple[str, ...]:
+    """Names of the last layers of a model of timm's."""
+    given = published(model).classifier or ()
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def classifier_layers(model: nn.Module) -> list[nn.Module]:
     """The layers that give the classes: one, or the two of a distilled DeiT; none without head."""
     found: Any = model.get_classifier()  # type: ignore[operator]
@@ -101,10 +161,20 @@ def classifier_layers(model: nn.Module) -> list[nn.Module]:
     return [layer for layer in layers if any(True for _ in layer.parameters())]
 
 
+def encoder_of(model: nn.Module) -> nn.Module:
+    """The model as timm made it: of a segmenter its encoder."""
+    return model.encoder if isinstance(model, Segmenter) else model
+
+
+def _above_backbone(model: nn.Module) -> list[nn.Module]:
+    """The classifier; of a segmenter also the decoder."""
+    return model.above_encoder() if isinstance(model, Segmenter) else classifier_layers(model)
+
+
 def freeze_backbone(model: nn.Module) -> None:
-    """Leave gradients to the classifier alone: what a linear probe trains."""
+    """Leave gradients to what is above it alone: of a classifier a linear probe."""
     model.requires_grad_(False)
-    for layer in classifier_layers(model):
+    for layer in _above_backbone(model):
         layer.requires_grad_(True)
 
 
@@ -112,13 +182,14 @@ def set_training_mode(model: nn.Module, *, frozen: bool) -> None:
     """Put a model into training mode.
 
     Args:
-        model: a timm model, not wrapped.
-        frozen: whether only the classifier trains. The rest then stays as it evaluates: no
-            drop-path, no dropout, and batch norms neither use nor update statistics of the batch.
+        model: not wrapped.
+        frozen: whether only what is above the backbone trains. The rest then stays as it evaluates:
+            no drop-path, no dropout, and batch norms neither use nor update statistics of the
+            batch.
     """
     model.train(not frozen)
     if frozen:
-        for layer in classifier_layers(model):
+        for layer in _above_backbone(model):
             layer.train()
 
 

@@ -18,7 +18,8 @@ from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_train.config import TrainConfig
 from fdsl_train.data.holdout import HeldOut
 from fdsl_train.models import export
-from fdsl_train.models.architecture import Architecture, outline, published
+from fdsl_train.models.architecture import Architecture, classifiers_of, outline, published
+from fdsl_train.models.segmenter import ENCODER
 from fdsl_train.models.third_party import (
     as_class_names,
     class_names_in,
@@ -33,6 +34,7 @@ from fdsl_train.training import checkpoint
 # Arguments of a constructor that an export lists and that need no field: the first is read apart,
 # the others are those of every model here.
 _IMPLIED = {"num_classes", "in_chans", "global_pool"}
+_INPUTS_OF_TIMM = ("mean", "std", "interpolation", "crop_pct")
 _MOST_JSON = 64_000_000  # bytes; the names of 22,000 classes take two million
 
 
@@ -44,6 +46,9 @@ class Inputs:
     std: tuple[float, ...]
     interpolation: str
     crop_pct: float
+    eval_mode: str = "whole"
+    short_side: int | None = None
+    eval_stride: int | None = None
 
     @classmethod
     def of(cls, settings: dict[str, Any], name: str) -> "Inputs":
@@ -86,6 +91,17 @@ class PretrainedWeights:
     weights: dict[str, Tensor]
     notes: tuple[str, ...] = ()
     held_out: HeldOut | None = None
+
+    @property
+    def encoder_weights(self) -> dict[str, Tensor]:
+        """Those of the model as timm made it, by its names; of a segmenter without a head."""
+        if self.architecture.decoder is None:
+            return self.weights
+        return {
+            name.removeprefix(ENCODER): value
+            for name, value in self.weights.items()
+            if name.startswith(ENCODER)
+        }
 
     def digest(self) -> str:
         """Hexadecimal; the same for the same weights, wherever they were read."""
@@ -173,10 +189,7 @@ def _read_export(path: Path) -> PretrainedWeights:
     config = _read_json(where)
     weights = _read_safetensors(path / export.WEIGHTS)
     if export.DIGEST in config and config[export.DIGEST] != export.digest_of(config, weights):
-        raise Mismatch(
-            f"{path} is damaged: its files do not fit the digest in {export.CONFIG}; take another"
-            f" copy, or, if you changed {export.CONFIG} yourself, delete {export.DIGEST!r} from it"
-        )
+        raise _damaged_export(path, export.CONFIG)
     arguments = config.get("model_args", {})
     inputs = config.get("pretrained_cfg", config)  # flat in timm before 0.9
     if not isinstance(arguments, dict) or not isinstance(inputs, dict):
@@ -200,6 +213,14 @@ def _read_export(path: Path) -> PretrainedWeights:
     named = arguments | {"model": config["architecture"], "img_size": side[-1]}
     names = config.get("label_names", inputs.get("label_names"))
     count = config.get("num_classes", inputs.get("num_classes"))
+    where, whole = path / export.SEGMENTER_CONFIG, path / export.SEGMENTER_WEIGHTS
+    if where.exists():  # with a decoder on the model that timm knows
+        dense = _read_json(where)
+        weights = _read_safetensors(whole)
+        if export.DIGEST in dense and dense[export.DIGEST] != export.digest_of(dense, weights):
+            raise _damaged_export(path, export.SEGMENTER_CONFIG)
+        named, inputs = named | dense, inputs | dense
+        names, count = dense.get("label_names"), dense.get("num_classes")
     return PretrainedWeights(
         name=str(path),
         architecture=_architecture(named, str(where)),
@@ -208,6 +229,13 @@ def _read_export(path: Path) -> PretrainedWeights:
         class_names=None if names is None else as_class_names(names),
         weights=weights,
         held_out=HeldOut.from_saved(config.get(export.HELD_OUT), str(where)),
+    )
+
+
+def _damaged_export(path: Path, config: str) -> Mismatch:
+    return Mismatch(
+        f"{path} is damaged: its files do not fit the digest in {config}; take another copy, or, if"
+        f" you changed {config} yourself, delete {export.DIGEST!r} from it"
     )
 
 
@@ -233,17 +261,16 @@ def _read_third_party(
         raise UsageError(f"{path} does not say what model it is of; give timm's name with --model")
     inputs = dataclasses.asdict(published(model))
     size = {"model": model, "img_size": asked.get("img_size") or inputs["input_size"][-1]}
-    architecture = Architecture.of(asked | size)
+    architecture = Architecture.of(asked | size).classifier()
     empty = outline(architecture)
-    given = published(model).classifier or ()
-    classifiers = (given,) if isinstance(given, str) else tuple(given)
+    classifiers = classifiers_of(model)
     own = set(empty.state_dict())
     found = weights_in(payload, str(path), own=own, classifiers=classifiers, averaged=averaged)
     side = _trained_side(found.weights, empty) or architecture.img_size
     return PretrainedWeights(
         name=str(path),
         architecture=dataclasses.replace(architecture, img_size=side),
-        inputs=Inputs(**{name: inputs[name] for name in Inputs.__dataclass_fields__}),
+        inputs=Inputs(**{name: inputs[name] for name in _INPUTS_OF_TIMM}),
         num_classes=_head_width(classifiers, found.weights),
         class_names=class_names_in(payload),
         weights=found.weights,
@@ -280,8 +307,7 @@ def _head_width(classifiers: tuple[str, ...], weights: dict[str, Tensor]) -> int
 
 def _check_head(trained: PretrainedWeights) -> None:
     """A width that is only said must not be believed: a head of that size would be made."""
-    given = published(trained.architecture.model).classifier or ()
-    width = _head_width((given,) if isinstance(given, str) else tuple(given), trained.weights)
+    width = _head_width(classifiers_of(trained.architecture.model), trained.weights)
     if trained.num_classes is not None and width not in (None, trained.num_classes):
         raise UsageError(
             f"{trained.name} says it has {trained.num_classes} classes, and its head has {width}"
@@ -303,8 +329,11 @@ def _checked(cls: Any, settings: dict[str, Any], name: str) -> dict[str, Any]:
     values = {}
     for field in dataclasses.fields(cls):
         value = settings.get(field.name)
-        if value is None and field.default is dataclasses.MISSING:
-            raise UsageError(f"{name}: {field.name} is missing")
+        if value is None:
+            if field.default is dataclasses.MISSING:
+                raise UsageError(f"{name}: {field.name} is missing")
+            values[field.name] = field.default
+            continue
         try:
             values[field.name] = core_settings.convert(
                 value, annotations[field.name], field.name, bounds[field.name]

@@ -1,9 +1,9 @@
 """What an objective is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -44,8 +44,8 @@ class Guess:
 class Score(Protocol):
     """A measure over a whole split, from counts, so that batches may differ in size."""
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """A batch: logits float (B, num_classes), labels as in ``Batch``."""
+    def update(self, found: Tensor, labels: Tensor) -> None:
+        """Some images, as :meth:`Task.predict` gives them."""
         ...
 
     def counts(self) -> list[float]:
@@ -67,7 +67,12 @@ class Task(Protocol):
     Args:
         config: the recipe; its loss settings are used.
         num_classes: width of the model's output.
+
+    Attributes:
+        dense: whether every pixel has a class, so that the model needs a decoder.
     """
+
+    dense: ClassVar[bool]
 
     def __init__(self, config: Resolved, num_classes: int) -> None: ...
 
@@ -78,6 +83,10 @@ class Task(Protocol):
 
     def step(self, model: nn.Module, batch: Batch) -> Outcome:
         """Loss and metrics of a batch that is on the model's device already."""
+        ...
+
+    def predict(self, model: nn.Module, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the model says of a batch, and what is true, for :meth:`Score.update`."""
         ...
 
     def score(self) -> Score:

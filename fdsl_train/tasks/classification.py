@@ -1,7 +1,8 @@
 """One label per image: cross entropy."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,10 @@ class Accuracy:
         self._there = torch.zeros(0, dtype=torch.int64)
         self._answered = torch.zeros(0, dtype=torch.int64)
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """A batch: logits float (B, num_classes), labels int64 (B,)."""
-        classes = logits.shape[1]
-        best = logits.topk(min(5, classes), dim=1).indices
+    def update(self, found: Tensor, labels: Tensor) -> None:
+        """A batch: found are logits, float (B, num_classes), labels int64 (B,)."""
+        classes = found.shape[1]
+        best = found.topk(min(5, classes), dim=1).indices
         hits = best == labels[:, None]
         self._hits_1 += int(hits[:, 0].sum())
         self._hits_5 += int(hits.sum())
@@ -64,6 +65,8 @@ class Classification:
         num_classes: width of the model's output.
     """
 
+    dense: ClassVar[bool] = False
+
     def __init__(self, config: Resolved, num_classes: int) -> None:
         self._num_classes = num_classes
         self._smoothing = config.smoothing
@@ -90,6 +93,10 @@ class Classification:
         loss = F.cross_entropy(logits, targets)
         hits = logits.detach().argmax(dim=1) == targets.argmax(dim=1)
         return Outcome(loss, {"top1": hits.float().mean()})
+
+    def predict(self, model: nn.Module, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+        """See ``Task``: logits float32 (B, C) and the labels of the batch."""
+        yield model(batch.images).float(), batch.labels
 
     def score(self) -> Accuracy:
         """See ``Task``."""

@@ -1,7 +1,8 @@
 """Several labels per image: binary cross entropy per class, positives weighted up."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +26,9 @@ class Recall:
         self._images = 0
         self._there = torch.zeros(0)
 
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """A batch: logits float (B, C), labels multi-hot (B, C)."""
-        self._found += float(_found(logits, labels).sum())
+    def update(self, found: Tensor, labels: Tensor) -> None:
+        """A batch: found are logits, float (B, C), labels multi-hot (B, C)."""
+        self._found += float(_found(found, labels).sum())
         self._images += len(labels)
         there = labels.sum(dim=0, dtype=torch.float64).cpu()
         self._there = self._there + there if len(self._there) else there
@@ -68,6 +69,8 @@ class MultiLabel:
         UsageError: if the recipe mixes or smooths.
     """
 
+    dense: ClassVar[bool] = False
+
     def __init__(self, config: Resolved, num_classes: int) -> None:
         if config.mixes or config.smoothing:
             raise UsageError(
@@ -93,6 +96,10 @@ class MultiLabel:
         )
         recall = _found(logits.detach(), batch.labels).sum() / positives.sum()
         return Outcome(loss, {"recall": recall})
+
+    def predict(self, model: nn.Module, batch: Batch) -> Iterator[tuple[Tensor, Tensor]]:
+        """See ``Task``: logits float32 (B, C) and the labels of the batch."""
+        yield model(batch.images).float(), batch.labels
 
     def score(self) -> Recall:
         """See ``Task``."""

@@ -13,13 +13,15 @@ from fdsl_train.config import Resolved, TrainConfig, load_config
 from fdsl_train.data.open import DataSpec, TrainValData, data_spec, open_train_val
 from fdsl_train.data.pictures import open_pictures
 from fdsl_train.data.sources.base import num_samples
+from fdsl_train.data.sources.mask_folder import MaskSpec
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
 from fdsl_train.models.adapt import build_from_pretrained, resize_note
-from fdsl_train.models.architecture import Architecture, create_model, published
+from fdsl_train.models.architecture import Architecture, architecture_of, create_model, published
 from fdsl_train.models.class_labels import ClassOrder, model_labels
 from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.models.value_digest import value_digest
+from fdsl_train.tasks import is_dense
 from fdsl_train.training.chance import tell
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
@@ -34,18 +36,25 @@ class InitSpec:
     Attributes:
         checkpoint: a file or folder of weights; None starts from freshly drawn ones.
         keep_head: keep the trained classifier instead of drawing a new one.
+        keep_decoder: keep the trained decoder.
         averaged: take the moving average of the weights that is kept in the file.
         class_order: how a head that is kept counts classes that its file does not name.
     """
 
     checkpoint: Path | None
     keep_head: bool = False
+    keep_decoder: bool = False
     averaged: bool = False
     class_order: ClassOrder | None = None
 
     def __post_init__(self) -> None:
-        if self.checkpoint is None and (self.keep_head or self.averaged):
-            flag = "--keep-head" if self.keep_head else "--use-ema"
+        given = {
+            "--keep-head": self.keep_head,
+            "--keep-decoder": self.keep_decoder,
+            "--use-ema": self.averaged,
+        }
+        if self.checkpoint is None and any(given.values()):
+            flag = next(flag for flag, is_given in given.items() if is_given)
             raise UsageError(f"{flag}: --from-scratch has nothing to take it from; leave it out")
         if self.class_order is not None and not self.keep_head:
             raise UsageError(
@@ -61,6 +70,7 @@ def finetune(
     checkpoint: str | Path | None,
     recipe: str = "finetune_small",
     keep_head: bool = False,
+    keep_decoder: bool = False,
     use_ema: bool = False,
     class_order: ClassOrder | None = None,
     val_split: float | None = None,
@@ -71,12 +81,14 @@ def finetune(
 
     Args:
         data: the images: a tree of class folders, a dataset of ours or its URL, ``torch/NAME`` or
-            ``hfds/NAME``; they need a validation part.
+            ``hfds/NAME``; they need a validation part. With the setting ``task="segmentation"``
+            images with masks.
         output: folder of the run.
         checkpoint: file or folder of weights to start from; None: freshly drawn ones, of the
             setting ``model``.
         recipe: name or path of a training recipe.
         keep_head: keep the trained classifier instead of drawing a new one.
+        keep_decoder: of a model trained on masks: keep its decoder, too.
         use_ema: start from the moving average of the weights that is kept in the file.
         class_order: how a kept head counts classes that its file does not name.
         val_split: share to hold out of images without a validation part.
@@ -96,7 +108,11 @@ def finetune(
     """
     path = None if checkpoint is None else Path(checkpoint)
     start = InitSpec(
-        checkpoint=path, keep_head=keep_head, averaged=use_ema, class_order=class_order
+        checkpoint=path,
+        keep_head=keep_head,
+        keep_decoder=keep_decoder,
+        averaged=use_ema,
+        class_order=class_order,
     )
     where, output = data_spec(data), Path(output)
     process = find_process()
@@ -109,17 +125,21 @@ def finetune(
     device = choose_device(config, process.local_rank)
     trained = None
     if start.checkpoint is not None:
-        asked = dataclasses.asdict(_architecture_in(config))
+        asked = dataclasses.asdict(_architecture_in(config).classifier())
         trained = read_pretrained(start.checkpoint, asked, averaged=start.averaged)
+    if config.task == "segmentation":
+        spec = MaskSpec(num_classes=config.num_classes, reduce_zero_label=config.reduce_zero_label)
+        where = dataclasses.replace(where, masks=spec)
     sources = open_train_val(where, val_split=val_split, seed=config.seed)
     pictures = None if config.pixmix is None else open_pictures(config.pixmix)
     _check_amount(sources, config)
-    architecture = _with_size(config, _scratch(config) if trained is None else trained.architecture)
+    _check_task(sources, config)
+    architecture = _architecture(config, trained, start, dense=is_dense(sources.train))
     resolved = dataclasses.replace(config, **dataclasses.asdict(architecture)).resolve(
         num_samples(sources.train)
     )
     labels = _kept_labels(trained, start, sources)
-    model = _first_weights(resolved, trained, labels, sources)
+    model = _first_weights(resolved, trained, start, labels, sources)
     finished = train(
         Run(
             config=resolved,
@@ -153,6 +173,13 @@ def _check_amount(sources: TrainValData, config: TrainConfig) -> None:
         )
 
 
+def _check_task(sources: TrainValData, config: TrainConfig) -> None:
+    asked = config.task
+    if asked is not None and (asked == "segmentation") != is_dense(sources.train):
+        kind = "masks" if is_dense(sources.train) else "labels"
+        raise UsageError(f"task: {sources.train.name} has {kind}, which is not for {asked}")
+
+
 def _architecture_in(config: TrainConfig) -> Architecture:
     """What the recipe and the flags say of the model, which may be nothing."""
     return Architecture.of(config.to_dict())
@@ -169,8 +196,30 @@ def _scratch(config: TrainConfig) -> Architecture:
     return dataclasses.replace(_architecture_in(config), img_size=config.img_size or side)
 
 
-def _with_size(config: TrainConfig, architecture: Architecture) -> Architecture:
-    return dataclasses.replace(architecture, img_size=config.img_size or architecture.img_size)
+def _architecture(
+    config: TrainConfig, trained: PretrainedWeights | None, start: InitSpec, *, dense: bool
+) -> Architecture:
+    """What to train: the trained model, at the size and with the decoder that are asked for."""
+    base = _scratch(config) if trained is None else trained.architecture
+    decoder, channels = config.decoder, config.decoder_channels
+    if start.keep_head and dense and not start.keep_decoder:
+        raise UsageError("--keep-head: the head belongs to its decoder; add --keep-decoder")
+    if start.keep_decoder and (not dense or base.decoder is None):
+        why = "the data have labels, not masks" if not dense else "what it starts from has none"
+        raise UsageError(f"--keep-decoder: {why}; leave it out")
+    if dense and decoder in (None, base.decoder):
+        decoder, channels = base.decoder, channels or base.decoder_channels
+    if start.keep_decoder and (decoder, channels) != (base.decoder, base.decoder_channels):
+        raise UsageError(
+            f"--keep-decoder: it is {base.decoder} of {base.decoder_channels} channels; leave"
+            " --decoder and --decoder-channels out"
+        )
+    return dataclasses.replace(
+        base,
+        img_size=config.img_size or base.img_size,
+        decoder=decoder,
+        decoder_channels=channels,
+    ).for_labels(dense=dense)
 
 
 def _kept_labels(
@@ -194,6 +243,7 @@ def _kept_labels(
 def _first_weights(
     config: Resolved,
     trained: PretrainedWeights | None,
+    start: InitSpec,
     labels: list[int] | None,
     sources: TrainValData,
 ) -> nn.Module:
@@ -210,6 +260,8 @@ def _first_weights(
     side = trained.architecture.img_size
     sizes = f", {side} px to {config.img_size} px" if side != config.img_size else ""
     head = "its own head kept" if labels is not None else f"new head for {classes} classes"
+    if config.decoder is not None:
+        head = f"{'its own' if start.keep_decoder else 'new'} decoder ({config.decoder}), {head}"
     alone = ", which alone is trained" if config.freeze == "backbone" else ""
     logger.info(f"start {trained.name}{sizes}, {head}{alone}")
     resized = resize_note(trained, config.img_size)
@@ -222,4 +274,6 @@ def _first_weights(
         drop_path=config.drop_path,
         seed=config.seed,
         labels=labels,
+        architecture=architecture_of(config),
+        keep_decoder=start.keep_decoder,
     )

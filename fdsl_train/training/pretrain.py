@@ -12,7 +12,8 @@ from fdsl_train.data.open import DataSpec, data_spec, open_pretrain
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
-from fdsl_train.models.architecture import architecture_of, create_model
+from fdsl_train.models.architecture import Architecture, architecture_of, create_model
+from fdsl_train.tasks import is_dense
 from fdsl_train.training.chance import tell
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.result import RunResult
@@ -58,6 +59,8 @@ def pretrain(
     config = load_config(name, "pretrain", settings, process.world_size)
     device = choose_device(config, process.local_rank)
     source = opened.train
+    architecture = Architecture.of(config.to_dict()).for_labels(dense=is_dense(source))
+    config = dataclasses.replace(config, **dataclasses.asdict(architecture))
     resolved = config.resolve(num_samples(source))
     model = create_model(
         architecture_of(resolved),

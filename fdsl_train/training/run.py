@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fdsl_gen.archive.label_types import SEGMENTATION
 from fdsl_gen.core import settings
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
@@ -35,7 +36,7 @@ from fdsl_train.training.result import RunResult
 from fdsl_train.training.run_dir import EXPORT, check_same_run, open_output, write_args
 from fdsl_train.training.train_step import Learner
 from fdsl_train.training.trainer import Trainer, Validation
-from fdsl_train.transforms import eval_transform, train_transform
+from fdsl_train.transforms import transform_for_training, transform_for_validation
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +164,8 @@ def _decode(config: Resolved, source: Source, shown: int) -> None:
     """Decode a small dataset once, if it is shown more than once."""
     if not isinstance(source, ShardSource | FormulaSource) or shown < 2 * num_samples(source):
         return
+    if source.label_type == SEGMENTATION:
+        return  # a mask is no label of the kind that is kept beside the pixels
     size = decoded_bytes(source)
     if size > config.decoded_cache * 1e9:
         return
@@ -182,7 +185,7 @@ def _batches(run: Run, start: int) -> Loader:
             batch_size=config.global_batch_size,
             repeats=config.aug_repeats,
         ),
-        train_transform(config, run.pictures),
+        transform_for_training(config, run.pictures),
         seed=config.seed,
         batches=range(start, config.steps),
         workers=_processes(config),
@@ -203,7 +206,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
         loader = Loader(
             run.validation,
             plan,
-            eval_transform(config.input_spec),
+            transform_for_validation(config.input_spec, dense=config.decoder is not None),
             seed=config.seed,
             batches=range(group.rank, plan.num_batches, group.world_size),
             workers=_processes(config),

@@ -173,8 +173,9 @@ class Trainer:
         score = self.task.score()
         model = self.learner.to_validate()
         with torch.no_grad(), self.learner.autocast():
-            for images, labels, _ in self.validation.loader:
-                score.update(model(images).float(), labels)
+            for batch in self.validation.loader:
+                for found, labels in self.task.predict(model, batch):
+                    score.update(found, labels)
         counts = self.group.sum(score.counts())
         self.latest, self.guess = score.percent(counts), score.guess(counts)
         first = next(iter(self.latest))

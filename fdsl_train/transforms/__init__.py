@@ -21,6 +21,7 @@ from fdsl_train.input_spec import InputSpec
 from fdsl_train.transforms.batch import AugmentedSample, Batch, collate, to_float
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.gray import GrayTrain
+from fdsl_train.transforms.joint import DenseEval, DenseTrain
 from fdsl_train.transforms.pixmix import PixMix
 
 
@@ -86,6 +87,16 @@ class ImageTransform:
         if picture.mode == "L":
             return self.gray(np.asarray(picture))
         return self._color(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def transform_for_training(config: Resolved, pictures: Pictures | None = None) -> Transform:
+    """The random transform of a run: of images, or with a decoder of images and masks."""
+    return train_transform(config, pictures) if config.decoder is None else DenseTrain(config)
+
+
+def transform_for_validation(spec: InputSpec, *, dense: bool) -> Transform:
+    """What a model takes: of images, or of images and masks."""
+    return DenseEval(spec) if dense else eval_transform(spec)
 
 
 def train_transform(config: Resolved, pictures: Pictures | None = None) -> ImageTransform:

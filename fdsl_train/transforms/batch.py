@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fdsl_train.data.sources.base import Label
@@ -57,9 +58,17 @@ class Batch(NamedTuple):
 
 
 def collate(samples: Sequence[AugmentedSample], labels: Tensor) -> Batch:
-    """Images of one size; where some are gray and some not, the gray ones become RGB."""
+    """Where some images are gray and some not, the gray ones become RGB.
+
+    Images of several sizes, which whole pictures for validation may have, are filled up with 0
+    below and to the right.
+    """
     channels = max(len(one.pixels) for one in samples)
-    images = torch.stack([one.pixels.expand(channels, -1, -1) for one in samples])
+    spread = [one.pixels.expand(channels, -1, -1) for one in samples]
+    height, width = (max(one.shape[axis] for one in spread) for axis in (1, 2))
+    images = torch.stack(
+        [F.pad(one, (0, width - one.shape[2], 0, height - one.shape[1])) for one in spread]
+    )
     erased = [(i, one.erased) for i, one in enumerate(samples) if one.erased is not None]
     if not erased:
         return Batch(images, labels)

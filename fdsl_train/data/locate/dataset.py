@@ -65,7 +65,7 @@ class DatasetLocation:
         """The manifest of a dataset of labeled images.
 
         Raises:
-            UsageError: if there is no finished dataset, or it has masks for labels.
+            UsageError: if there is no finished dataset, or it cannot be learned from.
         """
         if isinstance(self.data, str):
             return usable(read_remote_manifest(self.data, self.storage), self.data)

@@ -10,10 +10,11 @@ from PIL import Image
 
 from fdsl_gen.archive.label_types import LabelType
 from fdsl_gen.core.errors import UsageError
+from fdsl_train.data.masks import Mask
 from fdsl_train.data.sampler import MultiViewSampler, Order, Plan, Position
 
 Picture = Image.Image | NDArray[np.uint8]
-Label = int | tuple[int, ...]
+Label = int | tuple[int, ...] | Mask
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Sample:
 
     Attributes:
         image: a Pillow image, or uint8 (H, W) or (H, W, 3).
-        label: 0 <= label < num_classes; in sets of several labels per image, all of them.
+        label: 0 <= label < num_classes; in sets of several labels per image, all of them; in
+            sets with masks the mask, (H, W) like the image.
     """
 
     image: Picture

@@ -118,6 +118,7 @@ def _decode(source: Decodable, final: Path) -> None:
             total = 0
             places = [Position(0, shard, row, number + row) for row in range(size)]
             for row, sample in read_samples(source, places):
+                assert not isinstance(sample.label, np.ndarray)  # of labels, not of masks
                 own = sample.label if isinstance(sample.label, tuple) else (sample.label,)
                 pixels[number + row] = sample.image
                 labels[number + row] = own

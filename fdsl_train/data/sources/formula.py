@@ -15,6 +15,7 @@ from fdsl_gen.archive import sample as archive
 from fdsl_gen.archive.manifest import ImageEntry
 from fdsl_gen.core import settings
 from fdsl_gen.core.progress import Progress
+from fdsl_train.data.masks import classes_of_ours
 from fdsl_train.data.sampler import Position
 from fdsl_train.data.sources.base import Sample, group_views
 from fdsl_train.data.sources.decoded import Decoded
@@ -77,6 +78,8 @@ class FormulaSource:
             yield place, self._sample(drawn)
 
     def _sample(self, drawn: archive.Sample) -> Sample:
+        if drawn.mask is not None:
+            return Sample(drawn.image, classes_of_ours(drawn.mask))
         return Sample(drawn.image, drawn.label if self.label_type.one_label else drawn.labels)
 
     def key(self, shard: int, row: int) -> str:

@@ -22,9 +22,9 @@ from fdsl_train.data.sources.image_walk import ImageFile, folders_in, images_bel
 
 logger = logging.getLogger(__name__)
 
-_TRAIN = ("train", "training")
+TRAIN = ("train", "training")
 # In the order of preference; those of a group mean the same part.
-_HELD_OUT = (("val", "valid", "validation"), ("test", "testing"))
+HELD_OUT = (("val", "valid", "validation"), ("test", "testing"))
 _HELD_OUT_NAMES = "val, valid, validation, test or testing"
 
 File = tuple[ImageFile, int]  # an image and its label
@@ -184,8 +184,8 @@ class _Tree:
     def __init__(self, root: Path) -> None:
         self.root = root
         names = _folders(root)
-        held_out = [name for group in _HELD_OUT for name in _called(names, group)]
-        trains = _called(names, _TRAIN)
+        held_out = [name for group in HELD_OUT for name in called(names, group)]
+        trains = called(names, TRAIN)
         if not held_out:  # CIFAR-100 and VOC have a class "train", which holds no folders
             trains = [name for name in trains if folders_in(root / name)]
         if held_out and not trains:
@@ -213,8 +213,8 @@ class _Tree:
         Raises:
             UsageError: if two of them may be meant.
         """
-        group = next(group for group in _HELD_OUT if _called(self.held_out, group))
-        found = _called(self.held_out, group)
+        group = next(group for group in HELD_OUT if called(self.held_out, group))
+        found = called(self.held_out, group)
         _one_of(self.root, found)
         return found[0]
 
@@ -264,7 +264,7 @@ class _Tree:
         return files
 
 
-def _called(names: Iterable[str], meant: Sequence[str]) -> list[str]:
+def called(names: Iterable[str], meant: Sequence[str]) -> list[str]:
     """Those names that are one of ``meant`` in capitals or not, in the order of ``meant``."""
     found = [name for name in names if name.lower() in meant]
     return sorted(found, key=lambda name: (meant.index(name.lower()), name))

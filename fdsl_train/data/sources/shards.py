@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
+from fdsl_gen.archive.label_types import SEGMENTATION
 from fdsl_gen.archive.manifest import Manifest, SplitEntry
 from fdsl_gen.archive.shard_reader import OpenShard
 from fdsl_gen.archive.tar import index_from
@@ -22,6 +23,7 @@ from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.locate.folder import FolderShelf, ShardLocator
+from fdsl_train.data.masks import Mask, check_classes, classes_of_ours
 from fdsl_train.data.sources.base import Label, Sample, group_views
 from fdsl_train.data.sources.decoded import Decoded
 
@@ -32,7 +34,7 @@ def read_dataset(folder: Path) -> Manifest:
     """The manifest of a dataset of labeled images.
 
     Raises:
-        UsageError: if the folder is not a finished dataset, or has masks for labels.
+        UsageError: if the folder is not a finished dataset, or cannot be learned from.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; --data takes the folder of a dataset")
@@ -43,7 +45,7 @@ def usable(manifest: Manifest, name: str) -> Manifest:
     """The manifest, if training can read its dataset, which messages call ``name``.
 
     Raises:
-        UsageError: if its images have masks for labels.
+        UsageError: if there is no training task for its labels.
     """
     check_trainable(manifest.task, name)
     return manifest
@@ -59,9 +61,7 @@ def check_trainable(task: str, name: str) -> None:
     from fdsl_train.tasks import TASKS  # which import PyTorch; wrong places are told before
 
     if task not in TASKS:
-        raise UsageError(
-            f"{name} is a {task} dataset; training reads sets whose images have labels"
-        )
+        raise UsageError(f"{name} is a {task} dataset, which no training task learns from")
 
 
 def split_of(manifest: Manifest, split: str, name: str) -> SplitEntry:
@@ -127,7 +127,7 @@ class ShardSource:
         except (Mismatch, OSError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"{where}: {said}") from None
-        label = self._label(members[member], where)
+        label = self._target(members[member], where)
         expected = (self.image.height, self.image.width)
         try:
             data = members["png"]
@@ -175,6 +175,25 @@ class ShardSource:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
         return opened
+
+    def _target(self, content: bytes, where: str) -> Label:
+        if self.label_type == SEGMENTATION:
+            return self._mask(content, where)
+        return self._label(content, where)
+
+    def _mask(self, content: bytes, where: str) -> Mask:
+        expected = (self.image.height, self.image.width)
+        try:
+            if (found := png.size_of(content)) != expected:
+                raise ValueError("it has {1}x{0} pixels, not {3}x{2}".format(*found, *expected))
+            mask = self.label_type.decode(content).mask
+        except (ValueError, LookupError, OSError) as error:
+            raise UsageError(f"{where}: the mask is damaged: {error}") from None
+        if mask is None or mask.ndim != 2:
+            raise UsageError(f"{where}: the mask is not gray")
+        classes = classes_of_ours(mask)
+        check_classes(classes, self.num_classes, f"{where}, its mask")
+        return classes
 
     def _label(self, content: bytes, where: str) -> Label:
         try:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from fdsl_gen.archive.tar import Encoded
 from fdsl_train.cli.main import main
+from fdsl_train.tasks import TASKS
 from tests.fdsl_train.conftest import build_dataset, start, write_recipe
 
 
@@ -213,12 +214,17 @@ def test_a_recipe_for_a_gpu_names_the_one_for_the_cpu(dataset: Path, tmp_path: P
     assert insisted.exit_code == 0, insisted.output
 
 
-def test_other_kinds_of_labels(folder: Path, tmp_path: Path) -> None:
+def test_other_kinds_of_labels(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = folder / "manifest.json"
     text = manifest.read_text().replace('"single"', '"segmentation"')
     manifest.write_text(text.replace('"cls"', '"mask.png"'))
     result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
-    assert_refused(result, "is a segmentation dataset; training reads sets whose images")
+    assert_refused(result, "are for whole images, and these have masks; use --mixup 0")
+    monkeypatch.delitem(TASKS, "segmentation")
+    result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
+    assert_refused(result, "is a segmentation dataset, which no training task learns from")
 
 
 @pytest.mark.parametrize("workers", ["0", "1", "4"])

@@ -185,8 +185,8 @@ class TrainConfig:
     )
 
     # running
-    workers: int = setting(
-        4, doc="data loader processes, at most one per CPU; changes no result", low=0
+    workers: int | None = setting(
+        None, doc="loader processes, at most one per CPU; null: as many, up to 16", low=0
     )
     decoded_cache: float = setting(
         4.0, doc="GB; smaller datasets are decoded once a machine, into a file; 0: never", low=0

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Source
+from fdsl_train.data.workers import loader_processes
 from fdsl_train.distributed.device import describe
 from fdsl_train.input_spec import InputSpec
 from fdsl_train.models.adapt import build_from_pretrained, resize_note
@@ -35,7 +35,7 @@ class Inference:
         img_size: side of the input, pixels; None: as trained.
         device: ``auto`` takes a GPU if there is one.
         batch_size: images at a time.
-        workers: loader processes; 0 loads in this one.
+        workers: loader processes; 0 loads in this one, None takes one for each CPU granted.
     """
 
     checkpoint: Path
@@ -44,7 +44,7 @@ class Inference:
     img_size: int | None = None
     device: str = "auto"
     batch_size: int = 128
-    workers: int = 0
+    workers: int | None = 0
 
     @property
     def torch_device(self) -> torch.device:
@@ -128,7 +128,7 @@ class Inference:
             transform if corruption is None else Corrupted(transform, corruption),
             seed=0,
             batches=range(plan.num_batches),
-            workers=min(self.workers, default_workers()),
+            workers=loader_processes(self.workers),
             device=self.torch_device,
         )
         with torch.inference_mode():

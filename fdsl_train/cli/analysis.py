@@ -73,9 +73,7 @@ def _batch_options(command: F) -> F:
         click.option(
             "--workers",
             type=click.IntRange(0),
-            default=4,
-            show_default=True,
-            help="loader processes",
+            help="loader processes; default: one for each CPU granted, 16 at most",
         ),
         click.option(
             "--batch-size",
@@ -119,7 +117,7 @@ def evaluate(
     overlay: Path | None,
     reduce_zero_label: bool,
     batch_size: int,
-    workers: int,
+    workers: int | None,
     **values: Any,
 ) -> None:
     """Measure top-1, top-5 and calibration of a trained model on images, or mean IoU on masks.
@@ -172,7 +170,7 @@ def knn(
     k: int,
     temperature: float,
     batch_size: int,
-    workers: int,
+    workers: int | None,
     **values: Any,
 ) -> None:
     """Classify by the nearest training images in the features of a model; nothing is trained.

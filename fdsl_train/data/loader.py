@@ -12,7 +12,6 @@ import multiprocessing.process
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -20,9 +19,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
-from fdsl_gen.storage.client import used_here
 from fdsl_train.data.sampler import Plan, Position
 from fdsl_train.data.sources.base import ReadsTogether, Sample, Source, read_samples
+from fdsl_train.data.workers import Copied, start_method, to_hand_over
 from fdsl_train.tasks import TASKS
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import Transform
@@ -39,7 +38,7 @@ class _Refusal:
     sentence: str
 
 
-class _Batches(IterableDataset[Batch | _Refusal]):
+class _Batches(IterableDataset[Batch | Copied | _Refusal]):
     """Batches ``start .. stop - 1`` of a plan; in a worker, its share of them."""
 
     def __init__(
@@ -58,12 +57,13 @@ class _Batches(IterableDataset[Batch | _Refusal]):
         self._batches = batches
         self._places = places
 
-    def __iter__(self) -> Iterator[Batch | _Refusal]:
+    def __iter__(self) -> Iterator[Batch | Copied | _Refusal]:
         worker = get_worker_info()
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in self._batches[first::stride]:
             try:
-                yield self._build(index)
+                batch = self._build(index)
+                yield to_hand_over(batch, worker.num_workers) if worker else batch
             except FdslError as error:
                 yield _Refusal(type(error), str(error))
                 return
@@ -103,19 +103,6 @@ def _end_workers(workers: Iterable[multiprocessing.process.BaseProcess]) -> None
         worker.join()
 
 
-def _context() -> BaseContext | None:
-    """How worker processes start: None as PyTorch does, which forks them on Linux.
-
-    Object storage cannot be used in a process that was forked from one that has used it. Workers
-    then come from a server process, which loads what they need once.
-    """
-    if not used_here():
-        return None
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
-
-
 class Loader:
     """Delivers batches ``start .. stop - 1`` of a plan each time it is iterated.
 
@@ -151,11 +138,11 @@ class Loader:
         self._transform = transform
         self._device = device or torch.device("cpu")
         self._channels_last = channels_last
-        self._loader: DataLoader[Batch | _Refusal] = DataLoader(
+        self._loader: DataLoader[Batch | Copied | _Refusal] = DataLoader(
             _Batches(source, plan, transform, seed, batches, slice(rank, None, world_size)),
             batch_size=None,  # the dataset yields whole batches
             num_workers=workers,
-            multiprocessing_context=_context() if workers else None,
+            multiprocessing_context=start_method(__name__) if workers else None,
             pin_memory=self._device.type == "cuda",
             prefetch_factor=_PREFETCH if workers else None,
             persistent_workers=workers > 0,
@@ -165,7 +152,7 @@ class Loader:
             generator=torch.Generator(),
         )
 
-    def _begin(self) -> Iterator[Batch | _Refusal]:
+    def _begin(self) -> Iterator[Batch | Copied | _Refusal]:
         """PyTorch's iterator; its workers do not outlive this process.
 
         They ignore signals meant for the whole run, and so also the one by which Python would end
@@ -224,7 +211,7 @@ class Loader:
                     refused = found.kind(found.sentence)
                     refused.all_ranks = False
                     raise refused
-                yield found
+                yield found.batch() if isinstance(found, Copied) else found
         except RuntimeError as error:
             if "DataLoader worker" not in str(error) or "Traceback" in str(error):
                 raise

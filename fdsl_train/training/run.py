@@ -11,7 +11,6 @@ from torch import nn
 
 from fdsl_gen.archive.label_types import SEGMENTATION
 from fdsl_gen.core import settings
-from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.holdout import HeldOut
@@ -21,6 +20,7 @@ from fdsl_train.data.sources.base import Pictures, Source, num_samples, order_of
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
 from fdsl_train.data.sources.formula import FormulaSource
 from fdsl_train.data.sources.shards import ShardSource
+from fdsl_train.data.workers import loader_processes
 from fdsl_train.distributed.device import describe
 from fdsl_train.distributed.group import Group, process_group
 from fdsl_train.distributed.launch import Process
@@ -188,7 +188,7 @@ def _batches(run: Run, start: int) -> Loader:
         transform_for_training(config, run.pictures),
         seed=config.seed,
         batches=range(start, config.steps),
-        workers=_processes(config),
+        workers=loader_processes(config.workers),
         rank=run.process.rank,
         world_size=run.process.world_size,
         device=run.device,
@@ -209,7 +209,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
             transform_for_validation(config.input_spec, dense=config.decoder is not None),
             seed=config.seed,
             batches=range(group.rank, plan.num_batches, group.world_size),
-            workers=_processes(config),
+            workers=loader_processes(config.workers),
             device=run.device,
             channels_last=config.channels_last,
         )
@@ -231,11 +231,6 @@ def _trainer(run: Run, group: Group) -> Trainer:
         num_samples=samples,
         validation=validation,
     )
-
-
-def _processes(config: Resolved) -> int:
-    """Loader processes: more than there are CPUs for this process would only take turns."""
-    return min(config.workers, default_workers())
 
 
 def _announce(run: Run, start: int) -> None:

@@ -281,6 +281,12 @@ def _one_of(root: Path, names: Sequence[str]) -> None:
 def _folders(path: Path) -> list[str]:
     """Names of the folders in ``path``; there must be some."""
     found = folders_in(path)
+    if not found and next(path.glob("ILSVRC2012_val_*"), None) is not None:
+        raise UsageError(
+            f"{path} holds the validation images of ImageNet as they are given out, without their"
+            " classes; move each into a folder of its class, which LOC_val_solution.csv (Kaggle)"
+            " names for every file; valprep.sh of github.com/soumith/imagenetloader.torch does so"
+        )
     if not found:
         raise UsageError(f"{path} holds no folders; images must be in one folder per class")
     return found

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage import local
 from fdsl_train.analysis.figures.confusion import MOST_CLASSES, draw_confusion
@@ -20,6 +19,7 @@ from fdsl_train.analysis.inference import Inference
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Source
+from fdsl_train.data.workers import loader_processes
 from fdsl_train.input_spec import InputSpec
 from fdsl_train.models.class_labels import model_class_names, model_labels
 from fdsl_train.models.pretrained import PretrainedWeights
@@ -108,7 +108,7 @@ def _measure(
         transform_for_validation(spec, dense=True),
         seed=0,
         batches=range(plan.num_batches),
-        workers=min(inference.workers, default_workers()),
+        workers=loader_processes(inference.workers),
         device=inference.torch_device,
     )
     score, table, number = Overlap(len(names)), torch.tensor(to_model), 0

@@ -20,13 +20,12 @@ def row(power: int, rule: int) -> list[int]:
         rule: 0 .. 511, the most significant bit first.
 
     Returns:
-        Power; for x, y, z which of cos n phi, sin n phi, cos n theta, sin n theta; their signs;
-        whether phi and theta are needed.
+        Power; for x, y, z which of cos n phi, sin n phi, cos n theta, sin n theta; their signs.
     """
     bits = [rule >> (8 - k) & 1 for k in range(9)]
     sources = [2 * bits[k + 1] + bits[k] for k in (0, 3, 6)]
     signs = [1 - 2 * bits[k + 2] for k in (0, 3, 6)]
-    return [power, *sources, *signs, int(min(sources) < 2), int(max(sources) >= 2)]
+    return [power, *sources, *signs]
 
 
 def _turned(vector: tuple[float, float, float], tilt: float, turn: float) -> list[float]:

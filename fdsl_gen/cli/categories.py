@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fdsl_gen.cli.executor_options import executor_options, resolve_execution
+from fdsl_gen.core.cli.help import PagedCommand, in_group
 from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.executors import Executor
@@ -31,16 +32,16 @@ def categories_command(recipe: str) -> click.Command:
         click.Option(["--table"], type=FILE, help="write the parameters there as well (CSV)"),
         click.Option(["--picture"], type=FILE, help="write a PNG with one image of each"),
         click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
-        *executor_options(),
-        *storage_options(),
         *recipe_options(recipe),
+        *in_group("storage", storage_options(), common=()),
+        *in_group("cluster", executor_options(), common=()),
     ]
 
     def callback(**values: Any) -> None:
         _categories(recipe, **values)
 
     about = "Parameters of the categories of the recipe with these settings."
-    return click.Command("categories", params=params, callback=callback, help=about)
+    return PagedCommand("categories", params=params, callback=callback, help=about)
 
 
 def _categories(

@@ -14,6 +14,7 @@ from fdsl_gen.cli.executor_options import (
     this_command,
 )
 from fdsl_gen.core import recipe_files
+from fdsl_gen.core.cli.help import PagedCommand, in_group
 from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
@@ -24,23 +25,40 @@ def generate_command(name: str) -> click.Command:
     from fdsl_gen.cli.recipe_options import recipe_options
 
     params: list[click.Parameter] = [
-        click.Option(["--out"], type=PLACE, help="folder of the dataset, or s3://BUCKET/PREFIX"),
-        click.Option(["--tmp-dir"], type=PATH, help="where shards for s3:// are built"),
-        click.Option(
-            ["--workers"], type=click.IntRange(min=1), help="processes  [default: CPUs granted]"
+        *in_group(
+            "output",
+            [
+                click.Option(
+                    ["--out"], type=PLACE, help="folder of the dataset, or s3://BUCKET/PREFIX"
+                ),
+                click.Option(
+                    ["--workers"],
+                    type=click.IntRange(min=1),
+                    help="processes  [default: CPUs granted]",
+                ),
+                click.Option(
+                    ["--overwrite"], is_flag=True, help="delete the dataset that stands there"
+                ),
+                click.Option(["--dry-run"], is_flag=True, help="say what would be made, and stop"),
+            ],
         ),
-        click.Option(["--overwrite"], is_flag=True, help="delete the dataset that stands there"),
-        click.Option(["--dry-run"], is_flag=True, help="say what would be made, and stop"),
-        *executor_options(),
-        *storage_options(),
         *recipe_options(name),
+        *in_group(
+            "storage",
+            [
+                click.Option(["--tmp-dir"], type=PATH, help="where shards for s3:// are built"),
+                *storage_options(),
+            ],
+            common=(),
+        ),
+        *in_group("cluster", executor_options(), common=()),
     ]
 
     def callback(**values: Any) -> None:
         _generate(name, **values)
 
     about = recipe_files.headline(recipe_files.find_recipe(name, recipe_files.recipe_folder()))
-    return click.Command(name, params=params, callback=callback, help=f"Render {about}.")
+    return PagedCommand(name, params=params, callback=callback, help=f"Render {about}.")
 
 
 def _generate(

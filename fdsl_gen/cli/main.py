@@ -10,6 +10,7 @@ from fdsl_gen import __version__
 from fdsl_gen.cli import AFTER_A_SIGNAL, NAME, copy, datasets, recipes
 from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.core import recipe_files, settings, signals
+from fdsl_gen.core.cli.help import WIDEST
 from fdsl_gen.core.cli.paths import is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
 from fdsl_gen.core.extras import without_library
@@ -27,6 +28,13 @@ class _Commands(click.Group):
             return generate_command(name)
         known = [*self.commands, *recipe_files.recipe_names(folder)]
         raise UsageError(f"no command or recipe named '{name}'{settings.nearest(name, known)}")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands and datasets: what a shell completes."""
+        return [
+            *super().list_commands(ctx),
+            *recipe_files.recipe_names(recipe_files.recipe_folder()),
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -48,7 +56,10 @@ class _Commands(click.Group):
             )
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+)
 @click.version_option(__version__, prog_name="fdsl-gen")
 def cli() -> None:
     """Render Formula-Driven Supervised Learning datasets to WebDataset shards."""

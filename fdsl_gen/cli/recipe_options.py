@@ -6,9 +6,12 @@ import click
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.cli.flags import flags_of
+from fdsl_gen.core.cli.help import in_group
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
 from fdsl_gen.recipe.text import load_with_texts, setting_types
 
+_COMMON = ("num_categories", "num_instances", "num_images", "validation_instances", "seed")
+_TABLES = ("categories_from", "categories_sha256")
 _NOT_OPTIONS = ("schema", "name", "variant", "license", "train_recipe")
 
 
@@ -19,10 +22,11 @@ def recipe_options(name: str) -> list[click.Option]:
         ["--samples-per-shard"], metavar="INTEGER", help="instead of --num-shards"
     )
     current = settings.to_dict(recipe.variant, defaults=True)
+    counts = flags_of(Recipe, leave_out=_NOT_OPTIONS, current=recipe.to_dict(defaults=True))
+    formula = flags_of(type(recipe.variant), current=current)
     return [
-        *flags_of(Recipe, leave_out=_NOT_OPTIONS, current=recipe.to_dict(defaults=True)),
-        per_shard,
-        *flags_of(type(recipe.variant), current=current),
+        *in_group("data", [*counts, per_shard], common=_COMMON),
+        *in_group("formula", formula, common={name for name in current if name not in _TABLES}),
     ]
 
 

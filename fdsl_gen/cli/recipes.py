@@ -7,6 +7,7 @@ import click
 
 from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.core import recipe_files
+from fdsl_gen.core.cli.help import PagedCommand, RecipeName, write_table
 from fdsl_gen.core.cli.paths import FILE
 from fdsl_gen.core.errors import UsageError
 
@@ -23,7 +24,7 @@ def _pass_on(
 
 
 @click.command(context_settings=_PASS_ON)
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def run(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
@@ -41,17 +42,19 @@ def list_recipes() -> None:
     from fdsl_gen.recipe.recipe import load_recipe
 
     folder = recipe_files.recipe_folder()
-    click.echo(f"{'name':<20} {'images':>12} {'pixels':>7} {'about':>11}")
+    rows = [(f"{'name':<20} {'images':>12} {'size':>9}  px", "")]
     for name in recipe_files.recipe_names(folder):
         recipe = load_recipe(name)
         size = estimated_bytes(recipe, recipe.num_samples) / 1e9
         text = recipe_files.headline(recipe_files.find_recipe(name, folder))
         pixels = recipe.variant.image.width
-        click.echo(f"{name:<20} {recipe.num_samples:>12,} {pixels:>7} {size:>8,.2f} GB  {text}")
+        facts = f"{name:<20} {recipe.num_samples:>12,} {size:>6,.1f} GB {pixels:>3}"
+        rows.append((facts, text))
+    write_table(rows, first=50)
 
 
 @click.command(context_settings=_PASS_ON)
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
@@ -66,12 +69,12 @@ def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
         click.echo(yaml.safe_dump(shown.to_dict(defaults=True), sort_keys=False), nl=False)
 
     about = "Show the recipe with these settings."
-    command = click.Command("show", params=[*recipe_options(recipe)], callback=callback, help=about)
+    command = PagedCommand("show", params=[*recipe_options(recipe)], callback=callback, help=about)
     _pass_on(ctx, command, recipe, options)
 
 
 @click.command(context_settings=_PASS_ON)
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
@@ -99,12 +102,12 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
         click.Option(["--columns"], type=number, default=6, show_default=True, help="in a row"),
         *recipe_options(recipe),
     ]
-    command = click.Command("preview", params=params, callback=callback, help=preview.help)
+    command = PagedCommand("preview", params=params, callback=callback, help=preview.help)
     _pass_on(ctx, command, recipe, options)
 
 
 @click.command(context_settings=_PASS_ON)
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
@@ -115,7 +118,7 @@ def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> Non
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", type=RecipeName())
 def cite(recipe: str) -> None:
     """Print the BibTeX entry of a dataset's paper."""
     from fdsl_gen.recipe.recipe import load_recipe

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from fdsl_gen.core.cli.help import PagedCommand
 from fdsl_gen.core.cli.paths import FILE, PATH
 from fdsl_train.cli.data_options import data_spec_from, location_options, val_data_option
 
@@ -87,7 +88,7 @@ def _batch_options(command: F) -> F:
     return command
 
 
-@click.command("eval")
+@click.command("eval", cls=PagedCommand)
 @_checkpoint_options
 @data_options
 @click.option(
@@ -145,7 +146,7 @@ def evaluate(
     )
 
 
-@click.command()
+@click.command(cls=PagedCommand)
 @_checkpoint_options
 @data_options
 @val_data_option
@@ -193,7 +194,7 @@ def knn(
     )
 
 
-@click.command()
+@click.command(cls=PagedCommand)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--out", type=FILE, help="PNG, PDF or SVG; default: plot.png, in the run if there is one"
@@ -205,7 +206,7 @@ def plot(runs: tuple[Path, ...], out: Path | None) -> None:
     start(list(runs), out)
 
 
-@click.command()
+@click.command(cls=PagedCommand)
 @_checkpoint_options
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=PATH)
 @click.option(

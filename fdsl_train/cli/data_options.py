@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fdsl_gen.core.cli.flags import add_options
+from fdsl_gen.core.cli.help import in_group
 from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.core.recipe_files import is_recipe
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
@@ -59,11 +60,11 @@ def location_options(about: str) -> Callable[[F], F]:
             show_default=True,
             help="how much of it they may take",
         ),
-        *storage_options(),
+        *in_group("storage", storage_options(), common=()),
     ]
 
     def decorate(command: F) -> F:
-        return add_options(command, options)
+        return add_options(command, in_group("data", options, common={"data"}))
 
     return decorate
 

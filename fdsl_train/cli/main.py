@@ -12,10 +12,12 @@ from typing import Any, Literal
 import click
 
 from fdsl_gen import __version__
-from fdsl_gen.core import signals
+from fdsl_gen.core import recipe_files, signals
+from fdsl_gen.core.cli.help import WIDEST, PagedCommand, RecipeName, in_group, write_table
 from fdsl_gen.core.cli.paths import PATH, is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
 from fdsl_gen.core.extras import without_library
+from fdsl_gen.core.settings import load_yaml
 from fdsl_train.cli import AFTER_A_SIGNAL, NAME
 from fdsl_train.cli.analysis import (
     attention,
@@ -34,7 +36,7 @@ from fdsl_train.cli.data_options import (
 )
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.cli.trial import trial
-from fdsl_train.config import describe_recipes, load_config
+from fdsl_train.config import describe_recipes, load_config, training_recipes
 from fdsl_train.distributed.launch import Process, find_process
 
 
@@ -125,7 +127,10 @@ def _tell_the_user() -> None:
     logger.setLevel(logging.INFO if first else logging.WARNING)
 
 
-@click.group(cls=_Commands, context_settings={"max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+)
 @click.version_option(__version__, prog_name="fdsl-train")
 def main() -> None:
     """Pre-train vision models on images drawn from formulas, and fine-tune them."""
@@ -134,8 +139,32 @@ def main() -> None:
 @main.command("list")
 def list_recipes() -> None:
     """Training recipes, with a line on each."""
-    for name, description in describe_recipes():
-        click.echo(f"{name:18}  {description}")
+    write_table(describe_recipes())
+
+
+@main.command()
+@click.argument("recipe", type=RecipeName("train"))
+def show(recipe: str) -> None:
+    """Print a training recipe: the file, to copy and change."""
+    file = recipe_files.find_recipe(recipe, training_recipes())
+    load_yaml(file)
+    click.echo(file.read_text(encoding="utf-8"), nl=False)
+
+
+@main.command(cls=PagedCommand)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PATH)
+@click.option("--csv", "form", flag_value="csv", help="for spreadsheets")
+@click.option("--latex", "form", flag_value="latex", help="for papers, with booktabs")
+@click.option("--md", "form", flag_value="md", help="for web pages")
+def table(runs: tuple[Path, ...], form: str | None) -> None:
+    """Print what runs reached, in one table; runs that differ in the seed alone are one row.
+
+    RUN is the output folder of a run. Several seeds are shown as mean and spread (standard
+    deviation) of the last and of the best validation.
+    """
+    from fdsl_train.analysis.table import runs_table
+
+    click.echo(runs_table(list(runs), form or "text"), nl=False)
 
 
 _OUTPUT = click.option("--output", required=True, type=PATH, help="folder for the run")
@@ -144,8 +173,12 @@ _RESUME = click.option(
 )
 
 
-@main.command()
-@click.option("--recipe", help="name (fdsl-train list) or path; default: the dataset's own")
+@main.command(cls=PagedCommand)
+@click.option(
+    "--recipe",
+    type=RecipeName("train"),
+    help="name (fdsl-train list) or path; default: the dataset's own",
+)
 @location_options(
     "folder of a dataset made by fdsl-gen or of WebDataset shards, 'DIR/train-{000..146}.tar',"
     " s3://BUCKET/PREFIX, https://..., hf://datasets/OWNER/NAME, recipe:NAME?setting=value"
@@ -169,7 +202,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
     start(where, output, recipe=recipe, resume=resume is not None, **overrides)
 
 
-@main.command()
+@main.command(cls=PagedCommand)
 @click.option(
     "--checkpoint",
     type=PATH,
@@ -180,7 +213,13 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 @click.option("--keep-decoder", is_flag=True, help="segmentation: keep the trained decoder, too")
 @class_order_option
 @click.option("--use-ema", is_flag=True, help="start from the moving average in the checkpoint")
-@click.option("--recipe", default="finetune_small", show_default=True, help="name or path")
+@click.option(
+    "--recipe",
+    default="finetune_small",
+    show_default=True,
+    type=RecipeName("train"),
+    help="name or path",
+)
 @data_options
 @val_data_option
 @click.option(
@@ -239,3 +278,14 @@ def finetune(
 
 for _command in (trial, evaluate, knn, plot, attention):
     main.add_command(_command)
+
+_RUN = {"recipe", "output", "resume"}
+_START = {"checkpoint", "from_scratch", "keep_head", "class_order", "use_ema"}
+_DATA = {"val_data", "val_split", "data_dir", "download"}
+for _command in (pretrain, finetune):
+    for _name, _own in (
+        ("run", {"recipe", "output", "resume"}),
+        ("start", _START),
+        ("data", _DATA),
+    ):
+        in_group(_name, [param for param in _command.params if param.name in _own])

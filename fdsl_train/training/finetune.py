@@ -151,6 +151,7 @@ def finetune(
             pictures=pictures,
             output=output,
             held_out=sources.held_out,
+            start_name="" if trained is None else trained.name,
             start="" if trained is None else value_digest([trained.digest(), labels]),
         ),
         resume=resume,

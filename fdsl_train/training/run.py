@@ -55,6 +55,7 @@ class Run:
         pictures: to mix into the training samples, if any.
         output: folder of the run.
         start: digest of the trained weights that the model has; empty for freshly drawn ones.
+        start_name: what they came from, for people.
         held_out: how validation was chosen, if it is a share of the data.
     """
 
@@ -67,6 +68,7 @@ class Run:
     pictures: Pictures | None = None
     output: Path
     start: str = ""
+    start_name: str = ""
     held_out: HeldOut | None = None
 
     @property
@@ -145,7 +147,7 @@ def _open(run: Run, resume: bool) -> str | None:
     saved = open_output(run.output, resume=resume)
     if saved is not None:
         check_same_run(run.output, saved, run.config, run.data_digest, run.start)
-    write_args(run.output, run.config, run.source.name)
+    write_args(run.output, run.config, run.source.name, run.source.digest, run.start_name)
     return None if saved is None else str(saved["digest"])
 
 

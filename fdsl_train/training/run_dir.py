@@ -15,6 +15,8 @@ from fdsl_train.training.checkpoint import BEST, LAST
 
 ARGS = "args.yaml"
 EXPORT = "export"
+FRESH = "from scratch"
+_SHORT = 12  # digits of a digest that people compare
 
 
 def open_output(folder: Path, *, resume: bool) -> dict[str, Any] | None:
@@ -73,15 +75,18 @@ def check_same_run(
         raise UsageError(f"{folder} cannot be continued with other settings: {'; '.join(changed)}")
 
 
-def write_args(folder: Path, config: Resolved, data: str) -> None:
+def write_args(folder: Path, config: Resolved, data: str, digest: str, start: str) -> None:
     """Write ``args.yaml``: the resolved recipe, under a comment that says what ran.
 
     Args:
         folder: the run's.
         config: the resolved recipe.
         data: where the data was, for the comment.
+        digest: of the data.
+        start: what the weights came from; empty for freshly drawn ones.
     """
     head = f"# {folder.name}: resolved by fdsl-train {__version__}, data {data}\n"
+    head += f"# data {digest[:_SHORT]}, start {start or FRESH}\n"
     body = yaml.safe_dump(checkpoint.plain(config.to_dict()), sort_keys=False)
     try:
         local.write(folder / ARGS, (head + body).encode())

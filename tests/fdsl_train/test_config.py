@@ -96,7 +96,7 @@ def test_flags_are_read_by_the_type_of_their_setting() -> None:
 
 def test_the_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
     config = load_config(str(write_recipe(tmp_path / "tiny.yaml")), "pretrain", {}).resolve(64)
-    write_args(tmp_path, config, "somewhere")
+    write_args(tmp_path, config, "somewhere", "abc", "")
     again = load_config(str(tmp_path / "args.yaml"), "pretrain", {}).resolve(64)
     assert again == config
 

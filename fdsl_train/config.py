@@ -183,6 +183,9 @@ class TrainConfig:
     eval_stride: int | None = setting(
         None, doc="pixels from a window to the next; null: two thirds of img_size", low=1
     )
+    fresh_instances: bool = setting(
+        False, doc="of recipes without files: every epoch shows images that none showed before"
+    )
 
     # running
     workers: int | None = setting(

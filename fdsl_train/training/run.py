@@ -18,7 +18,7 @@ from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Pictures, Source, num_samples, order_of
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
-from fdsl_train.data.sources.formula import FormulaSource
+from fdsl_train.data.sources.formula import FormulaSource, show_fresh
 from fdsl_train.data.sources.shards import ShardSource
 from fdsl_train.data.workers import loader_processes
 from fdsl_train.distributed.device import describe
@@ -91,6 +91,8 @@ def train(run: Run, *, resume: bool) -> RunResult:
     """
     config = run.config
     config.batch_per_process(run.process.world_size)
+    if config.fresh_instances:
+        show_fresh(run.source)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     with process_group(run.process, run.device) as group:
@@ -164,6 +166,8 @@ def _read_same(path: Path, digest: str) -> dict[str, Any]:
 
 def _decode(config: Resolved, source: Source, shown: int) -> None:
     """Decode a small dataset once, if it is shown more than once."""
+    if isinstance(source, FormulaSource) and not source.is_fixed:
+        return
     if not isinstance(source, ShardSource | FormulaSource) or shown < 2 * num_samples(source):
         return
     if source.label_type == SEGMENTATION:

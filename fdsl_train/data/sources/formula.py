@@ -14,10 +14,11 @@ from fdsl_gen import RecipeSplit, parse_recipe, prepare
 from fdsl_gen.archive import sample as archive
 from fdsl_gen.archive.manifest import ImageEntry
 from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.progress import Progress
 from fdsl_train.data.masks import classes_of_ours
 from fdsl_train.data.sampler import Position
-from fdsl_train.data.sources.base import Sample, group_views
+from fdsl_train.data.sources.base import Sample, Source, group_views
 from fdsl_train.data.sources.decoded import Decoded
 from fdsl_train.data.sources.shards import check_trainable
 
@@ -46,12 +47,32 @@ class FormulaSource:
         )
         self.content_digests: tuple[str, ...] | None = None  # the formulas say what must be there
         self._split = split
+        self._fresh = False
         self._is_ready = False
         self._decoded: Decoded | None = None
         self.views: NDArray[np.int64] | None = None
         if recipe.views_per_sample > 1 and part == "train":
             ids = (split.ids(shard) for shard in range(len(self.shard_sizes)))
             self.views = group_views(name, ids, recipe.views_per_sample)
+
+    def show_fresh(self) -> None:
+        """From now on, epoch e shows instance i + e * num_instances where epoch 0 shows i.
+
+        Raises:
+            UsageError: if the instances of a category end.
+        """
+        recipe = self._split.recipe
+        if recipe.variant.max_instances is not None:
+            raise UsageError(
+                f"--fresh-instances: a category of {self.name} has {recipe.variant.max_instances}"
+                " images with these settings, so there are no others to show; leave it out"
+            )
+        self._fresh = True
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every epoch shows the same images."""
+        return not self._fresh
 
     def prepare(self) -> None:
         """Search the categories, unless this machine knows them, and compile the kernels."""
@@ -73,7 +94,9 @@ class FormulaSource:
                 yield place, self._decoded.read_sample(self._starts[at.shard] + at.row)
             return
         self.prepare()
-        wanted = [self._split.sample(at.shard, at.row) for at in positions]
+        wanted = [
+            self._split.sample(at.shard, at.row, at.epoch if self._fresh else 0) for at in positions
+        ]
         for place, drawn in self._split.render(wanted):
             yield place, self._sample(drawn)
 
@@ -126,3 +149,17 @@ class FormulaData:
             UsageError: if there is none of that name.
         """
         return FormulaSource(self._text, RecipeSplit(self._recipe, part), part)
+
+
+def show_fresh(source: Source) -> None:
+    """Let every epoch show images that none showed before.
+
+    Raises:
+        UsageError: if the source has no others than those it shows.
+    """
+    if not isinstance(source, FormulaSource):
+        raise UsageError(
+            f"--fresh-instances: {source.name} has the images that it has; new ones can be drawn"
+            " from a recipe, --data recipe:NAME"
+        )
+    source.show_fresh()

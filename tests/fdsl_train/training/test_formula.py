@@ -11,7 +11,9 @@ import pytest
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.core import recipe_files
 from fdsl_gen.variants import kinds
-from fdsl_train.data.open import data_spec, open_eval, open_train_val
+from fdsl_train.data.open import data_spec, open_eval, open_pretrain, open_train_val
+from fdsl_train.data.sources.base import num_samples, order_of, read_samples
+from fdsl_train.data.sources.formula import show_fresh
 from fdsl_train.tasks import TASKS
 from tests import ROOT
 from tests.fdsl_train.conftest import run, start, wait_for_lines, write_recipe
@@ -164,6 +166,67 @@ def test_the_validation_part_is_that_of_the_shards(tmp_path: Path) -> None:
                 assert one.label == other.label
                 assert np.array_equal(np.asarray(one.image), np.asarray(other.image))
     assert open_eval(data_spec(text), "train")[0].shard_sizes == near.train.shard_sizes
+
+
+ENDLESS = ["rcdb-1k", "visualatom-1k", "exfractaldb-1k", "fractal-color"]
+
+
+def shown(text: str, epochs: int, *, batch_size: int, first: int = 0) -> list[bytes]:
+    """Pixels of the images of so many epochs, from a batch on, of a run with fresh ones."""
+    source = open_pretrain(data_spec(text)).train
+    show_fresh(source)
+    plan = order_of(source, seed=1, batch_size=batch_size, repeats=1)
+    found = []
+    for index in range(first, epochs * num_samples(source) // batch_size):
+        positions = plan.batch(index)
+        images = dict(read_samples(source, positions))
+        found += [np.asarray(images[place].image).tobytes() for place in range(len(positions))]
+    return found
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_fresh_instances_never_repeat(name: str) -> None:
+    """Also when the run begins in the middle: an image depends on its place alone."""
+    settings = settings_of(name) | {"num_categories": 5, "num_instances": 4}
+    text = text_of(name, settings)
+    images = shown(text, 5, batch_size=8)
+    assert len(images) == len(set(images)) == 100 - 100 % 8
+    assert shown(text, 5, batch_size=8, first=7) == images[56:]
+    plain = open_pretrain(data_spec(text)).train
+    first = [np.asarray(plain.read_sample(s, r).image).tobytes()
+             for s, n in enumerate(plain.shard_sizes) for r in range(n)]  # fmt: skip
+    assert set(images[:20]) == set(first)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_with_fresh_instances(recipe: Path, tmp_path: Path) -> None:
+    fresh = ["--fresh-instances", "--workers", "0"]
+    whole = trained(recipe, DATA, tmp_path / "whole", *fresh)
+    words = ["pretrain", "--recipe", recipe, "--data", DATA, "--output", tmp_path / "run", *fresh]
+    process = start(*words)
+    wait_for_lines(tmp_path / "run" / "metrics.jsonl", 6, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = run(*words, "--resume", "auto", "--workers", "2")
+    assert result.exit_code == 0, result.output
+    assert found_in(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("recipe:fractal-1", "a category of recipe:fractal-1 has 1 images with these settings"),
+        ("recipe:ofdb-3d-1k", "a category of recipe:ofdb-3d-1k has 12 images"),
+        ("", "new ones can be drawn from a recipe, --data recipe:NAME"),
+    ],
+)
+def test_fresh_instances_of_what_has_no_others_are_refused(
+    data: str, sentence: str, dataset: Path, tmp_path: Path
+) -> None:
+    words = ["--recipe", write_recipe(tmp_path / "r.yaml"), "--output", tmp_path / "run"]
+    result = run("pretrain", "--data", data or dataset, "--fresh-instances", *words)
+    assert result.exit_code == 2, result.output
+    assert sentence in result.output and len(result.output.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

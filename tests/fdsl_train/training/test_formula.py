@@ -57,8 +57,11 @@ def text_of(name: str, settings: dict[str, Any]) -> str:
 
 def tiny(path: Path, name: str, **changes: Any) -> Path:
     """A training recipe that fits the labels of a dataset."""
-    one_label = load_recipe(name).variant.LABEL_TYPE.one_label
-    own = {} if one_label else {"mixup": 0, "cutmix": 0, "smoothing": 0}
+    own: dict[str, Any]
+    task = load_recipe(name).variant.LABEL_TYPE.name
+    own = {} if task == "single" else {"mixup": 0, "cutmix": 0, "smoothing": 0}
+    if task == "segmentation":
+        own |= {"aa": None, "reprob": 0}
     small = {"steps": STEPS, "global_batch_size": 8, "depth": 1, "checkpoint_every": 1000}
     return write_recipe(path, **(small | own | changes))
 

@@ -9,6 +9,7 @@ import click
 from fdsl_gen import __version__
 from fdsl_gen.cli import AFTER_A_SIGNAL, NAME, copy, datasets, recipes
 from fdsl_gen.cli.generate import generate_command
+from fdsl_gen.cli.report import report
 from fdsl_gen.core import recipe_files, settings, signals
 from fdsl_gen.core.cli.help import WIDEST
 from fdsl_gen.core.cli.paths import is_bad_place
@@ -75,6 +76,7 @@ for _command in (
     datasets.finalize_folder,
     datasets.verify_folder,
     datasets.export,
+    report,
     copy.upload,
     copy.download,
     recipes.cite,

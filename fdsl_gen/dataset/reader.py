@@ -75,6 +75,21 @@ def load_index(store: Store, shard: ShardEntry, members: tuple[str, ...]) -> NDA
         return scan(path, members, shard.samples)
 
 
+def facts_in(content: bytes, shard: ShardEntry, key: str) -> dict[str, Any]:
+    """What the ``.json`` of a sample says.
+
+    Raises:
+        Mismatch: if it is no mapping; names shard and sample.
+    """
+    try:
+        facts = parse_json(content, f"the parameters of {key}")
+    except UsageError as error:
+        raise Mismatch(f"{shard.file}: {error}") from None
+    if not isinstance(facts, dict):
+        raise Mismatch(f"{shard.file}: the parameters of {key} are no mapping")
+    return facts
+
+
 class Dataset(Mapping[str, Sample]):
     """A finished dataset as a mapping from keys to samples. Made by :func:`open_dataset`.
 
@@ -95,7 +110,8 @@ class Dataset(Mapping[str, Sample]):
     def _search(self) -> ShardSearch:
         return ShardSearch(self.manifest, self._keys)
 
-    def _index(self, shard: ShardEntry) -> NDArray[np.void]:
+    def index_of(self, shard: ShardEntry) -> NDArray[np.void]:
+        """Byte ranges of the samples of a shard (``tar.index_dtype``); the last few are kept."""
         index = self._indexes.get(shard)
         if index is None:
             index = load_index(self.store, shard, self.manifest.members)
@@ -105,7 +121,7 @@ class Dataset(Mapping[str, Sample]):
         return index
 
     def _keys(self, shard: ShardEntry) -> NDArray[np.bytes_]:
-        keys: NDArray[np.bytes_] = self._index(shard)["key"]
+        keys: NDArray[np.bytes_] = self.index_of(shard)["key"]
         return keys
 
     def _find(self, key: str) -> tuple[ShardEntry, int] | None:
@@ -133,11 +149,20 @@ class Dataset(Mapping[str, Sample]):
         if found is None:
             raise KeyError(key)
         shard, row = found
-        reader = ShardReader(shard.file, self._index(shard), partial(self._read, shard))
+        return shard, self.members_at(shard, row, endings)
+
+    def members_at(self, shard: ShardEntry, row: int, endings: tuple[str, ...]) -> dict[str, bytes]:
+        """Contents of members of a sample by ending: of row ``row`` of a shard's index.
+
+        Raises:
+            Mismatch: if the shard ends before they do.
+            StorageError: if the storage does not answer.
+        """
+        reader = ShardReader(shard.file, self.index_of(shard), partial(self._read, shard))
         try:
-            return shard, reader.members(row, endings)
+            return reader.members(row, endings)
         except Mismatch as error:
-            raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
+            raise Mismatch(f"{shard.file}, sample {reader.key(row)}: {error}") from None
 
     def _read(self, shard: ShardEntry, start: int, count: int) -> bytes:
         return b"".join(self.store.stream(shard.file, start, shard.bytes, count))
@@ -176,13 +201,7 @@ class Dataset(Mapping[str, Sample]):
 
     def _facts(self, key: str) -> dict[str, Any]:
         shard, members = self._members(key, ("json",))
-        try:
-            facts = parse_json(members["json"], f"the parameters of {key}")
-        except UsageError as error:
-            raise Mismatch(f"{shard.file}: {error}") from None
-        if not isinstance(facts, dict):
-            raise Mismatch(f"{shard.file}: the parameters of {key} are no mapping")
-        return facts
+        return facts_in(members["json"], shard, key)
 
     def __len__(self) -> int:
         return sum(split.num_samples for split in self.manifest.splits.values())
@@ -205,6 +224,14 @@ class Dataset(Mapping[str, Sample]):
             StorageError: if the storage does not answer.
         """
         shard, members = self._members(key, self.manifest.members)
+        return self.decode(shard, key, members)
+
+    def decode(self, shard: ShardEntry, key: str, members: Mapping[str, bytes]) -> Sample:
+        """A sample from its members.
+
+        Raises:
+            Mismatch: if they are damaged; names shard and sample.
+        """
         try:
             return self._format.decode(key, members)
         except ValueError as error:

@@ -14,7 +14,7 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean
+.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery docs package
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ $(VENV)/base.done: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/all.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[train,seg,s3,gs,az,hf,dask,plot,coco,corrupt,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[train,seg,s3,gs,az,hf,dask,plot,coco,corrupt,docs,dev]"
 	@touch $@ $(VENV)/base.done
 
 setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clusters, tests
@@ -97,6 +97,22 @@ bench-storage: $(VENV)/all.done  ## measure object storage beside plain boto3
 
 golden: $(VENV)/all.done  ## rewrite the pinned digests after pixels changed on purpose
 	$(BIN)/python -m tests.golden $(ARGS)
+
+gallery: $(VENV)/all.done  ## draw the picture of all kinds of dataset for README
+	$(BIN)/python -m docs.site.pictures docs/gallery.jpg
+
+docs: $(VENV)/all.done  ## build the documentation site into build/site, with all its pictures
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir build/site
+
+package:  ## build sdist and wheel into dist/, check them, install the sdist and list datasets
+	rm -rf dist build/package
+	$(PYTHON) -m venv build/package
+	build/package/bin/python -m pip install --quiet build twine
+	build/package/bin/python -m build --outdir dist .
+	build/package/bin/python -m twine check --strict dist/*
+	$(PYTHON) -m venv build/package/fresh
+	build/package/fresh/bin/python -m pip install --quiet dist/*.tar.gz
+	build/package/fresh/bin/fdsl-gen list
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,67 @@
+"""Hook of mkdocs: pages and pictures that are made from the code, and links that leave `docs/`."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from mkdocs.structure.files import File, Files  # noqa: E402
+
+from docs.site import pages, pictures  # noqa: E402
+
+_HOME = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+}
+_LINK = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)")
+
+
+def on_config(config: Any) -> Any:
+    """Small pictures while the site is only tried (`SIDE=64 mkdocs build`)."""
+    pictures.SIDE = int(config["extra"].get("side") or pictures.SIDE)
+    return config
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add what is written nowhere: front page, kinds, commands, public names, examples."""
+    made: dict[str, str | bytes] = {}
+    for name, page in _HOME.items():
+        made[page] = _from_root((ROOT / name).read_text())
+    made |= pages.kinds_pages()
+    made |= pages.command_pages()
+    made |= pages.api_pages()
+    made |= pages.example_pages(ROOT / "examples")
+    for path, content in made.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links out of `docs/` lead to the pages made from those files."""
+    return _LINK.sub(_inside, markdown) if "/" not in page.file.src_uri else markdown
+
+
+def _from_root(text: str) -> str:
+    """A document of the root as if it stood in `docs/`."""
+    text = text.replace("](docs/", "](").replace('src="docs/', 'src="')
+    return re.sub(
+        r"\]\((?=(?:examples|experiments|recipes|fdsl_gen|fdsl_train|LICENSE)\b)", "](../", text
+    )
+
+
+def _inside(found: re.Match[str]) -> str:
+    target, anchor = found["target"], found["anchor"] or ""
+    if target in _HOME:
+        return f"{found['text']}({_HOME[target]}{anchor})"
+    if not target.startswith("../"):
+        return found[0]
+    path = target.removeprefix("../")
+    if path in _HOME:
+        return f"{found['text']}({_HOME[path]}{anchor})"
+    if path.startswith("examples/") and (ROOT / path).is_file():
+        return f"{found['text']}({pages.example_page(Path(path))})"
+    return found["text"].strip("[]")  # files of the source that are no page

@@ -1,7 +1,7 @@
 """Instances with a mask of each, as COCO annotations in the ``.json``."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Instances(LabelType):
         return {"height": height, "width": width, "annotations": annotations(target)}
 
     def decode(self, content: bytes) -> Target:
-        found = parse_json(content, "its .json", max_bytes=1 << 26)
+        found = parse_json(content, "its .json", max_bytes=1 << 25)
         try:
             labels, mask = _parse(found)
             target = Target(labels, mask)
@@ -113,30 +113,43 @@ def _parse(found: Any) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
     return tuple(labels), np.ascontiguousarray(flat.reshape(width, height).T)
 
 
+class _Runs(NamedTuple):
+    """Neighbors of one value in a mask, column by column: where they begin, end, and the value."""
+
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    value: NDArray[np.uint8]
+
+
+def _runs(mask: NDArray[np.uint8]) -> _Runs:
+    flat = np.ascontiguousarray(mask.T).reshape(-1)
+    border = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    start = np.concatenate([[0], border])
+    return _Runs(start, np.concatenate([border, [flat.size]]), flat[start])
+
+
 def boxes(mask: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
     """The tight boxes x, y, width, height of instances 1 .. count, pixels, int64 (count, 4).
 
     An instance without a pixel has four zeros.
     """
-    found = np.zeros((count, 4), np.int64)
-    rows = _extents(mask, count)
-    columns = _extents(mask.T, count)
-    for k in range(count):
-        if k + 1 in rows:
-            (top, bottom), (left, right) = rows[k + 1], columns[k + 1]
-            found[k] = left, top, right - left + 1, bottom - top + 1
-    return found
+    return _boxes(_runs(mask), mask.shape[0], count)
 
 
-def _extents(mask: NDArray[np.uint8], count: int) -> dict[int, tuple[int, int]]:
-    """First and last row of every number in a mask."""
-    there = np.zeros((mask.shape[0], count + 1), bool)
-    there[np.arange(mask.shape[0])[:, None], mask] = True
-    found = {}
-    for number in range(1, count + 1):
-        rows = np.flatnonzero(there[:, number])
-        if len(rows):
-            found[number] = int(rows[0]), int(rows[-1])
+def _boxes(runs: _Runs, height: int, count: int) -> NDArray[np.int64]:
+    """Boxes from the runs of a mask."""
+    left, right = runs.start // height, (runs.stop - 1) // height
+    whole = left != right  # such a run reaches from the last row to the first
+    top = np.where(whole, 0, runs.start % height)
+    bottom = np.where(whole, height - 1, (runs.stop - 1) % height)
+    far = np.iinfo(np.int64).max
+    low, high = np.full((2, count + 1), far), np.full((2, count + 1), -1)
+    for axis, (least, most) in enumerate(((left, right), (top, bottom))):
+        np.minimum.at(low[axis], runs.value, least)
+        np.maximum.at(high[axis], runs.value, most)
+    there = high[0, 1:] >= 0
+    found = np.concatenate([low[:, 1:], high[:, 1:] - low[:, 1:] + 1]).T
+    found[~there] = 0
     return found
 
 
@@ -149,17 +162,13 @@ def annotations(target: Target) -> list[dict[str, Any]]:
     if mask is None:
         raise ValueError("it has no mask")
     height, width = mask.shape
-    flat = np.ascontiguousarray(mask.T).reshape(-1)
-    border = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    start = np.concatenate([[0], border])
-    stop = np.concatenate([border, [flat.size]])
-    value = flat[start]
-    box = boxes(mask, len(labels)).tolist()
+    runs = _runs(mask)
+    box = _boxes(runs, height, len(labels)).tolist()
     found = []
     for number, label in enumerate(labels, 1):
-        mine = value == number
-        edges = np.stack([start[mine], stop[mine]], axis=1).reshape(-1)
-        counts = np.diff(np.concatenate([[0], edges, [flat.size]]))
+        mine = runs.value == number
+        edges = np.stack([runs.start[mine], runs.stop[mine]], axis=1).reshape(-1)
+        counts = np.diff(np.concatenate([[0], edges, [mask.size]]))
         if counts[-1] == 0:
             counts = counts[:-1]
         found.append(

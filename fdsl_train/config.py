@@ -186,6 +186,9 @@ class TrainConfig:
     fresh_instances: bool = setting(
         False, doc="of recipes without files: every epoch shows images that none showed before"
     )
+    data_weights: tuple[float, ...] | None = setting(
+        None, doc="shares of several --data in what is shown; null: by size", low=0, above=True
+    )
 
     # running
     workers: int | None = setting(

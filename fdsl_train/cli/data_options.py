@@ -9,6 +9,7 @@ import click
 from fdsl_gen.core.cli.flags import add_options
 from fdsl_gen.core.cli.help import in_group
 from fdsl_gen.core.cli.paths import PATH
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.recipe_files import is_recipe
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 from fdsl_train.data.locate.tar_names import is_tar_text
@@ -35,10 +36,15 @@ class _Data(click.ParamType):  # type: ignore[type-arg]  # generic in new versio
 DATA = _Data()
 
 
-def location_options(about: str) -> Callable[[F], F]:
-    """Decorate a command with ``--data``, described by ``about``, and how to get at it."""
+def location_options(about: str, *, several: bool = False) -> Callable[[F], F]:
+    """Decorate a command with ``--data``, described by ``about``, and how to get at it.
+
+    Args:
+        about: help of ``--data``.
+        several: whether it may be given more than once.
+    """
     options: list[click.Parameter] = [
-        click.Option(["--data"], required=True, type=DATA, help=about),
+        click.Option(["--data"], required=True, multiple=several, type=DATA, help=about),
         click.Option(
             ["--label-key"], help="of WebDataset shards: key of .json that is the label, not .cls"
         ),
@@ -101,6 +107,18 @@ def data_spec_from(values: dict[str, Any]) -> "DataSpec":
     if trees and where.tree is not None:
         folders_in(where.tree)
     return where
+
+
+def data_specs_from(values: dict[str, Any]) -> list["DataSpec"]:
+    """The same of a command that takes ``--data`` several times."""
+    given = values.pop("data")
+    if len(given) > 1 and values.get("val_data") is not None:
+        raise UsageError(
+            "--val-data goes with one --data; of several, each is validated on its own part"
+        )
+    found = [data_spec_from(values | {"data": one}) for one in given[:-1]]
+    values["data"] = given[-1]
+    return [*found, data_spec_from(values)]
 
 
 def check_pretrain_data(where: "DataSpec") -> None:

@@ -31,6 +31,7 @@ from fdsl_train.cli.analysis import (
 from fdsl_train.cli.data_options import (
     check_pretrain_data,
     data_spec_from,
+    data_specs_from,
     location_options,
     val_data_option,
 )
@@ -181,7 +182,9 @@ _RESUME = click.option(
 )
 @location_options(
     "folder of a dataset made by fdsl-gen or of WebDataset shards, 'DIR/train-{000..146}.tar',"
-    " s3://BUCKET/PREFIX, https://..., hf://datasets/OWNER/NAME, recipe:NAME?setting=value"
+    " s3://BUCKET/PREFIX, https://..., hf://datasets/OWNER/NAME, recipe:NAME?setting=value;"
+    " several are trained on together",
+    several=True,
 )
 @val_data_option
 @_OUTPUT
@@ -195,11 +198,12 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
     overrides = overrides_of(values)
     if recipe is not None:
         load_config(recipe, "pretrain", overrides, find_process().world_size)
-    where = data_spec_from(values)
-    check_pretrain_data(where)
+    wheres = data_specs_from(values)
+    for where in wheres:
+        check_pretrain_data(where)
     from fdsl_train.training.pretrain import pretrain as start
 
-    start(where, output, recipe=recipe, resume=resume is not None, **overrides)
+    start(wheres, output, recipe=recipe, resume=resume is not None, **overrides)
 
 
 @main.command(cls=PagedCommand)

@@ -1,6 +1,7 @@
 """From what ``--data`` says to samples: folders of images, shards, recipes, datasets by name."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fdsl_train.data.sources.image_folder import is_flat, open_folder, open_fold
 from fdsl_train.data.sources.mask_folder import MaskSpec, divide, part_of
 from fdsl_train.data.sources.mask_layout import Layout, find_layout
 from fdsl_train.data.sources.mask_named import find_named
+from fdsl_train.data.sources.mixture import mix, mix_validation
 from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
 from fdsl_train.data.sources.webdataset_tars import TarSource
 from fdsl_train.data.tars import TarOptions, open_tars, tars_at
@@ -133,6 +135,31 @@ def open_pretrain(where: DataSpec) -> PretrainData:
     return PretrainData(
         place.split(manifest, "train"), validation, recipe if isinstance(recipe, str) else None
     )
+
+
+def join_pretrain(opened: Sequence[PretrainData], weights: Sequence[float] | None) -> PretrainData:
+    """Several sets as one, their classes side by side; a single one as it is.
+
+    Args:
+        opened: the sets.
+        weights: of each, for its share of what is shown; None: by size.
+
+    Raises:
+        UsageError: if they cannot be trained on together.
+    """
+    if len(opened) == 1:
+        if weights is not None:
+            raise UsageError("data_weights: is for several sets; give --data several times")
+        return opened[0]
+    train = mix([one.train for one in opened], weights)
+    validation = mix_validation(train, [one.validation for one in opened])
+    return PretrainData(train, validation, recipe_named_by(opened))
+
+
+def recipe_named_by(opened: Sequence[PretrainData]) -> str | None:
+    """The training recipe that the sets ask for; None if they ask for none, or for several."""
+    names = {one.recipe for one in opened if one.recipe is not None}
+    return names.pop() if len(names) == 1 else None
 
 
 def open_train_val(where: DataSpec, *, val_split: float | None, seed: int) -> TrainValData:

@@ -8,13 +8,15 @@ row; of a batch, process r of R takes places r, r + R, r + 2 R, ..., so that rep
 processes (Hoffer et al., "Augment your batch", 2020; DeiT).
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.core.keys import Key, permutation
+
+T = TypeVar("T")
 
 WINDOW = 16  # shards
 
@@ -46,6 +48,43 @@ class Plan(Protocol):
     def next_shards(self, index: int) -> Sequence[int]:
         """Shards that batches soon after ``index`` will read, to be fetched ahead."""
         ...
+
+
+class EndlessOrder(Plan, Protocol):
+    """An order of which any stretch can be had, so that it can be one of several."""
+
+    def positions(self, start: int, count: int) -> list[Position]:
+        """``count`` samples of the endless order from position ``start`` on, without repeats."""
+        ...
+
+    def turn(self, position: Position) -> Position:
+        """A position with its repeat known, at the place of the instance that is its turn."""
+        ...
+
+    def shards_after(self, start: int) -> Sequence[int]:
+        """Shards that will be read soon after position ``start``, to be fetched ahead."""
+        ...
+
+
+def repeated(
+    samples: Callable[[int, int], list[T]], index: int, batch_size: int, repeats: int
+) -> list[tuple[T, int]]:
+    """What stands at the places of a batch where each sample takes ``repeats`` places in a row.
+
+    Args:
+        samples: gives so many from a position on.
+        index: of the batch.
+        batch_size: places of it.
+        repeats: of each sample.
+
+    Returns:
+        A sample and the number of its repeat, for every place.
+    """
+    start = index * batch_size
+    first, end = start // repeats, -(-(start + batch_size) // repeats)
+    places = [(one, repeat) for one in samples(first, end - first) for repeat in range(repeats)]
+    skipped = start - first * repeats
+    return places[skipped : skipped + batch_size]
 
 
 class Order:
@@ -82,24 +121,25 @@ class Order:
 
     def batch(self, index: int) -> list[Position]:
         """The samples of batch ``index``, ``batch_size`` of them."""
-        start, repeats = index * self._batch_size, self._repeats
-        first, end = start // repeats, -(-(start + self._batch_size) // repeats)
-        places = [
-            position._replace(repeat=repeat)
-            for position in self.positions(first, end - first)
-            for repeat in range(repeats)
-        ]
-        skipped = start - first * repeats
-        return places[skipped : skipped + self._batch_size]
+        places = repeated(self.positions, index, self._batch_size, self._repeats)
+        return [position._replace(repeat=repeat) for position, repeat in places]
 
     def next_shards(self, index: int) -> Sequence[int]:
         """The shards of the window after the one where batch ``index`` begins."""
-        epoch, offset = divmod(index * self._batch_size // self._repeats, self.num_samples)
+        return self.shards_after(index * self._batch_size // self._repeats)
+
+    def shards_after(self, start: int) -> Sequence[int]:
+        """The shards of the window after the one that position ``start`` is in."""
+        epoch, offset = divmod(start, self.num_samples)
         shards, ends = self._shuffled(epoch)
         window = int(np.searchsorted(ends, offset, side="right")) + 1
         if window == len(ends):
             (shards, _), window = self._shuffled(epoch + 1), 0
         return [int(shard) for shard in shards[window * WINDOW : (window + 1) * WINDOW]]
+
+    def turn(self, position: Position) -> Position:
+        """See ``EndlessOrder``: a sample has one instance."""
+        return position
 
     def positions(self, start: int, count: int) -> list[Position]:
         """``count`` samples of the endless order from position ``start`` on, without repeats."""
@@ -175,6 +215,7 @@ class Sequential:
 
 
 _BATCHES_AHEAD = 8  # as many as two workers prepare
+_SAMPLES_AHEAD = 256
 
 
 class MultiViewSampler:
@@ -197,14 +238,24 @@ class MultiViewSampler:
 
     def batch(self, index: int) -> list[Position]:
         """The samples of batch ``index``, each at the place of the instance that is its turn."""
-        return [self._turn(position) for position in self._order.batch(index)]
+        return [self.turn(position) for position in self._order.batch(index)]
 
     def next_shards(self, index: int) -> Sequence[int]:
         """The shards of a batch some way ahead, which may be any."""
         ahead = self.batch(index + _BATCHES_AHEAD)
         return list(dict.fromkeys(position.shard for position in ahead))
 
-    def _turn(self, position: Position) -> Position:
+    def positions(self, start: int, count: int) -> list[Position]:
+        """See ``EndlessOrder``."""
+        return self._order.positions(start, count)
+
+    def shards_after(self, start: int) -> Sequence[int]:
+        """See ``EndlessOrder``: of some samples on, which may be in any shard."""
+        ahead = self._order.positions(start + _SAMPLES_AHEAD, _SAMPLES_AHEAD)
+        return list(dict.fromkeys(self.turn(position).shard for position in ahead))
+
+    def turn(self, position: Position) -> Position:
+        """See ``EndlessOrder``."""
         visit = position.epoch * self._repeats + position.repeat
         cycle, turn = divmod(visit, self._views.shape[1])
         key = Key(self._seed, "views", (position.number, cycle))

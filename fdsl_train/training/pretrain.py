@@ -2,13 +2,20 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
 from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation
-from fdsl_train.data.open import DataSpec, data_spec, open_pretrain
+from fdsl_train.data.open import (
+    DataSpec,
+    data_spec,
+    join_pretrain,
+    open_pretrain,
+    recipe_named_by,
+)
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
@@ -21,9 +28,11 @@ from fdsl_train.training.run import Run, train
 
 logger = logging.getLogger(__name__)
 
+Place = str | Path | DatasetLocation | DataSpec
+
 
 def pretrain(
-    data: str | Path | DatasetLocation | DataSpec,
+    data: Place | Sequence[Place],
     output: str | Path,
     *,
     recipe: str | None = None,
@@ -34,7 +43,8 @@ def pretrain(
 
     Args:
         data: folder of the dataset, its URL, or ``recipe:NAME?setting=value``; or WebDataset shards
-            of others.
+            of others. Several in a list are trained on together, with the setting ``data_weights``
+            in shares of one's own.
         output: folder of the run.
         recipe: name or path of a training recipe; None takes the one that the dataset names.
         resume: continue what stands in ``output``, if anything does.
@@ -50,14 +60,17 @@ def pretrain(
 
     >>> pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=20).metrics["loss"][-1]
     """
-    where, output = data_spec(data), Path(output)
-    opened = open_pretrain(where)
+    given = [data] if isinstance(data, str | Path | DatasetLocation | DataSpec) else data
+    wheres, output = [data_spec(one) for one in given], Path(output)
+    parts = [open_pretrain(one) for one in wheres]
     process = find_process()
-    name = recipe or opened.recipe
+    name = recipe or recipe_named_by(parts)
     if name is None:
-        raise UsageError(f"the dataset {where} names no training recipe; give one with --recipe")
+        which = f"dataset {wheres[0]} names no" if len(parts) == 1 else "datasets name not the same"
+        raise UsageError(f"the {which} training recipe; give one with --recipe")
     config = load_config(name, "pretrain", settings, process.world_size)
     device = choose_device(config, process.local_rank)
+    opened = join_pretrain(parts, config.data_weights)
     source = opened.train
     architecture = Architecture.of(config.to_dict()).for_labels(dense=is_dense(source))
     config = dataclasses.replace(config, **dataclasses.asdict(architecture))

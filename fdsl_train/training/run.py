@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Sequential
 from fdsl_train.data.sources.base import Pictures, Source, num_samples, order_of
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
-from fdsl_train.data.sources.formula import FormulaSource, show_fresh
+from fdsl_train.data.sources.formula import FormulaSource
+from fdsl_train.data.sources.mixture import parts_of, show_fresh
 from fdsl_train.data.sources.shards import ShardSource
 from fdsl_train.data.workers import loader_processes
 from fdsl_train.distributed.device import describe
@@ -165,20 +167,29 @@ def _read_same(path: Path, digest: str) -> dict[str, Any]:
 
 
 def _decode(config: Resolved, source: Source, shown: int) -> None:
-    """Decode a small dataset once, if it is shown more than once."""
-    if isinstance(source, FormulaSource) and not source.is_fixed:
-        return
+    """Decode small datasets once, those that are shown more than once."""
+    room = config.decoded_cache * 1e9
+    for part, share in parts_of(source):
+        size = _worth_decoding(part, shown * share)
+        if not 0 < size <= room:
+            continue
+        assert isinstance(part, ShardSource | FormulaSource)
+        decoded = decode_once(part)
+        if decoded is not None:
+            part.use(decoded)
+            room -= size
+            logger.info(f"{size / 1e6:,.0f} MB of pixels, decoded once for this machine")
+
+
+def _worth_decoding(source: Source, shown: Fraction) -> int:
+    """Bytes of a set that is better decoded once, ``shown`` images of it being shown; else 0."""
     if not isinstance(source, ShardSource | FormulaSource) or shown < 2 * num_samples(source):
-        return
+        return 0
     if source.label_type == SEGMENTATION:
-        return  # a mask is no label of the kind that is kept beside the pixels
-    size = decoded_bytes(source)
-    if size > config.decoded_cache * 1e9:
-        return
-    decoded = decode_once(source)
-    if decoded is not None:
-        source.use(decoded)
-        logger.info(f"{size / 1e6:,.0f} MB of pixels, decoded once for this machine")
+        return 0  # a mask is no label of the kind that is kept beside the pixels
+    if isinstance(source, FormulaSource) and not source.is_fixed:
+        return 0
+    return decoded_bytes(source)
 
 
 def _batches(run: Run, start: int) -> Loader:

@@ -11,7 +11,7 @@ from PIL import Image
 from fdsl_gen.archive.label_types import LabelType
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.masks import Mask
-from fdsl_train.data.sampler import MultiViewSampler, Order, Plan, Position
+from fdsl_train.data.sampler import EndlessOrder, MultiViewSampler, Order, Plan, Position
 
 Picture = Image.Image | NDArray[np.uint8]
 Label = int | tuple[int, ...] | Mask
@@ -114,8 +114,25 @@ def read_samples(source: Source, positions: Sequence[Position]) -> Iterator[tupl
         yield place, source.read_sample(position.shard, position.row)
 
 
+@runtime_checkable
+class OrdersItself(Protocol):
+    """A source with an order of training of its own.
+
+    Attributes:
+        num_samples: what an epoch shows.
+    """
+
+    num_samples: int
+
+    def order(self, *, seed: int, batch_size: int, repeats: int) -> Plan:
+        """See :func:`order_of`."""
+        ...
+
+
 def num_samples(source: Source) -> int:
     """All samples of a source: what an epoch shows."""
+    if isinstance(source, OrdersItself):
+        return source.num_samples
     return sum(source.shard_sizes) if source.views is None else len(source.views)
 
 
@@ -128,6 +145,13 @@ def order_of(source: Source, *, seed: int, batch_size: int, repeats: int) -> Pla
         batch_size: global batch size.
         repeats: views of a sample in a row.
     """
+    if isinstance(source, OrdersItself):
+        return source.order(seed=seed, batch_size=batch_size, repeats=repeats)
+    return own_order(source, seed=seed, batch_size=batch_size, repeats=repeats)
+
+
+def own_order(source: Source, *, seed: int, batch_size: int, repeats: int) -> EndlessOrder:
+    """The order of a source that is one set; see :func:`order_of`."""
     if source.views is None:
         return Order(source.shard_sizes, seed, batch_size, repeats)
     order = Order((len(source.views),), seed, batch_size, repeats)

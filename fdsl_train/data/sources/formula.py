@@ -18,7 +18,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.progress import Progress
 from fdsl_train.data.masks import classes_of_ours
 from fdsl_train.data.sampler import Position
-from fdsl_train.data.sources.base import Sample, Source, group_views
+from fdsl_train.data.sources.base import Sample, group_views
 from fdsl_train.data.sources.decoded import Decoded
 from fdsl_train.data.sources.shards import check_trainable
 
@@ -149,17 +149,3 @@ class FormulaData:
             UsageError: if there is none of that name.
         """
         return FormulaSource(self._text, RecipeSplit(self._recipe, part), part)
-
-
-def show_fresh(source: Source) -> None:
-    """Let every epoch show images that none showed before.
-
-    Raises:
-        UsageError: if the source has no others than those it shows.
-    """
-    if not isinstance(source, FormulaSource):
-        raise UsageError(
-            f"--fresh-instances: {source.name} has the images that it has; new ones can be drawn"
-            " from a recipe, --data recipe:NAME"
-        )
-    source.show_fresh()

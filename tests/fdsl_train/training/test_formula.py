@@ -13,7 +13,7 @@ from fdsl_gen.core import recipe_files
 from fdsl_gen.variants import kinds
 from fdsl_train.data.open import data_spec, open_eval, open_pretrain, open_train_val
 from fdsl_train.data.sources.base import num_samples, order_of, read_samples
-from fdsl_train.data.sources.formula import show_fresh
+from fdsl_train.data.sources.mixture import show_fresh
 from fdsl_train.tasks import TASKS
 from tests import ROOT
 from tests.fdsl_train.conftest import run, start, wait_for_lines, write_recipe
@@ -57,11 +57,10 @@ def text_of(name: str, settings: dict[str, Any]) -> str:
 
 def tiny(path: Path, name: str, **changes: Any) -> Path:
     """A training recipe that fits the labels of a dataset."""
-    own: dict[str, Any]
     task = load_recipe(name).variant.LABEL_TYPE.name
-    own = {} if task == "single" else {"mixup": 0, "cutmix": 0, "smoothing": 0}
-    if task == "segmentation":
-        own |= {"aa": None, "reprob": 0}
+    whole = {"mixup": 0, "cutmix": 0, "smoothing": 0}
+    dense = whole | {"aa": None, "reprob": 0, "decoder_channels": 8}
+    own: dict[str, Any] = {"single": {}, "multi": whole, "segmentation": dense}[task]
     small = {"steps": STEPS, "global_batch_size": 8, "depth": 1, "checkpoint_every": 1000}
     return write_recipe(path, **(small | own | changes))
 

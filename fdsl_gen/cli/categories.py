@@ -15,13 +15,15 @@ from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
 if TYPE_CHECKING:
     from fdsl_gen.dataset.store import DatasetStore
-    from fdsl_gen.recipe.recipe import Recipe
+    from fdsl_gen.recipe.recipe import Recipe, RecipeFile
 
 
 def categories_command(recipe: str) -> click.Command:
     """``fdsl-gen categories RECIPE`` with an option for every setting of the recipe."""
     from fdsl_gen.cli.recipe_options import recipe_options
+    from fdsl_gen.recipe.recipe import read_recipe_file
 
+    file = read_recipe_file(recipe)
     params: list[click.Parameter] = [
         click.Option(
             ["--out"],
@@ -32,20 +34,20 @@ def categories_command(recipe: str) -> click.Command:
         click.Option(["--table"], type=FILE, help="write the parameters there as well (CSV)"),
         click.Option(["--picture"], type=FILE, help="write a PNG with one image of each"),
         click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
-        *recipe_options(recipe),
+        *recipe_options(file),
         *in_group("storage", storage_options(), common=()),
         *in_group("cluster", executor_options(), common=()),
     ]
 
     def callback(**values: Any) -> None:
-        _categories(recipe, **values)
+        _categories(file, **values)
 
     about = "Parameters of the categories of the recipe with these settings."
     return PagedCommand("categories", params=params, callback=callback, help=about)
 
 
 def _categories(
-    name: str,
+    file: "RecipeFile",
     out: Path | str | None,
     table: Path | None,
     picture: Path | None,
@@ -55,7 +57,7 @@ def _categories(
     import tempfile
 
     from fdsl_gen.build.generate import find_all
-    from fdsl_gen.cli.recipe_options import load_with
+    from fdsl_gen.cli.recipe_options import recipe_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.store import lock_dataset
 
@@ -66,7 +68,7 @@ def _categories(
     elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
     executor, array_task = resolve_execution(values, workers)
     storage = take_storage(values)
-    recipe = load_with(name, values)
+    recipe = recipe_with(file, values)
     if not recipe.variant.SEARCHED:
         if out is not None or elsewhere or array_task is not None:
             raise UsageError(

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,11 +19,16 @@ from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.core.errors import ShardsFailed, UsageError
 from fdsl_gen.storage.flags import PLACE, storage_options, take_storage
 
+if TYPE_CHECKING:
+    from fdsl_gen.recipe.recipe import RecipeFile
+
 
 def generate_command(name: str) -> click.Command:
     """``fdsl-gen NAME --out DIR`` with an option for every setting of the recipe."""
     from fdsl_gen.cli.recipe_options import recipe_options
+    from fdsl_gen.recipe.recipe import read_recipe_file
 
+    file = read_recipe_file(name)
     params: list[click.Parameter] = [
         *in_group(
             "output",
@@ -42,7 +47,7 @@ def generate_command(name: str) -> click.Command:
                 click.Option(["--dry-run"], is_flag=True, help="say what would be made, and stop"),
             ],
         ),
-        *recipe_options(name),
+        *recipe_options(file),
         *in_group(
             "storage",
             [
@@ -55,14 +60,15 @@ def generate_command(name: str) -> click.Command:
     ]
 
     def callback(**values: Any) -> None:
-        _generate(name, **values)
+        _generate(name, file, **values)
 
-    about = recipe_files.headline(recipe_files.find_recipe(name, recipe_files.recipe_folder()))
-    return PagedCommand(name, params=params, callback=callback, help=f"Render {about}.")
+    about = f"Render {recipe_files.headline(file.path)}."
+    return PagedCommand(name, params=params, callback=callback, help=about)
 
 
 def _generate(
     name: str,
+    file: "RecipeFile",
     out: Path | str | None,
     tmp_dir: Path | None,
     workers: int | None,
@@ -72,14 +78,14 @@ def _generate(
 ) -> None:
     from fdsl_gen.build.array_task import render_array_task
     from fdsl_gen.build.generate import estimated_bytes, generate
-    from fdsl_gen.cli.recipe_options import load_with
+    from fdsl_gen.cli.recipe_options import recipe_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.recipe.order import shards_of
 
     executor, array_task = resolve_execution(values, workers)
     how: dict[str, Any] = {"workers": workers, "executor": executor, "tmp_dir": tmp_dir}
     how["storage"] = take_storage(values)
-    recipe = load_with(name, values)
+    recipe = recipe_with(file, values)
     if array_task is not None:
         total = len(shards_of(recipe))
         mine = len(array_task.of(range(total)))

@@ -5,19 +5,18 @@ from typing import Any
 import click
 
 from fdsl_gen.core import settings
-from fdsl_gen.core.cli.flags import flags_of
+from fdsl_gen.core.cli.flags import flags_of, read_flags
 from fdsl_gen.core.cli.help import in_group
-from fdsl_gen.recipe.recipe import Recipe, load_recipe
-from fdsl_gen.recipe.text import load_with_texts, setting_types
+from fdsl_gen.recipe.recipe import Recipe, RecipeFile
 
 _COMMON = ("num_categories", "num_instances", "num_images", "validation_instances", "seed")
 _TABLES = ("categories_from", "categories_sha256")
 _NOT_OPTIONS = ("schema", "name", "variant", "license", "train_recipe")
 
 
-def recipe_options(name: str) -> list[click.Option]:
+def recipe_options(file: RecipeFile) -> list[click.Option]:
     """Options for every setting of a recipe, with its own values shown as defaults."""
-    recipe = load_recipe(name)
+    recipe = file.recipe()
     per_shard = click.Option(
         ["--samples-per-shard"], metavar="INTEGER", help="instead of --num-shards"
     )
@@ -30,7 +29,8 @@ def recipe_options(name: str) -> list[click.Option]:
     ]
 
 
-def load_with(name: str, values: dict[str, Any]) -> Recipe:
+def recipe_with(file: RecipeFile, values: dict[str, Any]) -> Recipe:
     """The recipe with the values that were given as options; takes them out of ``values``."""
-    types = setting_types(name)
-    return load_with_texts(name, {key: values.pop(key) for key in [*values] if key in types})
+    types = file.types
+    texts = {key: values.pop(key) for key in [*values] if key in types}
+    return file.recipe(**read_flags(texts, types))

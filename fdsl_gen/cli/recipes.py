@@ -59,17 +59,20 @@ def list_recipes() -> None:
 @click.pass_context
 def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     """Show a recipe with every setting, as YAML that run accepts."""
-    from fdsl_gen.cli.recipe_options import load_with, recipe_options
+    from fdsl_gen.cli.recipe_options import recipe_options, recipe_with
+    from fdsl_gen.recipe.recipe import read_recipe_file
+
+    file = read_recipe_file(recipe)
 
     def callback(**values: Any) -> None:
         import yaml
 
-        shown = load_with(recipe, values)
+        shown = recipe_with(file, values)
         click.echo(f"# identity {shown.identity}\n# recipe   {shown.recipe_digest}")
         click.echo(yaml.safe_dump(shown.to_dict(defaults=True), sort_keys=False), nl=False)
 
     about = "Show the recipe with these settings."
-    command = PagedCommand("show", params=[*recipe_options(recipe)], callback=callback, help=about)
+    command = PagedCommand("show", params=[*recipe_options(file)], callback=callback, help=about)
     _pass_on(ctx, command, recipe, options)
 
 
@@ -79,13 +82,16 @@ def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 @click.pass_context
 def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     """Draw a labeled contact sheet without writing a dataset."""
-    from fdsl_gen.cli.recipe_options import load_with, recipe_options
+    from fdsl_gen.cli.recipe_options import recipe_options, recipe_with
+    from fdsl_gen.recipe.recipe import read_recipe_file
+
+    file = read_recipe_file(recipe)
 
     def callback(out: Path, categories: int | None, columns: int, **values: Any) -> None:
         from fdsl_gen.dataset.contact_sheet import draw_preview, preview_png
         from fdsl_gen.storage import local
 
-        loaded = load_with(recipe, values)
+        loaded = recipe_with(file, values)
         data = preview_png(loaded, draw_preview(loaded, categories, columns))
         try:
             local.write(out, data)
@@ -100,7 +106,7 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
         ),
         click.Option(["--categories"], type=number, help="how many categories to show"),
         click.Option(["--columns"], type=number, default=6, show_default=True, help="in a row"),
-        *recipe_options(recipe),
+        *recipe_options(file),
     ]
     command = PagedCommand("preview", params=params, callback=callback, help=preview.help)
     _pass_on(ctx, command, recipe, options)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,74 @@ def recipe_from_dict(data: Any, path: str) -> Recipe:
     return settings.from_dict(Recipe, plain, path, variant=variant)
 
 
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe as its file says it, read once; :meth:`recipe` replaces values of it.
+
+    Attributes:
+        path: where it stands.
+        data: content of the YAML.
+        kind: its kind of dataset.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    kind: type[Variant]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.path.stem
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """Types of all that can be replaced, by name."""
+        found: dict[str, Any] = {"samples_per_shard": int}
+        for cls in (Recipe, self.kind):
+            hints = typing.get_type_hints(cls)
+            found |= {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        return {name: found[name] for name in found if name not in ("variant", "schema")}
+
+    def recipe(self, **overrides: Any) -> Recipe:
+        """The recipe; see :func:`load_recipe`."""
+        settings.check_keys(overrides, sorted(self.types), self.name)
+        per_shard = overrides.pop("samples_per_shard", None)
+        merged = dict(self.data)
+        if _COUNTS & overrides.keys() or per_shard is not None:
+            merged.pop("num_shards", None)
+        own = {field.name for field in dataclasses.fields(Recipe)}
+        merged |= {key: value for key, value in overrides.items() if key in own}
+        merged["variant"] = self.data["variant"] | {
+            key: value for key, value in overrides.items() if key not in own
+        }
+        recipe = recipe_from_dict(merged, self.name)
+        try:  # files that cannot be read now, where the user says their names
+            recipe.variant.check_files()
+        except UsageError as error:
+            raise UsageError(f"{self.name}.variant.{error}") from None
+        if per_shard is None:
+            return recipe
+        if "num_shards" in overrides:
+            raise UsageError("give num_shards or samples_per_shard, not both")
+        where = f"{self.name}.samples_per_shard"
+        size = settings.convert(per_shard, int, where, settings.Bounds(low=1))
+        return dataclasses.replace(recipe, num_shards=-(-recipe.num_train_samples // size))
+
+
+def read_recipe_file(name: str | Path) -> RecipeFile:
+    """The file of a recipe, by a name or path as :func:`load_recipe` takes it.
+
+    Raises:
+        UsageError: if there is no such recipe or kind of dataset, or it cannot be read.
+    """
+    file = recipe_files.find_recipe(str(name), recipe_files.recipe_folder())
+    data = settings.load_yaml(file)
+    settings.check_keys(data, [field.name for field in dataclasses.fields(Recipe)], file.stem)
+    block = data.get("variant")
+    kind = block.get("kind") if isinstance(block, dict) else None
+    return RecipeFile(file, data, variant_class(kind, f"{file.stem}.variant"))
+
+
 def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
     """Read a recipe and replace some of its values.
 
@@ -233,35 +302,4 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
         UsageError: if there is no such recipe, a value in it cannot be, or a file that it names
             cannot be read.
     """
-    text = str(name)
-    file = recipe_files.find_recipe(text, recipe_files.recipe_folder())
-    path = file.stem
-    data = settings.load_yaml(file)
-    settings.check_keys(data, [field.name for field in dataclasses.fields(Recipe)], path)
-    block = data.get("variant")
-    cls = variant_class(block.get("kind") if isinstance(block, dict) else None, f"{path}.variant")
-    own = {field.name for field in dataclasses.fields(Recipe)} - {"variant", "schema"}
-    values = {field.name for field in dataclasses.fields(cls)}
-    settings.check_keys(overrides, sorted(own | values | {"samples_per_shard"}), path)
-    per_shard = overrides.pop("samples_per_shard", None)
-    merged = dict(data)
-    if _COUNTS & overrides.keys() or per_shard is not None:
-        merged.pop("num_shards", None)
-    merged |= {key: value for key, value in overrides.items() if key in own}
-    merged["variant"] = block | {k: v for k, v in overrides.items() if k in values}
-    recipe = recipe_from_dict(merged, path)
-    _check_files(recipe, path)
-    if per_shard is None:
-        return recipe
-    if "num_shards" in overrides:
-        raise UsageError("give num_shards or samples_per_shard, not both")
-    size = settings.convert(per_shard, int, f"{path}.samples_per_shard", settings.Bounds(low=1))
-    return dataclasses.replace(recipe, num_shards=-(-recipe.num_train_samples // size))
-
-
-def _check_files(recipe: Recipe, path: str) -> None:
-    """Refuse files that cannot be read now, where the user says their names."""
-    try:
-        recipe.variant.check_files()
-    except UsageError as error:
-        raise UsageError(f"{path}.variant.{error}") from None
+    return read_recipe_file(name).recipe(**overrides)

@@ -1,42 +1,12 @@
-"""Settings of a recipe as texts: typed as options, or in ``recipe:NAME?setting=value``."""
+"""A recipe in one text: ``recipe:NAME?setting=value``."""
 
-import typing
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qsl
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.cli.flags import read_flags
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.recipe_files import SCHEME
-from fdsl_gen.recipe.recipe import Recipe, load_recipe
-from fdsl_gen.variants import variant_class
-
-
-def setting_types(name: str) -> dict[str, Any]:
-    """Types of all that can be set of a recipe, by name.
-
-    Args:
-        name: as of :func:`load_recipe`.
-    """
-    cls = variant_class(load_recipe(name).variant.KIND, name)
-    own = typing.get_type_hints(Recipe) | typing.get_type_hints(cls)
-    return own | {"samples_per_shard": int}
-
-
-def load_with_texts(name: str, texts: Mapping[str, Any]) -> Recipe:
-    """A recipe with settings given as texts.
-
-    Args:
-        name: as of :func:`load_recipe`.
-        texts: by setting; what is no text stays as it is, and None means that it was not given.
-
-    Raises:
-        UsageError: as :func:`load_recipe`, also for a setting that there is not.
-    """
-    types = setting_types(name)
-    settings.check_keys(texts, types, name)
-    return load_recipe(name, **read_flags(texts, types))
+from fdsl_gen.recipe.recipe import Recipe, read_recipe_file
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -68,4 +38,6 @@ def parse_recipe(text: str) -> Recipe:
     if len(texts) < len(pairs):
         twice = next(key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1)
         raise UsageError(f"{text}: {twice} is given twice")
-    return load_with_texts(name, texts)
+    file = read_recipe_file(name)
+    settings.check_keys(texts, file.types, name)
+    return file.recipe(**read_flags(texts, file.types))

@@ -9,8 +9,10 @@ OUTPUT ?= runs/pretrain
 CKPT ?= runs/pretrain/export
 ARGS ?=
 NPROC ?= 1
+JOBS ?= 2
 
 TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
@@ -55,20 +57,20 @@ trial: $(VENV)/all.done  ## does formula pre-training help on the pictures in DA
 transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two cores
 	$(BIN)/python -m bench.transfer $(ARGS)
 
-test: $(VENV)/all.done  ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/all.done  ## run the tests [JOBS=2 processes]
+	$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds each: two minutes
-	$(BIN)/python -m pytest -q -m "not (slow or train)" $(ARGS) \
+	$(PYTEST) -q -m "not (slow or train)" $(ARGS) \
 		$(addprefix --ignore=tests/,fdsl_gen/executors fdsl_gen/storage fdsl_train)  # not even imported
 
 # Where numba overflows in silence, the same Python code warns; both give infinity.
 test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -W ignore::RuntimeWarning -m "not slow" \
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -q -W ignore::RuntimeWarning -m "not slow" \
 		-k "twin or equal" tests/fdsl_gen/core tests/fdsl_gen/kernels tests/fdsl_gen/variants $(ARGS)
 
 coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
-	$(BIN)/python -m pytest -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)
+	$(PYTEST) -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)
 
 azurite:  ## install the emulator of Azure's storage for the tests (needs npm)
 	npm install --silent --no-audit --no-fund --prefix $(VENV)/azurite azurite@3
@@ -83,7 +85,7 @@ check: $(VENV)/all.done  ## lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(PYTEST) -q $(ARGS)
 
 bench: $(VENV)/all.done  ## measure rendering, images a second and core
 	$(BIN)/python -m bench $(ARGS)

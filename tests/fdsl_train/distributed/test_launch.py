@@ -49,7 +49,6 @@ MPIRUN |= {"OMPI_COMM_WORLD_LOCAL_RANK": "1", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
         # torchrun inside a SLURM step is torchrun
         (SRUN | TORCHRUN, Process(5, 8, 1)),
     ],
-    ids=str,
 )
 def test_launchers(environment: dict[str, str], process: Process) -> None:
     assert find_process(environment) == process

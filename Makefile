@@ -55,7 +55,7 @@ trial: $(VENV)/all.done  ## does formula pre-training help on the pictures in DA
 	$(BIN)/fdsl-train trial --data $(DATA) $(ARGS)
 
 transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two cores
-	$(BIN)/python -m bench.transfer $(ARGS)
+	$(BIN)/python -m experiments.transfer $(ARGS)
 
 test: $(VENV)/all.done  ## run the tests [JOBS=2 processes]
 	$(PYTEST) $(ARGS)

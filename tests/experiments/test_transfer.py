@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from bench.transfer.__main__ import compare, read_rows
-from bench.transfer.digits import Digits, choose, write_draw
-from bench.transfer.plan import PLAN, Plan, load_plan
+from experiments.transfer.__main__ import compare, read_rows
+from experiments.transfer.digits import Digits, choose, write_draw
+from experiments.transfer.plan import PLAN, Plan, load_plan
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config, training_recipes

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.transfer.plan import Plan
+from experiments.transfer.plan import Plan
 from fdsl_train.analysis.figures.gains import Bar, Kind, draw_gains
 from fdsl_train.trial.results import Row, is_clear
 
@@ -47,8 +47,8 @@ def markdown(
 def _introduction(plan: Plan, held_out: int) -> str:
     labels = 10 * plan.labels
     return (
-        "Written by `make transfer` (`python -m bench.transfer`), but for the last sections, which"
-        " are by hand. Each arm pre-trains a very small ViT on images drawn from formulas"
+        "Written by `make transfer` (`python -m experiments.transfer`), but for the last sections,"
+        " which are by hand. Each arm pre-trains a very small ViT on images drawn from formulas"
         f" (`--recipe {Path(plan.pretrain).stem}`) and fine-tunes all of it on {labels} real MNIST"
         f" digits, {plan.labels} of each (`--recipe {Path(plan.finetune).stem}`); scratch starts"
         " from freshly drawn weights instead, with the same fine-tuning. Top-1 in percent on all"

@@ -1,4 +1,4 @@
-"""Run the comparison and write docs/transfer.md: ``python -m bench.transfer``."""
+"""Run the comparison and write docs/transfer.md: ``python -m experiments.transfer``."""
 
 import shlex
 import sys
@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from bench.__main__ import machine
-from bench.transfer.digits import Digits, mnist, write_draw
-from bench.transfer.plan import PLAN, Plan, load_plan
-from bench.transfer.report import draw_picture, markdown
+from experiments.transfer.digits import Digits, mnist, write_draw
+from experiments.transfer.plan import PLAN, Plan, load_plan
+from experiments.transfer.report import draw_picture, markdown
 from fdsl_gen.core.errors import Exit, FdslError
 from fdsl_gen.storage import local
 from fdsl_train.trial.arms import Arm
@@ -132,10 +132,10 @@ def main(plan: Path, work: Path, docs: Path, jobs: int) -> None:
     try:
         compare(load_plan(plan), mnist(), work, docs, jobs, click.echo)
     except FdslError as error:
-        click.echo(f"bench.transfer: {error}", err=True)
+        click.echo(str(error), err=True)
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
-        click.echo("bench.transfer: interrupted; the same command goes on from there", err=True)
+        click.echo("interrupted; the same command goes on from there", err=True)
         sys.exit(int(Exit.INTERRUPTED))
 
 

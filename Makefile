@@ -16,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery docs package
+.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery docs package
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -68,6 +68,19 @@ test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds 
 test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python
 	NUMBA_DISABLE_JIT=1 $(PYTEST) -q -W ignore::RuntimeWarning -m "not slow" \
 		-k "twin or equal" tests/fdsl_gen/core tests/fdsl_gen/kernels tests/fdsl_gen/variants $(ARGS)
+
+LOWEST := $(VENV)/lowest
+ALLOWED := import tomllib; \
+	wanted = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+	print(*(text.split(',')[0].replace('>=', '==') for text in wanted), sep='\n')
+
+test-lowest:  ## try the generator with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -c "$(ALLOWED)" > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
+		--editable . pytest hypothesis mpmath noise pycocotools
+	$(LOWEST)/bin/python -m pytest -q -m "not slow" \
+		$(addprefix tests/fdsl_gen/,archive core kernels recipe variants) $(ARGS)
 
 coverage: $(VENV)/all.done  ## run the tests and print what they reach, but for compiled kernels
 	$(PYTEST) -q --cov=fdsl_gen --cov=fdsl_train --cov-report=term:skip-covered $(ARGS)

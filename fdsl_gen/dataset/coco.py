@@ -10,7 +10,7 @@ from fdsl_gen.archive.label_types.instances import annotations
 from fdsl_gen.archive.manifest import Manifest, SplitEntry
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.export import claim, samples_of, write_once
-from fdsl_gen.dataset.reader import check_shard_file
+from fdsl_gen.dataset.shard_check import check_shard_file
 from fdsl_gen.storage.manifest import read_manifest
 
 
@@ -82,7 +82,7 @@ def _annotated(
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Keys and annotations of the images of a split, which are written on the way."""
     for shard in entry.shards:
-        check_shard_file(path, shard)
+        check_shard_file(path / shard.file, shard)
         for key, members in samples_of(path, manifest, shard):
             try:
                 target = manifest.label_type.decode(members[manifest.label_type.member])

@@ -19,9 +19,9 @@ from fdsl_gen.archive.paths import (
 )
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset.lock import lock_bytes_of, write_lock
+from fdsl_gen.dataset.shard_check import check_shard_file
 from fdsl_gen.dataset.store import has_content
 from fdsl_gen.executors import Observer
-from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.download import download_file
 from fdsl_gen.storage.errors import ObjectMissing
@@ -96,7 +96,7 @@ def upload(folder: Path, bucket: ObjectStore, *, jobs: int, watch: Observer) -> 
         if there.get(name) == size and bucket.stat(name) == (size, entry.sha256):
             return 0
         path = folder / name
-        _check_local(path, entry)
+        check_shard_file(path, entry)
         bucket.upload(name, path, entry.sha256)
         return size
 
@@ -111,16 +111,6 @@ def upload(folder: Path, bucket: ObjectStore, *, jobs: int, watch: Observer) -> 
         copied.add(size)
     copied.add(send_small(MANIFEST))
     return copied
-
-
-def _check_local(path: Path, entry: ShardEntry) -> None:
-    if not path.exists():
-        raise Mismatch(f"{entry.file} is missing")
-    if path.stat().st_size != entry.bytes or local.file_sha256(path) != entry.sha256:
-        raise Mismatch(
-            f"{path} is not what the manifest says (size or sha256 differ); delete it and run the"
-            " command again that made it"
-        )
 
 
 def _refuse_another_copy(bucket: ObjectStore, manifest: Manifest) -> None:
@@ -157,7 +147,7 @@ def download(bucket: ObjectStore, folder: Path, *, jobs: int, watch: Observer) -
     def bring(entry: ShardEntry) -> int:
         path = folder / entry.file
         if path.exists():
-            _check_local(path, entry)
+            check_shard_file(path, entry)
             return 0
         try:
             download_file(bucket, entry.file, path, entry.bytes, entry.sha256)

@@ -9,7 +9,7 @@ from typing import Any
 from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.dataset.reader import check_shard_file
+from fdsl_gen.dataset.shard_check import check_shard_file
 from fdsl_gen.storage import local
 from fdsl_gen.storage.manifest import read_manifest
 
@@ -47,7 +47,7 @@ def export_tree(path: Path, out: Path, seen: Callable[[int], None], *, flat: boo
         with contextlib.ExitStack() as stack:
             table = None
             for shard in entry.shards:
-                check_shard_file(path, shard)
+                check_shard_file(path / shard.file, shard)
                 for key, members in samples_of(path, manifest, shard):
                     if flat:
                         write_once(out / f"{key}.png", members["png"])

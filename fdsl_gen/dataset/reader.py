@@ -18,7 +18,6 @@ from fdsl_gen.archive.shard_reader import ShardReader, damaged_index, scan
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.dataset.shard_search import ShardSearch
-from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
 from fdsl_gen.storage.local import LocalStore
@@ -28,19 +27,6 @@ from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.url import is_remote
 
 _INDEXES = 4  # of shards, kept at a time
-
-
-def check_shard_file(folder: Path, shard: ShardEntry) -> None:
-    """Compare a shard with the manifest.
-
-    Raises:
-        Mismatch: if it is missing, or its size or sha256 differ.
-    """
-    path = folder / shard.file
-    if not path.is_file():
-        raise Mismatch(f"{shard.file} is missing")
-    if path.stat().st_size != shard.bytes or local.file_sha256(path) != shard.sha256:
-        raise Mismatch(f"{path} is damaged: its size or sha256 is not that of the manifest")
 
 
 def load_index(store: Store, shard: ShardEntry, members: tuple[str, ...]) -> NDArray[np.void]:

@@ -4,8 +4,24 @@ import tempfile
 from pathlib import Path
 
 from fdsl_gen.archive.manifest import ShardEntry
+from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.local import file_sha256
+
+
+def check_shard_file(path: Path, entry: ShardEntry) -> None:
+    """Compare a shard in a folder with what the manifest says of it.
+
+    Raises:
+        Mismatch: if it is missing, or its size or sha256 differ.
+    """
+    if not path.is_file():
+        raise Mismatch(f"{entry.file} is missing")
+    if path.stat().st_size != entry.bytes or file_sha256(path) != entry.sha256:
+        raise Mismatch(
+            f"{path} is not what the manifest says (size or sha256 differ); delete it and run the"
+            " command again that made it"
+        )
 
 
 def is_intact(store: Store, entry: ShardEntry) -> bool:

@@ -18,17 +18,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fdsl_gen.archive.manifest import Manifest, ShardEntry
-from fdsl_gen.archive.paths import META, ShardPaths
+from fdsl_gen.archive.manifest import ShardEntry
+from fdsl_gen.archive.paths import ShardPaths
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.json_text import MAX_BYTES, read_bounded
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.storage import local
 from fdsl_gen.storage.download import download_file, part_of, size_of_part
 from fdsl_gen.storage.errors import ObjectMissing
-from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
-from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.threads import map_threads
 
 KEEP_SECONDS = 10.0  # within which the caller of locate() opens the file
@@ -36,16 +34,6 @@ _WAIT_SECONDS = 0.05  # between two looks for room
 _ROOM_SECONDS = 600.0  # after which nobody waits for room any longer
 _THREADS = 4  # shards that are fetched ahead at a time
 _INDEX_THREADS = 16
-
-
-def read_remote_manifest(url: str, options: StorageOptions | None = None) -> Manifest:
-    """The manifest of a dataset at ``s3://bucket/prefix``.
-
-    Raises:
-        UsageError: if there is none, or the place cannot be read.
-        StorageError: if the storage does not answer.
-    """
-    return read_manifest(ObjectStore.at(url, options))
 
 
 class _Held(NamedTuple):
@@ -101,7 +89,7 @@ class ShardCache:
                 " for the shards of two windows, 32 of them"
             )
         try:
-            (folder / META / "index").mkdir(parents=True, exist_ok=True)
+            (folder / ShardPaths("").index).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot write into the cache {folder}: {error.strerror}") from None
         self._bucket = bucket
@@ -234,11 +222,10 @@ class ShardCache:
         if isinstance(entry, TarObject):  # whose name may be that of any path
             named = sha256(json.dumps([self._bucket.url, *entry]).encode()).hexdigest()
             return self._folder / f"{named[:32]}.tar"
-        stem = entry.file.removesuffix(".tar")
-        return self._folder / f"{stem}.{entry.sha256[:16]}.tar"
+        return self._folder / f"{ShardPaths.of(entry.file).stem}.{entry.sha256[:16]}.tar"
 
     def _index(self, path: Path) -> Path:
-        return self._folder / META / "index" / f"{path.stem}.npy"
+        return self._folder / ShardPaths.of(path.name).index
 
     def _index_sha256(self, path: Path) -> Path:
         return self._index(path).with_suffix(".sha256")

@@ -10,10 +10,12 @@ from fdsl_gen.archive.paths import MANIFEST, META
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.recipe_files import is_recipe
 from fdsl_gen.core.user_dirs import temporary_folder
+from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
+from fdsl_gen.storage.open import store_at
 from fdsl_gen.storage.options import StorageOptions
 from fdsl_gen.storage.url import is_remote
-from fdsl_train.data.locate.cache import ShardCache, TarObject, read_remote_manifest
+from fdsl_train.data.locate.cache import ShardCache, TarObject
 from fdsl_train.data.locate.tar_names import is_tar_text
 from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset, split_of, usable
 
@@ -68,7 +70,7 @@ class DatasetLocation:
             UsageError: if there is no finished dataset, or it cannot be learned from.
         """
         if isinstance(self.data, str):
-            return usable(read_remote_manifest(self.data, self.storage), self.data)
+            return usable(read_manifest(store_at(self.data, self.storage)), self.data)
         return read_dataset(self.data)
 
     def split(self, manifest: Manifest, name: str) -> ShardSource:

@@ -19,7 +19,6 @@ import sys
 import time
 from dataclasses import replace
 
-import boto3
 import pytest
 
 from fdsl_gen.storage.objects import ObjectStore
@@ -145,6 +144,8 @@ def bucket(cloud, server, proxy) -> ObjectStore:
     if cloud == "az":
         _make_container(server, name)
     else:
+        import boto3  # here, because every run of tests has these fixtures
+
         boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server}").create_bucket(Bucket=name)
     options = StorageOptions(endpoint_url=address(cloud, proxy.url), retries=3, timeout=5.0)
     return ObjectStore(cloud, name, "sets/one", options)

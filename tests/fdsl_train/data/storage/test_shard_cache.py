@@ -15,7 +15,8 @@ from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
 from fdsl_gen.storage import local
 from fdsl_gen.storage.download import part_of
 from fdsl_gen.storage.manifest import read_manifest
-from fdsl_train.data.locate.cache import ShardCache, read_remote_manifest
+from fdsl_train.data.locate.cache import ShardCache
+from fdsl_train.data.locate.dataset import DatasetLocation
 from tests.fdsl_gen.storage.emulators import SECRET
 from tests.fdsl_gen.storage.proxy import CUT, FORBIDDEN, PASS, SILENT, SLOW
 
@@ -47,10 +48,10 @@ def held(folder) -> int:
 
 
 def test_the_manifest(entries, bucket, small_folder):
-    found = read_remote_manifest(bucket.url, bucket.options)
+    found = DatasetLocation(data=bucket.url, storage=bucket.options).manifest()
     assert found == read_manifest(small_folder)
     with pytest.raises(UsageError, match="there is no dataset there"):
-        read_remote_manifest("s3://" + bucket.bucket, bucket.options)
+        DatasetLocation(data="s3://" + bucket.bucket, storage=bucket.options).manifest()
 
 
 def test_a_shard_is_brought_once_with_its_index(entries, bucket, proxy, tmp_path):

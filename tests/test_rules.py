@@ -19,7 +19,7 @@ PIXELS = [
 ]
 # Imports run from right to left: a package may use those before it.
 ORDER = ["core", "kernels", "geometry", "archive", "storage", "variants", "recipe", "executors"]
-ORDER += ["dataset", "build", "cli"]
+ORDER += ["dataset", "build", "explore", "cli"]
 TRAINER_MAY_USE = {"core", "archive", "storage"}  # and the public names of fdsl_gen
 
 

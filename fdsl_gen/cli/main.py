@@ -8,6 +8,7 @@ import click
 
 from fdsl_gen import __version__
 from fdsl_gen.cli import AFTER_A_SIGNAL, NAME, copy, datasets, recipes
+from fdsl_gen.cli.explore import explore
 from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.cli.report import report
 from fdsl_gen.core import recipe_files, settings, signals
@@ -71,6 +72,7 @@ for _command in (
     recipes.list_recipes,
     recipes.show,
     recipes.preview,
+    explore,
     recipes.categories,
     datasets.status,
     datasets.finalize_folder,

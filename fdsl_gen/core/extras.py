@@ -14,9 +14,11 @@ EXTRAS = {
     "obstore": "s3",
     "safetensors": "train",
     "segmentation_models_pytorch": "seg",
+    "starlette": "explore",
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
+    "uvicorn": "explore",
     "webdataset": "train",
 }
 

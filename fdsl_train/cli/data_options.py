@@ -127,7 +127,7 @@ def check_pretrain_data(where: "DataSpec") -> None:
     Raises:
         UsageError: if it holds neither a dataset of ours nor tars of others.
     """
-    from fdsl_train.data.tars import tars_at
+    from fdsl_train.data.tars import shards_at
 
-    if isinstance(where.place.data, Path) and tars_at(where.place) is None:
+    if isinstance(where.place.data, Path) and shards_at(where.place) is None:
         where.place.manifest()

@@ -18,7 +18,7 @@ from fdsl_train.data.sources.mask_named import find_named
 from fdsl_train.data.sources.mixture import mix, mix_validation
 from fdsl_train.data.sources.timm_named import is_timm_name, open_timm_dataset
 from fdsl_train.data.sources.webdataset_tars import TarSource
-from fdsl_train.data.tars import TarOptions, open_tars, tars_at
+from fdsl_train.data.tars import TarOptions, open_tars, shards_at, tars_at
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def open_pretrain(where: DataSpec) -> PretrainData:
         opened = _with_val_data(where, where.val_data)
         return PretrainData(opened.train, opened.validation, None)
     place = where.place
-    if (tars := tars_at(place)) is not None:
+    if (tars := shards_at(place)) is not None:
         train = open_tars(tars, tars.train(), place, where.tars)
         held = tars.held_out()
         return PretrainData(train, _other_tars(where, tars, held, train) if held else None, None)

@@ -68,6 +68,22 @@ def tars_at(location: DatasetLocation) -> TarSet | None:
     return found
 
 
+def shards_at(location: DatasetLocation) -> TarSet | None:
+    """As :func:`tars_at`, where folders of images are not meant.
+
+    Raises:
+        UsageError: also if tars stand beside folders.
+    """
+    found, data = tars_at(location), location.data
+    beside = found is None and isinstance(data, Path) and not location.is_ours
+    if beside and next(Path(data).glob("*.tar"), None) is not None:
+        raise UsageError(
+            f"{data} holds tars and folders; name the tars by a pattern, such as"
+            f" {data}/train-{{000000..000146}}.tar"
+        )
+    return found
+
+
 def _holds(store: ObjectStore, name: str) -> bool:
     """Whether there is a file; asked for a byte of it, since a refusal of that says why."""
     try:

@@ -14,6 +14,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.image_folder import FolderSource
 from fdsl_train.data.sources.timm_named import NamedSource
+from fdsl_train.data.sources.webdataset_tars import TarSource
 from fdsl_train.models.pretrained import PretrainedWeights
 
 ClassOrder = Literal["natural", "text"]
@@ -36,11 +37,14 @@ def model_labels(trained: PretrainedWeights, source: Source, order: ClassOrder |
     if theirs is not None and ours is not None and theirs != ours:
         return _by_name(theirs, ours, trained.name, source.name)
     # Where labels are plain numbers, the data may lack the highest.
-    counted = isinstance(source, NamedSource) and ours is None
+    counted = isinstance(source, NamedSource | TarSource) and ours is None
     if not (width == source.num_classes or (counted and source.num_classes < (width or 0))):
         head = "no head" if width is None else f"{width} classes"
         raise UsageError(f"{trained.name} has {head}, {source.name} has {source.num_classes}")
-    if theirs is None and ours is not None and isinstance(source, FolderSource):
+    sorted_here = isinstance(source, FolderSource) or (
+        isinstance(source, TarSource) and source.classes.sorted
+    )
+    if theirs is None and ours is not None and sorted_here:
         return _by_order(ours, order, trained.name, source.name)
     return list(range(source.num_classes))
 

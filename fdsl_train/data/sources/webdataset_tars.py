@@ -40,10 +40,12 @@ class Classes:
     Attributes:
         names: by label; None where labels are plain numbers.
         count: labels are below it.
+        sorted: whether the names are labels that are texts, counted in their order.
     """
 
     names: tuple[str, ...] | None
     count: int
+    sorted: bool = False
 
 
 class TarSource:
@@ -206,7 +208,8 @@ def classes_of(
             )
         return Classes(names, count), [index.rows for index in indexes]
     own = sorted({name for index in filled for name in index.names})
-    classes = Classes(names or tuple(own), len(names or own))
+    sorted_here = known.sorted if known is not None else names is None
+    classes = Classes(names or tuple(own), len(names or own), sorted_here)
     label_of = {name: label for label, name in enumerate(classes.names or ())}
     strangers = [name for name in own if name not in label_of]
     if strangers:

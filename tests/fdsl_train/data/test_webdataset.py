@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from fdsl_train.data.locate.tar_sets import find_tars
 from fdsl_train.data.open import DataSpec, open_eval, open_pretrain, open_train_val
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.data.tars import TarOptions
+from fdsl_train.models.class_labels import model_labels
 from tests.fdsl_train.conftest import FINETUNE, run, write_recipe
 
 CLASSES = 3
@@ -341,6 +343,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.usefixtures("cheaply")
 @pytest.mark.parametrize("what", HOSTILE)
 def test_links_and_devices_are_refused(tmp_path, what):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
@@ -349,6 +352,7 @@ def test_links_and_devices_are_refused(tmp_path, what):
         open_pretrain(spec(tmp_path, skip_bad=9))
 
 
+@pytest.mark.usefixtures("cheaply")
 @pytest.mark.parametrize("name", ["/etc/x.png", "../x.png", "a/../../x.png"])
 def test_names_of_paths_are_refused(tmp_path, name):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
@@ -367,6 +371,7 @@ def header(name: bytes, size: int, kind: bytes = b"0") -> bytes:
     return bytes(block)
 
 
+@pytest.mark.usefixtures("cheaply")
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -408,10 +413,32 @@ def open_again(source):
     return pickle.loads(pickle.dumps(source))
 
 
+def test_labels_of_a_part_are_those_of_the_model(tmp_path):
+    """A part may lack the highest numbers; texts are counted in an order that must be known."""
+    tar_path = str(tmp_path / "a.tar")
+    with tarfile.open(tar_path, "w") as tar:
+        for number, kind in enumerate(("k1", "k10", "k2")):
+            add(tar, f"{number}.png", encoded(number))
+            add(tar, f"{number}.cls", str(number).encode())
+            add(tar, f"{number}.json", json.dumps({"kind": kind}).encode())
+    numbers, _ = open_eval(spec(tar_path), None)
+    assert model_labels(SimpleNamespace(class_names=None, num_classes=9), numbers, None) == [
+        0, 1, 2,
+    ]  # fmt: skip
+    texts, _ = open_eval(spec(tar_path, label_key="kind"), None)
+    model = SimpleNamespace(class_names=None, num_classes=3, name="x.pth")
+    assert model_labels(model, texts, "text") == [0, 1, 2]
+    assert model_labels(model, texts, "natural") == [0, 2, 1]
+    with pytest.raises(UsageError, match="--class-order natural or --class-order text"):
+        model_labels(model, texts, None)
+
+
 def test_folders_of_images_stay_folders_of_images(tmp_path):
     (tmp_path / "train" / "cat").mkdir(parents=True)
     (tmp_path / "downloaded.tar").write_bytes(b"")
     assert find_tars(tmp_path, None) is None
+    with pytest.raises(UsageError, match="holds tars and folders; name the tars by a pattern"):
+        open_pretrain(spec(tmp_path))
 
 
 def test_every_command_takes_them(tmp_path):

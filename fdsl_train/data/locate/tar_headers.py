@@ -17,7 +17,7 @@ from fdsl_gen.core.errors import UsageError
 
 _BLOCK = 512
 _EMPTY = bytes(_BLOCK)
-_BLANK = 8 * b" "  # what stands for the checksum while it is made
+_BLANKS = 8 * ord(" ")
 _ADLER = 65521
 _FILE = frozenset(b"0\x007")
 _FOLDER, _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"5LKxg"
@@ -126,13 +126,14 @@ def shown(name: str) -> str:
 
 
 def _check_sum(block: bytes, at: int) -> None:
-    stored = _number(block[148:156], at)
+    field = block[148:156]  # blanks stand here while the sum is made
+    expected = _number(field, at) + sum(field) - _BLANKS
     # Half of Adler's checksum is the sum of the bytes and 1, modulo 65,521, at the speed of C.
-    if (stored + 1) % _ADLER == zlib.adler32(block[:148] + _BLANK + block[156:]) & 0xFFFF:
+    if (expected + 1) % _ADLER == zlib.adler32(block) & 0xFFFF:
         return
     # Some old programs added the bytes up as signed numbers.
-    signed = sum(byte - 256 * (byte > 127) for byte in block[:148] + _BLANK + block[156:])
-    if stored != signed:
+    signed = sum(byte - 256 * (byte > 127) for byte in block)
+    if expected != signed:
         raise DamagedTar(f"is damaged at byte {at:,}: no header stands there")
 
 
@@ -141,7 +142,7 @@ def _number(field: bytes, at: int) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.partition(b"\0")[0].strip()
-    if digits.strip(b"01234567"):
+    if digits.strip(b"01234567"):  # int() would take signs and underscores
         raise DamagedTar(f"is damaged at byte {at:,}: no header stands there")
     return int(digits or b"0", 8)
 
@@ -158,7 +159,7 @@ def _name(block: bytes) -> str:
 
 
 def _check_name(name: str, tar: str) -> None:
-    if not name or name.startswith("/") or ".." in name.split("/"):
+    if not name or name[0] == "/" or (".." in name and ".." in name.split("/")):
         raise UsageError(
             f"{tar} holds {shown(name)!r}, which is not the name of a file inside it; make it"
             " without absolute names and .."

@@ -131,10 +131,9 @@ def scan(path: Path, name: str, label_key: str | None) -> TarIndex:
                 key, ending = split_name(member.name)
                 if not key:
                     continue
-                if _ARCHIVE.fullmatch(ending):
-                    faults.append(f"{shown(member.name)} is an archive in the archive")
-                    continue
                 if ending not in _WANTED:
+                    if _ARCHIVE.fullmatch(ending):
+                        faults.append(f"{shown(member.name)} is an archive in the archive")
                     continue
                 sample = samples.setdefault(key, _Found())
                 try:
@@ -155,7 +154,7 @@ def split_name(name: str) -> tuple[str, str]:
     """Key and ending, in small letters, of a member; empty for one that belongs to no sample."""
     begin = name.rfind("/") + 1
     dot = name.find(".", begin)
-    if dot <= begin or _META.match(name):
+    if dot <= begin or (name[0] == "_" and _META.match(name)):
         return "", ""
     return name[:dot], name[dot + 1 :].lower()
 

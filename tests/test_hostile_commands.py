@@ -261,6 +261,18 @@ def test_a_hostile_dataset(name, good, run, tmp_path, capsys, monkeypatch):
     assert {path.name for path in (tmp_path / "out").iterdir()} <= WRITTEN
 
 
+def test_names_in_data_do_not_speak_to_the_terminal(good, run, tmp_path, capsys, monkeypatch):
+    for part in ("train", "val"):
+        for name in map(str, range(10)):
+            (tmp_path / "tree" / part / name).mkdir(parents=True)
+            Image.new("L", (32, 32)).save(tmp_path / "tree" / part / name / "x.png")
+    (tmp_path / "tree" / "val" / "0" / "a\n\x1b[2J.png").write_bytes(b"hello")
+    arguments = ["eval", run, "--data", tmp_path / "tree", "--workers", 0, "--device", "cpu"]
+    code, said = run_train(arguments, capsys, monkeypatch)
+    assert (code, said.count("\n")) == (2, 1), said
+    assert r"/val/0/a\n\x1b[2J.png: it is damaged" in said
+
+
 class Payload:
     """What runs code where a pickle is believed."""
 

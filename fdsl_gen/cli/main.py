@@ -14,7 +14,7 @@ from fdsl_gen.cli.report import report
 from fdsl_gen.core import recipe_files, settings, signals
 from fdsl_gen.core.cli.help import WIDEST
 from fdsl_gen.core.cli.paths import is_bad_place
-from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
+from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError, visible
 from fdsl_gen.core.extras import without_library
 
 
@@ -110,7 +110,7 @@ def _tell(error: BaseException) -> int:
         click.echo(f"{NAME}: interrupted; the same command goes on from here", err=True)
         return Exit.INTERRUPTED
     if isinstance(error, OSError):  # a full disk, a folder that was deleted, a lost mount
-        where = f" {error.filename}" if error.filename else ""
+        where = visible(f" {error.filename}") if error.filename else ""
         if is_bad_place(error):
             click.echo(f"{NAME}: cannot use{where}: {error.strerror}", err=True)
             return Exit.USAGE

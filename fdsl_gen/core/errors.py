@@ -15,8 +15,13 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+def visible(text: str) -> str:
+    """A text in one line: what is no printable character, and may move a cursor, as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class FdslError(Exception):
-    """Base of all errors that are one clear sentence to the user.
+    """Base of all errors that are one clear sentence to the user, whatever names it quotes.
 
     Attributes:
         everywhere: whether every process of a training run meets it, so that one may speak for all.
@@ -24,6 +29,9 @@ class FdslError(Exception):
 
     exit_code = Exit.UNEXPECTED
     all_ranks = True
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(FdslError, ValueError):

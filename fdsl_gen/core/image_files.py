@@ -33,8 +33,10 @@ OTHER_ENDINGS = frozenset({".avif", ".avifs", ".heic", ".heif", ".hif", ".jxl", 
 OTHER_ENDINGS |= {".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".tga", ".exr", ".hdr", ".dds"}
 OTHER_ENDINGS |= {".ico", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"}
 KINDS = "PNG, JPEG, WebP, TIFF, BMP, PPM, PGM, PBM, PFM or GIF"
-MAX_PIXELS = 178_956_970  # Pillow's own bound
-_MAX_BYTES = 1 << 30
+# The largest image that fdsl draws. Pillow keeps four bytes of a colored pixel, and a picture is in
+# memory twice while it is read: some 500 MB at most.
+MAX_PIXELS = 8192 * 8192
+MAX_BYTES = 300_000_000  # such an image that is not compressed, and some room
 # An allow-list: Pillow has some sixty formats, one of which (EPS) starts another program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "GIF")
 _TURNS = {
@@ -106,7 +108,7 @@ def decode_image(file: BinaryIO) -> Image.Image:
     Raises:
         ValueError: why it cannot be decoded, as a part of a sentence.
     """
-    return _decode(file, lambda image, orientation: _turned(to_8_bits(image), orientation))
+    return _decode(file, to_8_bits)
 
 
 def _decode(file: BinaryIO, take: Callable[[Image.Image, int], T]) -> T:
@@ -115,8 +117,8 @@ def _decode(file: BinaryIO, take: Callable[[Image.Image, int], T]) -> T:
     Raises:
         ValueError: why it cannot be decoded, as a part of a sentence.
     """
-    if file.seek(0, os.SEEK_END) > _MAX_BYTES:
-        raise ValueError("the file has more than 1 GiB")
+    if file.seek(0, os.SEEK_END) > MAX_BYTES:
+        raise ValueError(f"the file has more than {MAX_BYTES:,} bytes")
     file.seek(0)
     try:
         with warnings.catch_warnings():
@@ -155,14 +157,18 @@ def _levels_of(image: Image.Image, _: int) -> NDArray[np.uint8] | NDArray[np.uin
     return levels.astype(np.uint16)
 
 
-def to_8_bits(image: Image.Image) -> Image.Image:
+def to_8_bits(image: Image.Image, orientation: int = 1) -> Image.Image:
     """A Pillow image of any mode, upright, as ``L``, ``LA``, ``RGB`` or ``RGBA``.
+
+    Args:
+        image: of any mode.
+        orientation: of EXIF or XMP, 1 to 8, where they are no longer with the image.
 
     Raises:
         ValueError: if its levels have no plain meaning in 8 bits.
     """
     image.load()  # a TIFF is upright from here on
-    orientation = _orientation(image)
+    turn = _TURNS.get(orientation if orientation != 1 else _orientation(image))
     if gray_levels.is_deep(image):
         image = gray_levels.to_8_bits(image)
     elif image.has_transparency_data and image.mode not in ("LA", "RGBA"):
@@ -171,9 +177,9 @@ def to_8_bits(image: Image.Image) -> Image.Image:
         image = image.convert("L")
     elif image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("RGB")
-    else:
+    elif turn is None:
         image = image.copy()  # without the file that it came from
-    return _turned(image, orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _check_size(image: Image.Image) -> None:
@@ -186,11 +192,6 @@ def _orientation(image: Image.Image) -> int:
     if isinstance(exif, bytes):
         return orientation_of_exif(exif)
     return orientation_of_xmp(xmp) if isinstance(xmp, bytes) else 1
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
 
 
 def _first_line(error: BaseException) -> str:

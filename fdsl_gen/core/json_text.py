@@ -8,7 +8,10 @@ from typing import Any, NoReturn
 
 from fdsl_gen.core.errors import UsageError
 
-MAX_BYTES = 1 << 28  # the manifest of a set of a million shards has about this size
+# A manifest has some 250 bytes and six values for each shard. Values are counted because a list
+# takes three bytes here and sixty in memory.
+MAX_BYTES = 1 << 28
+_MAX_VALUES = 5_000_000
 _MAX_DEPTH = 64
 
 
@@ -26,6 +29,9 @@ def parse_json(content: bytes | str, where: str, max_bytes: int = MAX_BYTES) -> 
     """
     if len(content) > max_bytes:
         raise UsageError(f"cannot read {where}: it is larger than {max_bytes:,} bytes")
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    if sum(data.count(mark) for mark in b",[{") > _MAX_VALUES:
+        raise UsageError(f"cannot read {where}: it holds more than {_MAX_VALUES:,} values")
     try:
         value = json.loads(content, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from fdsl_gen import __version__
 from fdsl_gen.core import recipe_files, signals
 from fdsl_gen.core.cli.help import WIDEST, PagedCommand, RecipeName, in_group, write_table
 from fdsl_gen.core.cli.paths import PATH, is_bad_place
-from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError
+from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError, visible
 from fdsl_gen.core.extras import without_library
 from fdsl_gen.core.settings import load_yaml
 from fdsl_train.cli import AFTER_A_SIGNAL, NAME
@@ -82,7 +82,7 @@ def _tell(error: BaseException) -> int:
         _complain(str(error), all_ranks=error.all_ranks)
         return error.exit_code
     if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
+        where = visible(f" {error.filename}") if error.filename else ""
         _complain(f"cannot use{where}: {error.strerror or error}", all_ranks=False)
         return Exit.USAGE if is_bad_place(error) else Exit.UNEXPECTED
     if isinstance(error, Stopped):
@@ -111,7 +111,8 @@ class _Echo(logging.Handler):
     """Lines for the user on standard output."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=record.levelno >= logging.WARNING)
+        said = "\n".join(map(visible, self.format(record).split("\n")))
+        click.echo(said, err=record.levelno >= logging.WARNING)
 
 
 _ECHO = _Echo()

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.errors import UsageError, visible
 
 _BLOCK = 512
 _EMPTY = bytes(_BLOCK)
@@ -120,8 +120,7 @@ def members(tar: TarBytes) -> Iterator[Member]:
 
 def shown(name: str) -> str:
     """A name as messages show it, whatever characters it has."""
-    safe = name.encode("utf-8", "backslashreplace").decode()
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+    safe = visible(name)
     return safe if len(safe) <= 120 else f"{safe[:117]}..."
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.core.image_files import open_regular
+from fdsl_gen.core.image_files import MAX_BYTES, open_regular
 from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.core.user_dirs import cache_folder
 from fdsl_gen.storage import local
@@ -32,7 +32,6 @@ IMAGES = ("jpg", "jpeg", "png", "webp", "ppm")
 _FORMAT = 1  # of what is kept; another one is not read
 _META = re.compile(r"__[^/]*__($|/)")  # what the webdataset library passes over, too
 _ARCHIVE = re.compile(r"(.*\.)?(tar|tgz|tar\.\w+)")
-_MOST_IMAGE = 1 << 30  # bytes, as for image files
 _MOST_TEXT = 64  # bytes of a .cls
 _MOST_JSON = 1 << 20
 _MOST_LABEL = 2**31 - 1
@@ -169,8 +168,9 @@ def _take(
     if ending in IMAGES:
         if sample.image is not None:
             raise _Fault("has two images")
-        if not 0 < size <= _MOST_IMAGE:
-            raise _Fault("has an empty image" if size == 0 else "has an image of more than 1 GiB")
+        if not 0 < size <= MAX_BYTES:
+            large = f"has an image of more than {MAX_BYTES:,} bytes"
+            raise _Fault(large if size else "has an empty image")
         sample.image = offset, size
     elif ending == "cls" and label_key is None:
         if size > _MOST_TEXT:

@@ -302,7 +302,7 @@ def test_a_bomb_takes_little_memory(tmp_path):
         "sys.exit(int(re.search(r'VmHWM:\\s*(\\d+)', status)[1]) > 200_000)"
     )
     for header, answer in (
-        (HUGE, "it has more than 178,956,970 pixels"),
+        (HUGE, "it has more than 67,108,864 pixels"),
         (struct.pack(">IIBBBBB", 30, 10, 8, 2, 0, 0, 0), "(30, 10)"),
     ):
         path.write_bytes(png([(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]))
@@ -311,6 +311,27 @@ def test_a_bomb_takes_little_memory(tmp_path):
         )
         assert answer in done.stdout, done.stderr
         assert done.returncode == 0
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+def test_a_picture_is_in_memory_twice_at_most(turned):
+    exif = Image.Exif()
+    exif[0x112] = turned
+    file = io.BytesIO()
+    Image.new("RGB", (4000, 3000)).save(file, "PNG", exif=exif)
+    program = (
+        "import io, sys; from PIL import Image; from tests.limits import _peak\n"
+        "from fdsl_gen.core.image_files import decode_image\n"
+        "Image.new('RGB', (4, 4)).save(io.BytesIO(), 'PNG')\n"
+        "data, before = sys.stdin.buffer.read(), _peak()\n"
+        "image = decode_image(io.BytesIO(data))\n"
+        "print(image.width, (_peak() - before) / (4 * 4000 * 3000))\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, input=file.getvalue(), capture_output=True, check=True)
+    width, copies = done.stdout.split()
+    assert int(width) == (4000 if turned == 1 else 3000)
+    assert float(copies) < 2.5
 
 
 def test_only_regular_files_are_opened(tmp_path):

@@ -79,6 +79,12 @@ def test_large_json_is_not_parsed():
         parse_json("[1, 2]", "x.json", max_bytes=4)
 
 
+@pytest.mark.parametrize("value", [b"[],", b'{"a":1},', b"1.5,"])
+def test_json_of_many_values_is_not_parsed(value):
+    with pytest.raises(UsageError, match="holds more than 5,000,000 values"):
+        parse_json(b"[" + value * 5_000_000 + b"1]", "x.json")
+
+
 def index_path(folder):
     return min((folder / "__meta__" / "index").glob("*.npy"))
 

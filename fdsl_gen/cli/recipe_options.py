@@ -7,6 +7,7 @@ import click
 from fdsl_gen.core import settings
 from fdsl_gen.core.cli.flags import flags_of, read_flags
 from fdsl_gen.core.cli.help import in_group
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe, RecipeFile
 
 _COMMON = ("num_categories", "num_instances", "num_images", "validation_instances", "seed")
@@ -34,3 +35,44 @@ def recipe_with(file: RecipeFile, values: dict[str, Any]) -> Recipe:
     types = file.types
     texts = {key: values.pop(key) for key in [*values] if key in types}
     return file.recipe(**read_flags(texts, types))
+
+
+def swept_png(file: RecipeFile, sweeps: tuple[str, ...], values: dict[str, Any]) -> bytes:
+    """One sample of a recipe under every value of one or two settings, as a labeled PNG.
+
+    Args:
+        file: of the recipe.
+        sweeps: ``setting=value,value,...``, one or two; the first gives the columns.
+        values: other settings that were given as options.
+
+    Raises:
+        UsageError: if a text is no sweep, or a setting or value cannot be.
+    """
+    from fdsl_gen.dataset.contact_sheet import sweep_png
+
+    if len(sweeps) > 2:
+        raise UsageError("--sweep: a sheet has columns and rows, so at most two settings")
+    types = file.types
+    asked: list[tuple[str, list[str]]] = []
+    for text in sweeps:
+        key, sign, several = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not sign or not several.strip(", "):
+            raise UsageError(f"--sweep: must look like delta=.01,.1,.4, not {text!r}")
+        if key not in types:
+            raise UsageError(
+                f"--sweep: {file.name} has no setting '{key}'{settings.nearest(key, types)}"
+            )
+        asked.append((key, several.replace(",", " ").split()))
+    columns, rows = [*asked, ("", [""])][:2]
+
+    def with_values(row: str, column: str) -> Recipe:
+        given = {columns[0]: column} | ({rows[0]: row} if rows[0] else {})
+        return recipe_with(file, dict(values) | given)
+
+    return sweep_png(
+        [[with_values(row, column) for column in columns[1]] for row in rows[1]],
+        [f"{rows[0]} {row}".strip() for row in rows[1]],
+        [f"{columns[0]} {column}" for column in columns[1]],
+        [key for key, _ in asked],
+    )

@@ -82,17 +82,24 @@ def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 @click.pass_context
 def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     """Draw a labeled contact sheet without writing a dataset."""
-    from fdsl_gen.cli.recipe_options import recipe_options, recipe_with
+    from fdsl_gen.cli.recipe_options import recipe_options, recipe_with, swept_png
     from fdsl_gen.recipe.recipe import read_recipe_file
 
     file = read_recipe_file(recipe)
 
-    def callback(out: Path, categories: int | None, columns: int, **values: Any) -> None:
+    def callback(
+        out: Path, categories: int | None, columns: int, sweep: tuple[str, ...], **values: Any
+    ) -> None:
         from fdsl_gen.dataset.contact_sheet import draw_preview, preview_png
         from fdsl_gen.storage import local
 
-        loaded = recipe_with(file, values)
-        data = preview_png(loaded, draw_preview(loaded, categories, columns))
+        if "," in (values.get("seed") or ""):
+            sweep = (*sweep, f"seed={values.pop('seed')}")
+        if sweep:
+            data = swept_png(file, sweep, values)
+        else:
+            loaded = recipe_with(file, values)
+            data = preview_png(loaded, draw_preview(loaded, categories, columns))
         try:
             local.write(out, data)
         except OSError as error:
@@ -105,6 +112,13 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
             ["--out"], type=FILE, default=Path("preview.png"), show_default=True, help="PNG file"
         ),
         click.Option(["--categories"], type=number, help="how many categories to show"),
+        click.Option(
+            ["--sweep"],
+            multiple=True,
+            metavar="NAME=VALUE,...",
+            help="a column for each value of a setting, such as delta=.01,.1,.4; a second one gives"
+            " rows, and --seed 1,2,3 sweeps seeds",
+        ),
         click.Option(["--columns"], type=number, default=6, show_default=True, help="in a row"),
         *recipe_options(file),
     ]

@@ -1,5 +1,6 @@
 """Contact sheets: what a dataset looks like, before or after it is made."""
 
+import contextlib
 import io
 import math
 from collections.abc import Sequence
@@ -8,66 +9,29 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fdsl_gen.archive.label_types import INSTANCES
 from fdsl_gen.archive.label_types.instances import boxes
-from fdsl_gen.core.keys import Key, words
+from fdsl_gen.core import settings
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.dataset.sheet import (
+    TILE,
+    Color,
+    brightened,
+    colored,
+    contact_sheet,
+    frame,
+    grid_sheet,
+)
 from fdsl_gen.dataset.source_image import source_image_of
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
-from fdsl_gen.recipe.recipe import Recipe
+from fdsl_gen.recipe.recipe import Recipe, load_recipe
 from fdsl_gen.variants.base import Rendered
 
-TILE = 192  # pixels
-_CAPTION = 18
-_GAP = 6
-_BACKGROUND = (24, 24, 28)
-_CAPTION_COLOR = (225, 225, 225)
 _GOLDEN = (5**0.5 - 1) / 2
-
-
-def contact_sheet(
-    images: Sequence[NDArray[np.uint8]], captions: Sequence[str], columns: int, tile: int = TILE
-) -> Image.Image:
-    """Images in rows, each over its caption.
-
-    Args:
-        images: uint8 (H, W) or (H, W, 3), of any size.
-        captions: one for each.
-        columns: images in a row.
-        tile: side of an image on the sheet, pixels.
-    """
-    rows = -(-len(images) // columns)
-    step_x, step_y = tile + _GAP, tile + _CAPTION + _GAP
-    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), _BACKGROUND)
-    drawing = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(12)
-    for k, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        left = _GAP + (k % columns) * step_x
-        top = _GAP + (k // columns) * step_y
-        shown = Image.fromarray(image).convert("RGB")
-        sheet.paste(shown.resize((tile, tile), Image.Resampling.BOX), (left, top))
-        drawing.text((left + 2, top + tile + 2), caption, fill=_CAPTION_COLOR, font=font)
-    return sheet
-
-
-def colored(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A mask in one color for each category, the background black, uint8 (H, W, 3)."""
-    # A role is part of its key: spelled otherwise, it would give other colors.
-    bright = words(Key(0, "mask colours").words, 3 * 256) % np.uint64(192) + np.uint64(64)
-    palette = bright.astype(np.uint8).reshape(256, 3)
-    palette[0] = 0
-    image: NDArray[np.uint8] = palette[mask]
-    return image
-
-
-def frame(image: NDArray[np.uint8], box_K4: NDArray[np.int64]) -> None:
-    """Draw boxes x, y, width, height over an image, uint8 (H, W, 3), in white."""
-    for left, top, width, height in box_K4.tolist():
-        right, bottom = left + width - 1, top + height - 1
-        image[[top, bottom], left : right + 1] = 255
-        image[top : bottom + 1, [left, right]] = 255
+_SMALL, _FEW = 72, 100  # tile of many categories; so many have room for their parameters
 
 
 def _spread(total: int, count: int) -> list[int]:
@@ -139,35 +103,119 @@ def preview_png(recipe: Recipe, preview: Preview) -> bytes:
     """A contact sheet as PNG bytes.
 
     Masks stand in colors beside their images, and the image that a dataset is made from stands
-    first.
+    first. Dim sets are brightened for the eye, and the title says so.
     """
     images: list[NDArray[np.uint8]] = []
     captions: list[str] = []
+    keys: list[list[tuple[Color, str]]] = []
+    shown, factor = brightened([drawn.image for _, drawn in preview.drawn])
     source = source_image_of(recipe)
     if source is not None:
-        images, captions = [source], ["source"]
-    for sample, drawn in preview.drawn:
-        images.append(drawn.image)
-        captions.append(sample.key.replace("_", " / "))
+        images, captions, keys = [source], ["source"], [[]]
+    for (sample, drawn), image in zip(preview.drawn, shown, strict=True):
+        images.append(image)
+        captions.append(_caption(recipe, sample, drawn))
+        keys.append([])
         if drawn.mask is not None:
-            panel = colored(drawn.mask)
+            panel, key = colored(drawn.mask)
             if recipe.variant.LABEL_TYPE == INSTANCES:
                 frame(panel, boxes(drawn.mask, len(drawn.labels or ())))
             images.append(panel)
             captions.append("mask" if drawn.labels is None else f"{len(drawn.labels)} instances")
+            keys.append([(color, str(value)) for color, value in key if drawn.labels is None])
     panels = recipe.variant.LABEL_TYPE.panels
     width = preview.columns + -preview.columns % panels  # a mask stays beside its image
+    sheet = contact_sheet(
+        images, captions, min(width, len(images)), title=title_of(recipe, factor), keys=keys
+    )
+    return _png(sheet)
+
+
+def title_of(recipe: Recipe, factor: float = 1.0, without: Sequence[str] = ()) -> str:
+    """What a sheet shows: the recipe, its seed, and the settings that are not those by default.
+
+    Args:
+        recipe: of the images.
+        factor: by which they were brightened.
+        without: names of settings that the sheet says elsewhere.
+    """
+    values = settings.to_dict(recipe.variant, defaults=False)
+    with contextlib.suppress(UsageError):  # a recipe of the user's own
+        published = settings.to_dict(load_recipe(recipe.name).variant, defaults=True)
+        values = {
+            name: value
+            for name, value in settings.to_dict(recipe.variant, defaults=True).items()
+            if value != published.get(name)
+        }
+    own = [f"{name} {value}" for name, value in values.items() if name not in ("kind", *without)]
+    seed = [] if "seed" in without else [f"seed {recipe.seed}"]
+    light = [f"brightened {factor:.1f} times"] if factor > 1 else []
+    return ", ".join([recipe.name, *own, *seed, *light])
+
+
+def _caption(recipe: Recipe, sample: SampleId, drawn: Rendered) -> str:
+    """Which sample it is, and its labels where it has several."""
+    if not recipe.variant.SCENE:
+        instance = f" / instance {sample.instance}" if recipe.num_instances > 1 else ""
+        return f"category {sample.category}{instance}"
+    several = drawn.labels is not None and drawn.mask is None
+    labels = f": {' '.join(map(str, drawn.labels or ()))}" if several else ""
+    return f"image {sample.instance}{labels}"
+
+
+def _png(sheet: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    contact_sheet(images, captions, min(width, len(images))).save(buffer, "PNG", optimize=True)
+    sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def categories_png(recipe: Recipe, cache: Path | None) -> bytes:
-    """One image of every category, up to 1,000 of them, small, as PNG bytes."""
+    """One image of every category, up to 1,000 of them, as PNG bytes.
+
+    Up to a hundred show the first of their parameters as well.
+    """
     samples = [SampleId(c, 0) for c in range(min(1000, recipe.num_categories))]
-    images = [drawn.image for drawn in recipe.variant.render(jobs_of(recipe, samples, cache))]
-    columns = min(len(images), max(6, math.isqrt(2 * len(images))))
-    buffer = io.BytesIO()
-    sheet = contact_sheet(images, [str(s.category) for s in samples], columns, tile=72)
-    sheet.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    drawn = list(recipe.variant.render(jobs_of(recipe, samples, cache)))
+    few = len(drawn) <= _FEW
+    tile = TILE if few else _SMALL
+    images, factor = brightened([one.image for one in drawn], tile)
+    captions = [str(s.category) for s in samples]
+    if few:
+        captions = [
+            f"{name}: {_parameters(one)}" for name, one in zip(captions, drawn, strict=True)
+        ]
+    columns = min(len(images), 6 if few else max(6, math.isqrt(2 * len(images))))
+    title = title_of(recipe, factor)
+    return _png(contact_sheet(images, captions, columns, tile, title))
+
+
+def _parameters(drawn: Rendered) -> str:
+    """Parameters in short; a caption cuts off what has no room."""
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in drawn.parameters.items()
+    )
+
+
+def sweep_png(recipes: Sequence[Sequence[Recipe]], rows: Sequence[str], columns: Sequence[str],
+              swept: Sequence[str]) -> bytes:  # fmt: skip
+    """The same sample of several recipes in a grid, as PNG bytes.
+
+    Args:
+        recipes: by row, then by column.
+        rows, columns: what they differ in.
+        swept: names of the settings that differ.
+    """
+    first = recipes[0][0]
+    sample = SampleId(-1 if first.variant.SCENE else 0, 0)
+    drawn = [
+        next(iter(recipe.variant.render(jobs_of(recipe, [sample])))).image
+        for row in recipes
+        for recipe in row
+    ]
+    images, factor = brightened(drawn)
+    width = len(columns)
+    grid = [images[i * width : (i + 1) * width] for i in range(len(rows))]
+    what = "image 0" if first.variant.SCENE else "category 0"
+    title = f"{title_of(first, factor, swept)}; {what}"
+    return _png(grid_sheet(grid, rows, columns, title))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.dataset.contact_sheet import colored, draw_preview, preview_png, preview_samples
+from fdsl_gen.dataset.sheet import colored, draw_preview, preview_png, preview_samples
 from fdsl_gen.explore import controls
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
@@ -136,7 +136,7 @@ def tile_of(sample: SampleId, drawn: Rendered) -> dict[str, Any]:
         "parameters": dict(drawn.parameters),
     }
     if drawn.mask is not None:
-        tile["mask"] = _base64(colored(drawn.mask))
+        tile["mask"] = _base64(colored(drawn.mask)[0])
     return tile
 
 

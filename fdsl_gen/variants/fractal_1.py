@@ -129,8 +129,8 @@ class Fractal1(Parametric):
         return 1
 
     def nominal_bytes(self, num_categories: int) -> int:
-        """Measured: 33 kB at 512 pixels; with a fixed number of points, about as the area."""
-        return 1_600 + self.image_size**2 // 8
+        """Measured: 16.7 kB at 512 pixels; with a fixed number of points, about as the area."""
+        return 1_600 + self.image_size**2 // 17
 
     def category(self, index: int, key: Key) -> Perturbed:
         return self.sample_category(index, key)

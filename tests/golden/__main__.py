@@ -2,7 +2,7 @@
 
 import json
 
-from fdsl_gen.dataset.contact_sheet import contact_sheet
+from fdsl_gen.dataset.sheet import contact_sheet
 from fdsl_gen.recipe.jobs import jobs_of
 from tests.golden.samples import DIGESTS, NAMES, PICTURE, golden_digests, golden_recipe, pinned
 

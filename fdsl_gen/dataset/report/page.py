@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.dataset.contact_sheet import colored, contact_sheet
 from fdsl_gen.dataset.report.collect import Report
 from fdsl_gen.dataset.report.compare import distances
 from fdsl_gen.dataset.report.measure import MEASURES
+from fdsl_gen.dataset.sheet import colored, contact_sheet
 
 _BARS = 40
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -138,7 +138,7 @@ def _sheet(report: Report, named: bool) -> str:
         images.append(sample.image)
         captions.append(sample.key)
         if sample.mask is not None:
-            images.append(colored(sample.mask))
+            images.append(colored(sample.mask)[0])
             captions.append("mask")
     buffer = io.BytesIO()
     contact_sheet(images, captions, 8, 128).save(buffer, "PNG", optimize=True)

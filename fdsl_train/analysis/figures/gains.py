@@ -71,7 +71,9 @@ def draw_gains(
             )
             axes.text(0.5, place, f"{bar.mean:.1f} %", va="center", fontsize=8)
         scratch = next(bar for bar in ordered if bar.kind == "scratch")
-        axes.axvline(scratch.mean, color="black", linestyle="--", linewidth=1)
+        handles["mean of scratch"] = axes.axvline(
+            scratch.mean, color="black", linestyle="--", linewidth=1
+        )
         if guess is not None:
             handles["a guess"] = axes.axvline(guess, color="black", linestyle=":", linewidth=1)
         axes.set_yticks(range(len(ordered)), [bar.name for bar in ordered])

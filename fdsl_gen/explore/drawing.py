@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.dataset.sheet import colored, draw_preview, preview_png, preview_samples
+from fdsl_gen.dataset.contact_sheet import draw_preview, preview_png, preview_samples
+from fdsl_gen.dataset.sheet import colored
 from fdsl_gen.explore import controls
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId

@@ -66,7 +66,7 @@ class Instances(LabelType):
         return {"height": height, "width": width, "annotations": annotations(target)}
 
     def decode(self, content: bytes) -> Target:
-        found = parse_json(content, "its .json", max_bytes=1 << 25)
+        found = parse_json(content, "its .json", max_bytes=1 << 23)
         try:
             labels, mask = _parse(found)
             target = Target(labels, mask)
@@ -93,24 +93,39 @@ def _parse(found: Any) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
     total = height * width
     if total > _MOST_PIXELS or not isinstance(listed, list) or len(listed) > MAX_INSTANCES:
         raise ValueError
-    flat = np.zeros(total, np.uint8)  # column by column
-    labels = []
+    labels, parts = [], []
     for number, one in enumerate(listed, 1):
         category, segmentation = one["category_id"], one["segmentation"]
-        counts = segmentation["counts"]
         if segmentation["size"] != [height, width] or not _is_count(category, 1 << 62):
             raise ValueError
-        if not isinstance(counts, list) or not all(_is_count(c, total) for c in counts):
+        counts = np.array(segmentation["counts"])
+        if category == 0 or counts.ndim != 1 or counts.dtype != np.int64:
             raise ValueError
-        ends = np.cumsum([0, *counts])
-        if category == 0 or ends[-1] != total:
+        if counts.min() < 0 or counts.max() > total or counts.sum() != total:
             raise ValueError
-        for start, stop in zip(ends[1::2].tolist(), ends[2::2].tolist(), strict=False):
-            if flat[start:stop].any():
-                raise ValueError
-            flat[start:stop] = number
+        ends = np.cumsum(np.concatenate([[0], counts]))
+        inside = len(counts) // 2  # runs of the instance itself
+        part = np.empty((3, inside), np.int64)
+        part[0], part[1], part[2] = ends[1::2][:inside], ends[2::2], number
+        parts.append(part[:, part[1] > part[0]])
         labels.append(category - 1)
-    return tuple(labels), np.ascontiguousarray(flat.reshape(width, height).T)
+    return tuple(labels), _filled(parts, height, width)
+
+
+def _filled(parts: list[NDArray[np.int64]], height: int, width: int) -> NDArray[np.uint8]:
+    """A mask from begins, ends and numbers of runs; ValueError if some overlap."""
+    start, stop, number = np.concatenate([np.empty((3, 0), np.int64), *parts], axis=1)
+    order = np.argsort(start)
+    start, stop = start[order], stop[order]
+    gap = np.diff(np.concatenate([[0], np.stack([start, stop], axis=1).reshape(-1)]))
+    if np.any(gap < 0):
+        raise ValueError
+    value = np.zeros(2 * len(order), np.uint8)
+    value[1::2] = number[order]
+    flat = np.zeros(height * width, np.uint8)  # column by column
+    drawn = np.repeat(value, gap)
+    flat[: len(drawn)] = drawn
+    return np.ascontiguousarray(flat.reshape(width, height).T)
 
 
 class _Runs(NamedTuple):

@@ -1,5 +1,6 @@
 """Instances as COCO annotations: run lengths, boxes, and what is refused."""
 
+import contextlib
 import copy
 import json
 from functools import partial
@@ -105,3 +106,17 @@ def test_more_instances_than_a_mask_tells_apart():
     with pytest.raises(ValueError, match="does not hold"):
         INSTANCES.decode(json.dumps(many).encode())
     assert len(INSTANCES.decode(json.dumps(SOUND | {"annotations": [one] * 255}).encode()).labels)
+
+
+SIDE = 8192
+WHOLE = SIDE * SIDE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counts", [[[1] * 2_000_000 + [WHOLE - 2_000_000]], [[WHOLE]] * 255, []])
+def test_annotations_of_anyone_cost_little(counts, cheaply):
+    one = SOUND["annotations"][0]
+    found = [one | {"segmentation": {"size": [SIDE, SIDE], "counts": each}} for each in counts]
+    data = json.dumps({"height": SIDE, "width": SIDE, "annotations": found}).encode()
+    with contextlib.suppress(ValueError):
+        INSTANCES.decode(data)

@@ -253,8 +253,10 @@ def _web(scheme: str) -> Callable[..., Client]:
 
 def _hf(repo_id: str, options: StorageOptions, settings: dict[str, Any]) -> Client:
     """Files of a dataset of the Hub; the prefix begins with the revision."""
-    from huggingface_hub import get_token
-
+    try:
+        from huggingface_hub import get_token
+    except ImportError:
+        raise missing("huggingface_hub", "the Hub") from None
     token = get_token()
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return _http(f"{hub_address()}/datasets/{repo_id}/resolve", settings, headers)

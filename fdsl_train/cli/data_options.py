@@ -1,5 +1,6 @@
 """The flags that say where a dataset is."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -118,7 +119,23 @@ def data_specs_from(values: dict[str, Any]) -> list["DataSpec"]:
         )
     found = [data_spec_from(values | {"data": one}) for one in given[:-1]]
     values["data"] = given[-1]
-    return [*found, data_spec_from(values)]
+    found.append(data_spec_from(values))
+    return _for_tars(found) if len(found) > 1 else found
+
+
+def _for_tars(sets: list["DataSpec"]) -> list["DataSpec"]:
+    """Several sets, the options of tars with those alone that are some, if any is."""
+    from fdsl_train.data.tars import TarOptions, shards_at
+
+    if sets[0].tars == TarOptions():
+        return sets
+    tars = [shards_at(one.place) is not None for one in sets]
+    if not any(tars):
+        return sets
+    return [
+        one if own else dataclasses.replace(one, tars=TarOptions())
+        for one, own in zip(sets, tars, strict=True)
+    ]
 
 
 def check_pretrain_data(where: "DataSpec") -> None:

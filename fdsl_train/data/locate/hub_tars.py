@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from fdsl_gen.core.errors import StorageError, UsageError
+from fdsl_gen.core.extras import missing
 from fdsl_gen.storage.base import Version
 from fdsl_gen.storage.client import hub_address
 from fdsl_gen.storage.objects import ObjectStore
@@ -30,7 +31,7 @@ def hub_tars(url: str, options: StorageOptions) -> tuple[ObjectStore, dict[str, 
     try:
         from huggingface_hub import HfApi
     except ImportError:
-        raise UsageError('the Hub needs huggingface_hub: pip install "fdsl[hf]"') from None
+        raise missing("huggingface_hub", "the Hub") from None
     api: Any = HfApi(endpoint=hub_address())
     try:
         commit = api.repo_info(repo_id, repo_type="dataset", revision=revision).sha

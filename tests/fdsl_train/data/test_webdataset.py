@@ -6,6 +6,8 @@ import os
 import pickle
 import subprocess
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -277,6 +279,22 @@ def test_what_is_kept_is_by_name_size_and_time(tmp_path, monkeypatch):
     assert len(read) == 5
 
 
+def test_of_several_that_ask_at_once_one_reads(tmp_path, monkeypatch):
+    folder = write_set(tmp_path / "set", ["a-0.tar", "a-1.tar", "a-2.tar"])
+    read: list[str] = []
+
+    def slowly(path, name, key):
+        read.append(name)
+        time.sleep(0.05)
+        return scan(path, name, key)
+
+    monkeypatch.setattr("fdsl_train.data.locate.tar_index.scan", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        found = {source.train.digest for source in pool.map(open_pretrain, [spec(folder)] * 3)}
+    assert len(found) == 1
+    assert sorted(read) == ["a-0.tar", "a-1.tar", "a-2.tar"]
+
+
 FAULTS = {
     "no image": [("x.cls", b"1")],
     "no label": [("x.png", encoded(1)), ("x.json", b'{"kind": 1}')],
@@ -464,6 +482,9 @@ def test_every_command_takes_them(tmp_path):
     assert done.exit_code == 0 and "of 6 images" in done.output, done.output
     done = run("knn", tmp_path / "p", "--data", folder, "--k", 3, "--device", "cpu")
     assert done.exit_code == 0 and "12 training images" in done.output, done.output
+    more = ["--data", "recipe:moire-224?num_categories=2&num_instances=2&image_size=32"]
+    done = run("pretrain", *more, *out, tmp_path / "m", "--recipe", recipe, "--label-key", "kind")
+    assert done.exit_code == 0 and "5 classes" in done.output, done.output
     for words, sentence in (
         (["--data", tmp_path / "no-{0..1}.tar"], "no-0.tar is not there"),
         (["--data", train], "give one with --recipe"),

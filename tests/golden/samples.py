@@ -5,6 +5,7 @@ from typing import Any
 
 from fdsl_gen import load_recipe
 from fdsl_gen.archive.content_digest import as_text
+from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core import recipe_files
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
@@ -19,9 +20,13 @@ PICTURE = Path(__file__).with_name("goldens.png")
 NEEDED = {"real-1": {"source": str(PHOTO)}}  # what a recipe does not bring along
 
 
+# Seconds an image at 512 pixels; at 224, where the paper trains, every kernel does the same.
+SMALLER = {name: {"image_size": 224} for name in ("mandelbulb-1k", "mandelbulb-hybrid-21k")}
+
+
 def golden_recipe(name: str, **overrides: Any) -> Recipe:
-    """The recipe as published, at its full size, with the file it needs if it needs one."""
-    return load_recipe(name, **(NEEDED.get(name, {}) | overrides))
+    """The recipe as published, with the file it needs if it needs one; at its full size mostly."""
+    return load_recipe(name, **(NEEDED.get(name, {}) | SMALLER.get(name, {}) | overrides))
 
 
 def pinned(recipe: Recipe) -> list[SampleId]:
@@ -36,12 +41,14 @@ def pinned(recipe: Recipe) -> list[SampleId]:
     ]
 
 
-def golden_digests(recipe: Recipe) -> dict[str, str]:
-    """Digest of each pinned sample, by key; the revision says when they changed last."""
+def golden_samples(recipe: Recipe) -> list[Sample]:
+    """The pinned samples, drawn now."""
     samples = pinned(recipe)
     drawn = recipe.variant.render(jobs_of(recipe, samples))
-    found = {
-        sample.key: as_text(sample_of(recipe, sample, one).digest())
-        for sample, one in zip(samples, drawn, strict=True)
-    }
+    return [sample_of(recipe, sample, one) for sample, one in zip(samples, drawn, strict=True)]
+
+
+def golden_digests(recipe: Recipe, samples: list[Sample]) -> dict[str, str]:
+    """Digest of each pinned sample, by key; the revision says when they changed last."""
+    found = {sample.key: as_text(sample.digest()) for sample in samples}
     return found | {"revision": str(recipe.variant.REVISION)}

@@ -147,6 +147,12 @@ class TrainConfig:
     aa: str | None = setting(None, doc="timm's RandAugment text, such as rand-m9-mstd0.5-inc1")
     reprob: float = setting(0.0, doc="probability of random erasing", low=0, high=1)
     remode: Literal["const", "rand", "pixel"] = setting("pixel", doc="filling of erased parts")
+    pattern: float = setting(
+        0.0, doc="probability of a random 3x3 patch at every point of a gray image", low=0, high=1
+    )
+    texture: float = setting(
+        0.0, doc="probability of a random texture on a gray image", low=0, high=1
+    )
     pixmix: str | None = setting(
         None, doc="pictures to mix into images: a folder, or a dataset of fdsl-gen; for fine-tuning"
     )
@@ -214,6 +220,10 @@ class TrainConfig:
                     raise UsageError(f"{name}: is missing; pre-training needs it")
             if self.pixmix is not None:
                 raise UsageError("pixmix: is for fine-tuning; leave it out")
+        if self.decoder is not None:
+            for name in ("pixmix", "pattern", "texture"):
+                if getattr(self, name):
+                    raise UsageError(f"{name}: is for images without masks; leave it out")
         for name, count in (
             ("scale", 2),
             ("ratio", 2),

@@ -15,6 +15,7 @@ from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
+from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
 from fdsl_train.data.sources.base import Picture, Pictures, Sample
 from fdsl_train.input_spec import InputSpec
@@ -117,9 +118,15 @@ def train_transform(config: Resolved, pictures: Pictures | None = None) -> Image
         auto_augment=config.aa,
         mean=config.mean,
     )
+    if config.pattern > 0 or config.texture > 0:
+        color = _refuse_color
     mixing = None if pictures is None else PixMix(pictures, config)
     erasing = Erasing(config)
     return ImageTransform(config.mean, config.std, GrayTrain(config), color, erasing, mixing)
+
+
+def _refuse_color(_: Image.Image) -> Tensor:
+    raise UsageError("pattern and texture are for gray images; set them to 0")
 
 
 def eval_transform(spec: InputSpec) -> ImageTransform:

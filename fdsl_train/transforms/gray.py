@@ -14,12 +14,13 @@ from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 
 from fdsl_train.config import Resolved
+from fdsl_train.transforms.one_instance import OneInstance
 from fdsl_train.transforms.randaugment import gray_randaugment
 from fdsl_train.transforms.resample import CUBIC, LINEAR, resize, warm_up
 
 
 class GrayTrain:
-    """Random crop, flips and RandAugment.
+    """Random pattern and texture, crop, flips and RandAugment.
 
     Args:
         config: the run.
@@ -32,6 +33,7 @@ class GrayTrain:
         self._reach = CUBIC if config.interpolation == "bicubic" else LINEAR
         # torchvision compares its draw with the probability in float32
         self._hflip, self._vflip = float(np.float32(config.hflip)), float(np.float32(config.vflip))
+        self._other = OneInstance(config.pattern, config.texture)
         self._augment = None
         if config.aa is not None:
             self._augment = gray_randaugment(
@@ -43,7 +45,7 @@ class GrayTrain:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
         """uint8 (H, W) -> uint8 (1, img_size, img_size)."""
-        return torch.from_numpy(self.augment(self.crop(pixels)))[None]
+        return torch.from_numpy(self.augment(self.crop(self._other(pixels))))[None]
 
     def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A random part, resized and flipped: uint8 (H, W) -> (S, S)."""

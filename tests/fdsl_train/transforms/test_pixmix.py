@@ -191,3 +191,9 @@ def test_pixmix_is_for_fine_tuning(pictures: Path, dataset: Path, tmp_path: Path
     )  # fmt: skip
     assert refused.exit_code == 2
     assert "pixmix: is for fine-tuning; leave it out" in refused.stderr
+
+
+@pytest.mark.parametrize("setting", [{"pixmix": "x"}, {"pattern": 0.5}, {"texture": 0.5}])
+def test_masks_are_not_mixed(setting: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="is for images without masks; leave it out"):
+        resolved(decoder="linear", mixup=0, cutmix=0, **setting)

@@ -53,6 +53,29 @@ def test_a_dataset_says_what_it_is(described):
     assert np.array_equal(png.decode(made[key]._repr_png_()), made[key].image)
 
 
+def test_a_dataset_knows_its_recipe_and_counts_its_samples(described):
+    recipe, made = described
+    assert made.recipe.recipe_digest == recipe.recipe_digest
+    keys = list(made)
+    assert [made[i].key for i in range(len(made))] == keys
+    assert made[-1].key == keys[-1] and made[np.int64(1)].key == keys[1]
+    for number in (len(made), -len(made) - 1):
+        with pytest.raises(IndexError, match="has 3 samples, not one of number"):
+            made[number]
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_dataset_works_in_a_data_loader(described, workers):
+    from torch.utils.data import DataLoader
+
+    loader = DataLoader(described[1], 2, collate_fn=list, num_workers=workers)
+    assert [[s.key for s in batch] for batch in loader] == [
+        [*described[1]][:2],
+        [*described[1]][2:],
+    ]
+
+
 def test_parameters_are_columns(described):
     recipe, made = described
     table = made.parameters()

@@ -1,5 +1,6 @@
 """Reading a finished dataset: any sample by its key."""
 
+import operator
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
@@ -18,6 +19,7 @@ from fdsl_gen.archive.shard_reader import ShardReader, damaged_index, scan
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.dataset.shard_search import ShardSearch
+from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectMissing
 from fdsl_gen.storage.local import LocalStore
@@ -91,6 +93,11 @@ class Dataset(Mapping[str, Sample]):
         self.manifest: Manifest = read_manifest(store) if manifest is None else manifest
         self._format = self.manifest.sample_format
         self._indexes: dict[ShardEntry, NDArray[np.void]] = {}
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What it was made from; print it: YAML."""
+        return recipe_from_dict(self.manifest.recipe, "manifest.json")
 
     @cached_property
     def _search(self) -> ShardSearch:
@@ -201,16 +208,34 @@ class Dataset(Mapping[str, Sample]):
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._find(key) is not None
 
-    def __getitem__(self, key: str) -> Sample:
-        """One sample.
+    def __getitem__(self, key: str | int) -> Sample:
+        """One sample, by its key, or by its place in the order of iteration.
+
+        So a ``torch.utils.data.DataLoader`` can take the dataset as it is, with a ``collate_fn``.
 
         Raises:
             KeyError: if there is none of this name.
+            IndexError: if there are not so many.
             Mismatch: if its bytes are damaged.
             StorageError: if the storage does not answer.
         """
+        if not isinstance(key, str):
+            shard, row = self._place(operator.index(key))
+            name = bytes(self._keys(shard)[row]).decode()
+            return self.decode(shard, name, self.members_at(shard, row, self.manifest.members))
         shard, members = self._members(key, self.manifest.members)
         return self.decode(shard, key, members)
+
+    def _place(self, number: int) -> tuple[ShardEntry, int]:
+        """Shard and row of a place in the order of iteration, from the end if negative."""
+        row = number + len(self) if number < 0 else number
+        if row >= 0:
+            for split in self.manifest.splits.values():
+                for shard in split.shards:
+                    if row < shard.samples:
+                        return shard, row
+                    row -= shard.samples
+        raise IndexError(f"{self.store.url} has {len(self):,} samples, not one of number {number}")
 
     def decode(self, shard: ShardEntry, key: str, members: Mapping[str, bytes]) -> Sample:
         """A sample from its members.

@@ -174,7 +174,8 @@ def evaluate(
         logger.info(f"report {report}")
     if confusion is not None:
         assert counts.confusion is not None
-        draw_confusion(confusion, counts.confusion.numpy(), names, f"{label}, top-1 {top1:.1f} %")
+        title = f"{trained.name} on {label} of {where}, top-1 {top1:.2f} %"
+        draw_confusion(confusion, counts.confusion.numpy(), names, title)
         logger.info(f"picture {confusion}")
     if asked:
         found = measure_robustness(

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.settings import load_yaml
 from fdsl_train.analysis.figures.curves import Curves, Values, draw_curves
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.training.logs import read_metrics, read_summary
+from fdsl_train.training.run_dir import ARGS
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def read_run(run: Path, name: str) -> Curves:
     measured, accuracy = _validations(run / "summary.csv")
     return Curves(
         name=name,
+        kind=_kind(run),
         steps=columns["step"],
         loss=columns["loss"],
         lr=columns["lr"],
@@ -65,6 +68,15 @@ def read_run(run: Path, name: str) -> Curves:
         measured=measured,
         accuracy=accuracy,
     )
+
+
+def _kind(run: Path) -> str:
+    """Pre-training or fine-tuning, as the settings of a run say."""
+    with contextlib.suppress(UsageError):
+        config = load_yaml(run / ARGS)
+        purpose = config.get("purpose") if isinstance(config, dict) else None
+        return {"pretrain": "pre-training", "finetune": "fine-tuning"}.get(str(purpose), "")
+    return ""
 
 
 def _validations(summary: Path) -> tuple[Values, Values]:

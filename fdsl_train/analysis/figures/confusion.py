@@ -1,5 +1,6 @@
 """Which classes are taken for which."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ def draw_confusion(
     axes = figure.subplots()
     # Square roots, so that what happens to one image in fifty can still be seen.
     drawn = axes.imshow(shares, cmap="Blues", norm=_square_roots(100.0), interpolation="nearest")
-    figure.colorbar(drawn, ax=axes, label="% of the images of a class", shrink=0.8)
-    axes.set(title=title, xlabel="taken for", ylabel="class")
+    figure.colorbar(drawn, ax=axes, label="% of the images of a class, square roots", shrink=0.8)
+    wrapped = "\n".join(textwrap.wrap(title, max(30, int(9 * side))))
+    axes.set(title=wrapped, xlabel="taken for", ylabel="class")
     if count <= _NAMED:
         size = 9 if count <= 30 else 7
         turned = 90 if max(len(name) for name in names) > 3 else 0

@@ -18,6 +18,8 @@ Values = NDArray[np.float64]
 _FEW = 60  # so many points are drawn as they are, more are smoothed ...
 _SHARE = 20  # ... by a running mean over a 20th of the run
 _FALL = 4.0  # a loss that falls by this factor is drawn on a logarithmic scale
+# Okabe and Ito's, which people with any kind of color vision can tell apart.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000")
 _DOTS = 30  # so many validations get a dot each
 
 
@@ -27,6 +29,7 @@ class Curves:
 
     Attributes:
         name: of the run.
+        kind: pre-training or fine-tuning; empty where its settings are not there.
         steps: of the lines of its log, (n,).
         loss, lr: at these steps, (n,).
         top1: training accuracy at these steps, percent, (n,); None where the task has none.
@@ -35,6 +38,7 @@ class Curves:
     """
 
     name: str
+    kind: str
     steps: Values
     loss: Values
     lr: Values
@@ -44,17 +48,33 @@ class Curves:
 
 
 def draw_curves(path: Path, runs: Sequence[Curves]) -> None:
-    """Draw the three panels, a color for each run.
+    """Draw three panels for each kind of run, a color for each run.
+
+    Pre-training and fine-tuning have losses and lengths of their own, and so axes of their own.
 
     Args:
         path: of the picture.
         runs: their logs.
     """
-    figure = new_figure(13, 4.2 + 0.22 * len(runs))
-    loss, rate, accuracy = panels = figure.subplots(1, 3)
+    kinds = list(dict.fromkeys(run.kind for run in runs))
+    figure = new_figure(13, 4.2 * len(kinds) + 0.22 * len(runs))
     handles: list[Any] = []
-    for number, run in enumerate(runs):
-        color = f"C{number % 10}"
+    for kind, panels in zip(kinds, figure.subplots(len(kinds), 3, squeeze=False), strict=True):
+        own = [
+            (run, COLORS[number % len(COLORS)])
+            for number, run in enumerate(runs)
+            if run.kind == kind
+        ]
+        handles += _draw_panels(list(panels), own, f"{kind}: " if len(kinds) > 1 else "")
+    figure.legend(handles=handles, loc="outside lower center", ncols=1, frameon=False)
+    save(figure, path)
+
+
+def _draw_panels(panels: "list[Axes]", runs: list[tuple[Curves, str]], kind: str) -> list[Any]:
+    """Loss, learning rate and accuracy of runs with their colors; handles for the legend."""
+    loss, rate, accuracy = panels
+    handles: list[Any] = []
+    for number, (run, color) in enumerate(runs):
         _draw_smoothed(loss, run.steps, run.loss, color, "-")
         width = min(1.5 + 1.5 * (len(runs) - 1 - number), 6.0)  # equal curves stay visible below
         handles += rate.plot(run.steps, run.lr, color=color, lw=width, label=_caption(run))
@@ -63,20 +83,19 @@ def draw_curves(path: Path, runs: Sequence[Curves]) -> None:
         if len(run.accuracy):
             dot = "o" if len(run.accuracy) <= _DOTS else None
             accuracy.plot(run.measured, run.accuracy, color=color, marker=dot, markersize=3.5)
-    loss.set(title="training loss")
-    _scale_loss(loss, [smoothed(run.loss) for run in runs])
-    rate.set(title="learning rate")
+    loss.set(title=f"{kind}training loss")
+    _scale_loss(loss, [smoothed(run.loss) for run, _ in runs])
+    rate.set(title=f"{kind}learning rate")
     rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     rate.set_ylim(bottom=0)
-    accuracy.set(title="accuracy: validation solid, training dotted", ylabel="%")
+    accuracy.set(title=f"{kind}accuracy, validation solid, training dotted", ylabel="%")
     accuracy.set_ylim(0, None)
     for axes in panels:
-        axes.set(xlabel="step", xlim=(0, max(run.steps[-1] for run in runs)))
+        axes.set(xlabel="step", xlim=(0, max(run.steps[-1] for run, _ in runs)))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.3)
-    figure.legend(handles=handles, loc="outside lower center", ncols=1, frameon=False)
-    save(figure, path)
+    return handles
 
 
 def smoothed(values: Values) -> Values:

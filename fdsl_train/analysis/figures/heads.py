@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fdsl_train.analysis.figures.save import new_figure, save
 
@@ -15,12 +14,11 @@ _SIDE = 2.2  # inches of a panel
 def draw_heads(
     path: Path, image: NDArray[np.uint8], heads: NDArray[np.float32], title: str
 ) -> None:
-    """Draw the image, then over it the mean of the heads, then every head.
+    """Draw the image, and beside it the mean of the heads and every head.
 
-    In every panel white-hot is its own highest attention and clear is none, on a scale of square
-    roots, which keeps a single bright patch from hiding the rest. The number is the share of the
-    attention that all patches together get; what is left goes to the class token itself and to
-    others without a place.
+    All panels have one scale, of square roots, which keeps a single bright patch from hiding the
+    rest. The number is the share of the attention that all patches together get; what is left goes
+    to the class token itself and to others without a place.
 
     Args:
         path: of the picture.
@@ -41,15 +39,12 @@ def draw_heads(
         axes.set_axis_off()
     places[0].imshow(image)
     places[0].set_title("image", fontsize=9)
-    faded = np.asarray(Image.fromarray(image).convert("L")) * 0.45
+    from matplotlib.colors import PowerNorm
+
+    scale = PowerNorm(0.5, vmin=0.0, vmax=max(100.0 * float(heads.max()), 1e-9))
     for axes, (name, attention) in zip(places[1:], panels, strict=False):
-        shares = np.sqrt(attention / max(float(attention.max()), 1e-12))
-        heat = Image.fromarray(shares.astype(np.float32)).resize(
-            (image.shape[1], image.shape[0]), Image.Resampling.BILINEAR
-        )
-        strength = np.asarray(heat)
-        axes.imshow(faded, cmap="gray", vmin=0, vmax=255)
-        axes.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.2 + 0.7 * strength)
+        drawn = axes.imshow(100.0 * attention, cmap="inferno", norm=scale, interpolation="nearest")
         share = f"{100 * float(attention.sum()):.0f} % on patches"
         axes.set_title(f"{name}, {share}" if name else share, fontsize=9)
+    figure.colorbar(drawn, ax=list(places), label="% of the attention on a patch", shrink=0.8)
     save(figure, path)

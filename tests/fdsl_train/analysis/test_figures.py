@@ -215,8 +215,19 @@ def test_runs_in_one_picture(tmp_path: Path) -> None:
     assert result.exit_code == 0, (result.output, result.exception)
     drawn = (tmp_path / "both.svg").read_text()
     assert drawn.lstrip().startswith("<?xml")
-    assert "#1f77b4" in drawn  # the colors of the first run ...
-    assert "#ff7f0e" in drawn  # ... and of the second
+    assert "#0072b2" in drawn  # the colors of the first run ...
+    assert "#e69f00" in drawn  # ... and of the second
+
+
+def test_pre_training_and_fine_tuning_have_axes_of_their_own(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name) for name in ("a", "b", "c")]
+    for folder, purpose in zip(runs, ("pretrain", "finetune", "finetune"), strict=True):
+        (folder / "args.yaml").write_text(f"purpose: {purpose}\n")
+    assert [read_run(folder, "x").kind for folder in runs[:2]] == ["pre-training", "fine-tuning"]
+    for name, asked in (("one.png", runs[1:]), ("two.png", runs)):
+        result = run("plot", *asked, "--out", tmp_path / name)
+        assert result.exit_code == 0, (result.output, result.exception)
+    assert size_of(tmp_path / "two.png")[1] > 1.5 * size_of(tmp_path / "one.png")[1]
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

@@ -237,6 +237,12 @@ class TrainConfig:
             low, high = getattr(self, name)
             if low > high:
                 raise UsageError(f"{name}: the first number must not exceed the second")
+        size = self.img_size or 0
+        if self.eval_mode == "slide" and (self.short_side or size) < size:
+            raise UsageError(
+                f"short_side: images of {self.short_side} px are smaller than the windows of"
+                f" --eval-mode slide, {size} px"
+            )
         if self.min_lr > self.peak_lr:
             raise UsageError(
                 f"min_lr: {self.min_lr:g} is above the peak learning rate, which is"

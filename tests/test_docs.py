@@ -21,6 +21,7 @@ from fdsl_gen.cli.main import cli
 from fdsl_train.cli.main import main
 from tests import ROOT, test_rules
 from tests.documents import DOCUMENTS, Block, blocks, commands, mentions
+from tests.fdsl_train.scenes import write_scenes
 
 PROGRAMS = {"fdsl-gen": cli, "fdsl-train": main}
 REASONS = {"needs a GPU", "needs the network", "takes hours"}
@@ -99,7 +100,7 @@ def prepared(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(prepared) -> Path:
-    """The same with finished runs ``runs/smoke`` and ``runs/photos``."""
+    """The same with finished runs ``runs/smoke``, ``runs/photos`` and ``runs/scenes``."""
     runs = prepared / "runs"
     tiny = {"workers": 0, "decoded_cache": 0}
     run = fdsl_train.pretrain(
@@ -111,6 +112,16 @@ def trained(prepared) -> Path:
         checkpoint=run.export,
         recipe="cpu_finetune",
         epochs=2,
+        **tiny,
+    )
+    fdsl_train.finetune(
+        write_scenes(prepared / "scenes"),
+        runs / "scenes",
+        checkpoint=run.export,
+        recipe="cpu_segment_finetune",
+        decoder="linear",
+        steps=1,
+        warmup_steps=0,
         **tiny,
     )
     return prepared

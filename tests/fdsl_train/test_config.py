@@ -24,6 +24,11 @@ from tests.fdsl_train.conftest import TINY, write_recipe
         ({"lr": 1e-6}, "tiny.min_lr: 1e-05 is above the peak learning rate, which is 1e-06"),
         ({"scale": [1.0]}, "tiny.scale: must be 2 numbers, not (1.0,)"),
         ({"scale": [1.0, 0.5]}, "tiny.scale: the first number must not exceed the second"),
+        (
+            {"resize_ratio": [2, 1]},
+            "tiny.resize_ratio: the first number must not exceed the second",
+        ),
+        ({"eval_mode": "slide", "short_side": 16}, "tiny.short_side: images of 16 px are smaller"),
         ({"mean": [0.5]}, "tiny.mean: must be 3 numbers, not (0.5,)"),
         ({"aa": "v0"}, "tiny.aa: must look like rand-m9-mstd0.5-inc1, not 'v0'"),
         ({"opt": 7}, "tiny.opt: must be a text, not 7"),

@@ -1,0 +1,69 @@
+"""The commands of docs/segmentation.md, one after the other, made short."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from experiments.segmentation.scenes import CLASSES, write_scenes
+from fdsl_gen.cli.main import cli
+from fdsl_train.cli.main import main
+from tests.documents import ROOT, blocks
+
+STAMPS = "/usr/share/tuxpaint/stamps"
+SHORT = {
+    "fdsl-gen segrcdb": ["--num-images", "8", "--num-shards", "1", "--workers", "1"],
+    "fdsl-train pretrain": ["--steps", "2", "--warmup-steps", "0", "--workers", "0"],
+    "fdsl-train finetune": ["--steps", "2", "--warmup-steps", "0", "--workers", "0"],
+    "fdsl-train eval": ["--workers", "0"],
+}
+
+
+def write_stamps(root: Path) -> None:
+    """Ellipses of a color for each class, on nothing."""
+    rows, columns = np.mgrid[-1:1:40j, -1:1:50j]
+    inside = (rows**2 + columns**2 < 1).astype(np.uint8)
+    for label, name in enumerate(CLASSES):
+        for i in range(4):
+            color = np.array([60 * label, 255 - 50 * i, 40 * i, 255], np.uint8)
+            path = root / name / "kind" / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(inside[..., None] * color).save(path)
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_the_whole_way_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stamps(tmp_path / "stamps")
+    monkeypatch.chdir(tmp_path)
+    first = next(b for b in blocks(ROOT / "docs/segmentation.md") if b.language == "sh")
+    for line in first.text.splitlines():
+        words = shlex.split(line)
+        if words[0] == "python":
+            assert words[1:4] == ["-m", "experiments.segmentation.scenes", STAMPS]
+            write_scenes(tmp_path / "stamps", Path(words[4]), train=8, val=4)
+            continue
+        program = cli if words[0] == "fdsl-gen" else main
+        done = CliRunner().invoke(program, words[1:] + SHORT[" ".join(words[:2])])
+        assert done.exit_code == 0, done.output
+    assert "mean IoU" in done.output
+    assert len(list(Path("seen").glob("*.png"))) == 4
+    assert Path("confusion.png").stat().st_size > 1000
+    rows = Path("classes.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["ground", *CLASSES, ""]
+
+
+def test_scenes_are_what_they_say(tmp_path: Path) -> None:
+    write_stamps(tmp_path / "stamps")
+    for out in ("a", "b"):
+        write_scenes(tmp_path / "stamps", tmp_path / out, train=3, val=2)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.png"))
+    assert len(files) == 10
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    with Image.open(tmp_path / "a" / "annotations" / "training" / "0000.png") as mask:
+        levels = np.asarray(mask)
+    assert set(np.unique(levels)) <= set(range(5)) and 0.05 < (levels > 0).mean() < 0.9

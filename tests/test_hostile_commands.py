@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.archive import tar
+from fdsl_gen.archive import png, tar
 from fdsl_gen.storage.local import LocalStore
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_gen.storage.objects import ObjectStore
@@ -90,7 +90,7 @@ def reshard(**members):
         ]
         content = b"".join(tar.tar_parts(samples))
         (folder / TAR).write_bytes(content)
-        index = tar.index_of(samples, ("png", "cls"))
+        index = tar.index_of(samples, read_manifest(folder).members)
         (folder / META / "index" / TAR).with_suffix(".npy").write_bytes(tar.index_bytes(index))
         manifest = read_manifest(folder)
         train = manifest.splits["train"]
@@ -137,12 +137,12 @@ DATASETS = {
     "tar: cut": (write(TAR, b"x" * 512), READ_MANIFEST | {"finalize"}),
     "index: huge": (huge_index, {"verify", *LABELS}),
     "index: fifo": (fifo(f"{META}/index/{TAR[:-4]}.npy"), {"verify", *LABELS}),
-    "png: bomb": (reshard(png=bomb(20_000)), {"render", *LABELS}),
-    "png: large": (reshard(png=bomb(12_000)), {"render", *LABELS}),
-    "png: larger": (reshard(png=bomb(33)), {"render", *LABELS}),
-    "png: text": (reshard(png=b"hello"), {"render", *LABELS}),
-    "cls: huge": (reshard(cls=b"9" * 400), {"render", *LABELS}),
-    "cls: beyond": (reshard(cls=b"10"), {"render", *LABELS}),
+    "png: bomb": (reshard(png=bomb(20_000)), {"render", "export", *LABELS}),
+    "png: large": (reshard(png=bomb(12_000)), {"render", "export", *LABELS}),
+    "png: larger": (reshard(png=bomb(33)), {"render", "export", *LABELS}),
+    "png: text": (reshard(png=b"hello"), {"render", "export", *LABELS}),
+    "cls: huge": (reshard(cls=b"9" * 400), {"render", "export", *LABELS}),
+    "cls: beyond": (reshard(cls=b"10"), {"render", "export", *LABELS}),
 }
 
 
@@ -259,6 +259,18 @@ def test_a_hostile_dataset(name, good, run, tmp_path, capsys, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"in", "out"}
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"set"}
     assert {path.name for path in (tmp_path / "out").iterdir()} <= WRITTEN
+
+
+@pytest.mark.parametrize("mask", [np.zeros((8, 8)), np.full((32, 32), 200)], ids=["size", "class"])
+def test_a_hostile_mask_is_not_exported(mask, tmp_path, capsys, monkeypatch):
+    counts = {"num_categories": 4, "num_images": 3, "num_shards": 1, "image_size": 32}
+    generate(load_recipe("segrcdb", **counts), tmp_path / "set", workers=1)
+    changed = {"mask.png": png.encode(mask.astype(np.uint8), "gray8")}
+    monkeypatch.setattr("tests.test_hostile_commands.TAR", "segrcdb-train-000000.tar")
+    reshard(**changed)(tmp_path / "set")
+    arguments = ["export", tmp_path / "set", "--imagefolder", tmp_path / "out"]
+    code, said = run_gen(arguments, capsys, monkeypatch)
+    assert (code, said.count("\n")) == (4, 1), said
 
 
 def test_names_in_data_do_not_speak_to_the_terminal(good, run, tmp_path, capsys, monkeypatch):

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 from fdsl_gen.archive.label_types import INSTANCES
 from fdsl_gen.archive.label_types.instances import annotations
 from fdsl_gen.archive.manifest import Manifest, SplitEntry
-from fdsl_gen.core.errors import Mismatch, UsageError
-from fdsl_gen.dataset.export import claim, samples_of, write_once
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.dataset.export import claim, samples_of, target_of, write_once
 from fdsl_gen.dataset.shard_check import check_shard_file
 from fdsl_gen.storage.manifest import read_manifest
 
@@ -84,9 +84,6 @@ def _annotated(
     for shard in entry.shards:
         check_shard_file(path / shard.file, shard)
         for key, members in samples_of(path, manifest, shard):
-            try:
-                target = manifest.label_type.decode(members[manifest.label_type.member])
-            except ValueError as error:
-                raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
+            target = target_of(manifest, shard, key, members)
             write_once(out / "images" / f"{key}.png", members["png"])
             yield key, annotations(target)

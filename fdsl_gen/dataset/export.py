@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fdsl_gen.archive import tar
+from fdsl_gen.archive import png, tar
+from fdsl_gen.archive.label_types import Target
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.dataset.shard_check import check_shard_file
@@ -81,8 +82,10 @@ def samples_of(
     try:
         for sample in tar.read_samples(path / shard.file):
             members = dict(sample.members)
-            if set(members) != set(manifest.members):
-                raise ValueError(f"{shard.file}, sample {sample.key} has other members")
+            try:
+                _check_members(manifest, members)
+            except ValueError as error:
+                raise ValueError(f"{shard.file}, sample {sample.key}: {error}") from None
             yield sample.key, members
     except ValueError as error:
         raise Mismatch(str(error)) from None
@@ -93,16 +96,46 @@ def _write_sample(
 ) -> tuple[str, str | None]:
     """Write the files of a sample; name of its image and its labels in the table, if any."""
     label_type = manifest.label_type
-    try:
-        target = label_type.decode(members[label_type.member])
-    except ValueError as error:
-        raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
+    target = target_of(manifest, shard, key, members)
     files = label_type.files(key, target, members)
     if "npy" in members:
         files[next(iter(files)).removesuffix("png") + "npy"] = members["npy"]
     for name, content in files.items():
         write_once(folder / name, content)
     return next(iter(files)), label_type.csv_labels(target)
+
+
+def _check_members(manifest: Manifest, members: dict[str, bytes]) -> None:
+    """ValueError for other members, and for an image whose header tells of another one."""
+    if set(members) != set(manifest.members):
+        raise ValueError("it has other members")
+    found, expected = png.size_of(members["png"]), (manifest.image.height, manifest.image.width)
+    if found != expected:
+        raise ValueError("its image has {}x{} pixels, not {}x{}".format(*found, *expected))
+
+
+def target_of(manifest: Manifest, shard: ShardEntry, key: str, members: dict[str, bytes]) -> Target:
+    """What an image is labeled with.
+
+    Raises:
+        Mismatch: if that is damaged, or none of what this dataset can have.
+    """
+    try:
+        target = manifest.label_type.decode(members[manifest.label_type.member])
+        _check_target(manifest, target)
+    except ValueError as error:
+        raise Mismatch(f"{shard.file}, sample {key}: {error}") from None
+    return target
+
+
+def _check_target(manifest: Manifest, target: Target) -> None:
+    used = target.labels
+    if target.mask is not None:
+        if target.mask.shape != (manifest.image.height, manifest.image.width):
+            raise ValueError("its mask has another size than its image")
+        used = used or (int(target.mask.max()),)
+    if max(used, default=0) >= manifest.num_classes:
+        raise ValueError(f"it is of class {max(used)}, and there are {manifest.num_classes}")
 
 
 def write_once(target: Path, content: bytes) -> None:

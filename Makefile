@@ -103,8 +103,9 @@ check: $(VENV)/all.done  ## lint, types and tests
 bench: $(VENV)/all.done  ## measure rendering, images a second and core
 	$(BIN)/python -m bench $(ARGS)
 
-bench-loader: $(VENV)/all.done  ## measure reading against timm's, and the trainer
+bench-loader: $(VENV)/all.done  ## measure reading against timm's, drawing from recipes, and the trainer
 	$(BIN)/python -m bench.loader $(ARGS)
+	$(BIN)/python -m bench.recipes
 	$(BIN)/python -m bench.trainer
 
 bench-storage: $(VENV)/all.done  ## measure object storage beside plain boto3

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fdsl_gen.core.errors import UsageError
@@ -135,6 +135,15 @@ def open_pretrain(where: DataSpec) -> PretrainData:
     return PretrainData(
         place.split(manifest, "train"), validation, recipe if isinstance(recipe, str) else None
     )
+
+
+def open_pretrain_all(wheres: Sequence[DataSpec]) -> list[PretrainData]:
+    """Several sets to pre-train on; how tars of others are read concerns those that are tars."""
+    tars = [len(wheres) > 1 and tars_at(one.place) is not None for one in wheres]
+    return [
+        open_pretrain(replace(one, tars=TarOptions()) if any(tars) and not own else one)
+        for one, own in zip(wheres, tars, strict=True)
+    ]
 
 
 def join_pretrain(opened: Sequence[PretrainData], weights: Sequence[float] | None) -> PretrainData:

@@ -13,7 +13,7 @@ from fdsl_train.data.open import (
     DataSpec,
     data_spec,
     join_pretrain,
-    open_pretrain,
+    open_pretrain_all,
     recipe_named_by,
 )
 from fdsl_train.data.sources.base import num_samples
@@ -62,7 +62,7 @@ def pretrain(
     """
     given = [data] if isinstance(data, str | Path | DatasetLocation | DataSpec) else data
     wheres, output = [data_spec(one) for one in given], Path(output)
-    parts = [open_pretrain(one) for one in wheres]
+    parts = open_pretrain_all(wheres)
     process = find_process()
     name = recipe or recipe_named_by(parts)
     if name is None:

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_categories_are_searched_once_and_more_of_them_later(own_cache):
         assert watch.found == found
     (folder,) = (path for path in own_cache.iterdir() if path.is_dir())
     assert sorted(path.name for path in folder.iterdir()) == ["block-000000.npz", "shared.json"]
+
+
+def test_of_several_that_ask_at_once_one_searches():
+    recipe = load_recipe("exfractaldb-1k", num_categories=3, num_points=500)
+    watches = [Counting(), Counting()]
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(lambda w: prepare(recipe, workers=1, observer=w), watches))
+    assert folders[0] == folders[1]
+    assert sorted(watch.found for watch in watches) == [0, 3]
 
 
 def test_without_a_folder_of_ones_own_nothing_is_searched(monkeypatch):

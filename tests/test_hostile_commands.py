@@ -66,7 +66,7 @@ def link(name, target):
 
 
 def bomb(side):
-    """A grey PNG of side x side pixels, all black: a thousandth of its pixels in bytes."""
+    """A gray PNG of side x side pixels, all black: a thousandth of its pixels in bytes."""
 
     def chunk(kind, data):
         return (

@@ -136,7 +136,7 @@ def test_a_transform_can_be_sent_to_a_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "levels"),
     [({}, {128}), ({"mean": IMAGENET["mean"]}, {115})],
-    ids=["grey", "coloured"],
+    ids=["gray", "color"],
 )
 def test_what_is_uncovered_is_filled_with_the_mean(
     tmp_path: Path, changes: dict[str, object], levels: set[int]

@@ -342,12 +342,8 @@ def describe_recipes() -> list[tuple[str, str]]:
 
     The description is the first line of the file, ``# name: description``.
     """
-    described = []
-    for path in sorted(training_recipes().glob("*.yaml")):
-        with path.open(encoding="utf-8") as file:
-            first = file.readline()
-        described.append((path.stem, first.partition(":")[2].strip()))
-    return described
+    paths = sorted(training_recipes().glob("*.yaml"))
+    return [(path.stem, recipe_files.headline(path)) for path in paths]
 
 
 def load_config(

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from fdsl_gen.core.errors import FdslError, StorageError, UsageError
+from fdsl_gen.storage.clouds import CLOUDS
 
 
 class ObjectMissing(StorageError):
@@ -26,16 +27,6 @@ class Unsupported(StorageError):
     """The service does not know this kind of request."""
 
 
-_CREDENTIALS = {
-    "s3": "the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)",
-    "gs": "the credentials (GOOGLE_APPLICATION_CREDENTIALS, or gcloud auth application-default"
-    " login)",
-    "az": "the credentials (AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or"
-    " AZURE_STORAGE_SAS_TOKEN, or AZURE_STORAGE_CONNECTION_STRING)",
-    "hf": "who you are for the Hub (hf auth login, or HF_TOKEN)",
-    "https": "the address: files of web servers are read without credentials",
-    "http": "the address: files of web servers are read without credentials",
-}
 _REFUSED = {
     "AccessDenied", "AuthorizationHeaderMalformed", "AuthenticationFailed", "ExpiredToken",
     "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "RequestTimeTooSkewed",
@@ -146,7 +137,7 @@ def _answered(status: int, code: str, asked: Asked) -> Exception:
     if status in (401, 403) or code in _REFUSED:
         return UsageError(
             f"access to {asked.url} was refused ({code or status}); check"
-            f" {_CREDENTIALS[asked.scheme]}, and what they may do with this bucket"
+            f" {CLOUDS[asked.scheme].credentials}, and what they may do with this bucket"
         )
     if status in (301, 307) or code == "IllegalLocationConstraintException":
         return UsageError(
@@ -170,7 +161,7 @@ def _unanswered(said: str, asked: Asked) -> Exception:
     if re.search("credential|token|UnauthenticatedError", said, re.IGNORECASE):
         return UsageError(
             f"no usable credentials for {asked.scheme}://{asked.bucket}; check"
-            f" {_CREDENTIALS[asked.scheme]}"
+            f" {CLOUDS[asked.scheme].credentials}"
         )
     return no_storage(asked)
 

@@ -19,7 +19,8 @@ from fdsl_gen.core.errors import Mismatch, StorageError
 from fdsl_gen.core.json_text import MAX_BYTES
 from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Stat, Version
-from fdsl_gen.storage.client import Client, client_for
+from fdsl_gen.storage.client import client_for
+from fdsl_gen.storage.clouds import Client
 from fdsl_gen.storage.errors import (
     Asked,
     ObjectExists,

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.storage.clouds import CLOUDS
 
-SCHEMES = ("s3", "gs", "az")
+SCHEMES = tuple(name for name, cloud in CLOUDS.items() if cloud.writable)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a drive
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 
@@ -46,14 +47,14 @@ def parse_url(text: str) -> ObjectUrl:
         UsageError: if it is something else.
     """
     scheme = scheme_of(text)
-    if scheme not in SCHEMES or not text[2:].startswith("://"):
+    if scheme is None or scheme not in SCHEMES or not text[len(scheme) :].startswith("://"):
         what = f"{scheme}:" if scheme else text
         raise UsageError(
             f"{what} is not a place fdsl-gen knows here; give a folder, s3://BUCKET/PREFIX,"
             " gs://BUCKET/PREFIX or az://CONTAINER/PREFIX (other services speak S3 too:"
             " --endpoint-url)"
         )
-    bucket, _, prefix = text[5:].partition("/")
+    bucket, _, prefix = text[len(scheme) + 3 :].partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(
             f"'{bucket}' is not the name of a bucket (3 to 63 of a-z, 0-9, '.', '-' and '_');"

@@ -6,7 +6,7 @@ from typing import Any
 from fdsl_gen.core.errors import StorageError, UsageError
 from fdsl_gen.core.extras import missing
 from fdsl_gen.storage.base import Version
-from fdsl_gen.storage.client import hub_address
+from fdsl_gen.storage.clouds import hub_address
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.options import StorageOptions
 

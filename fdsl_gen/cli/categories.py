@@ -107,13 +107,12 @@ def _write(
     if picture is not None and recipe.variant.SCENE:
         raise UsageError("--picture shows a category in an image; images of scenes hold several")
     text = as_csv(recipe, cache)
-    try:
-        if table is not None:
+    if table is not None:
+        with local.at_place_of_user(table):
             local.write(table, text.encode())
-        if picture is not None:
+    if picture is not None:
+        with local.at_place_of_user(picture):
             local.write(picture, categories_png(recipe, cache))
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
     written = [str(path) for path in (out, table, picture) if path is not None]
     click.echo("\n".join(written) if written else text, nl=bool(written))
 

@@ -104,6 +104,7 @@ def export(folder: Path, tree: Path | None, coco: Path | None, flat: Path | None
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.dataset.coco import export_coco
     from fdsl_gen.dataset.export import export_tree
+    from fdsl_gen.storage import local
     from fdsl_gen.storage.manifest import read_manifest
 
     given = [place for place in (tree, coco, flat) if place is not None]
@@ -113,11 +114,9 @@ def export(folder: Path, tree: Path | None, coco: Path | None, flat: Path | None
     total = sum(split.num_samples for split in read_manifest(folder).splits.values())
     with Progress() as progress:
         progress.begin(images=total, done=0)
-        try:
+        with local.at_place_of_user(out):
             if coco is not None:
                 count = export_coco(folder, out, progress.images)
             else:
                 count = export_tree(folder, out, progress.images, flat=flat is not None)
-        except OSError as error:
-            raise UsageError(f"cannot write into {out}: {error.strerror}") from None
     click.echo(f"{count:,} images in {out}")

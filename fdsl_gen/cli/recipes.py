@@ -9,7 +9,6 @@ from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.core import recipe_files
 from fdsl_gen.core.cli.help import PagedCommand, RecipeName, write_table
 from fdsl_gen.core.cli.paths import FILE
-from fdsl_gen.core.errors import UsageError
 
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
@@ -100,10 +99,8 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
         else:
             loaded = recipe_with(file, values)
             data = preview_png(loaded, draw_preview(loaded, categories, columns))
-        try:
+        with local.at_place_of_user(out):
             local.write(out, data)
-        except OSError as error:
-            raise UsageError(f"cannot write {out}: {error.strerror}") from None
         click.echo(str(out))
 
     number = click.IntRange(min=1, max=1000)

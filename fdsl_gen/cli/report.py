@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from fdsl_gen.core.cli.paths import FILE
-from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage.flags import PLACE, take_storage, with_storage
 
 
@@ -60,8 +59,6 @@ def _write(path: Path, text: str) -> None:
     """Write a file, whole or not at all, and name it."""
     from fdsl_gen.storage import local
 
-    try:
+    with local.at_place_of_user(path):
         local.write(path, text.encode())
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
     click.echo(str(path))

@@ -52,6 +52,19 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def at_place_of_user(path: Path) -> Iterator[None]:
+    """Writing where a user said: UsageError, but not where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in FULL:
+            error.filename = str(where)
+            raise
+        raise UsageError(f"cannot write {where}: {error.strerror}") from None
+
+
 def write_temporary(path: Path, parts: Iterable[bytes]) -> tuple[Path, str, int]:
     """A temporary file beside ``path`` with the joined parts; its path, sha256 and size.
 

@@ -442,7 +442,7 @@ def test_bad_input_is_one_sentence(tmp_path, command, words):
 def test_a_task_that_kills_every_worker_is_given_up(tmp_path):
     from fdsl_gen.executors import Silent
     from fdsl_gen.executors.local import LocalExecutor
-    from tests.executor_tasks import touch_or_die
+    from tests.fdsl_gen.executors.tasks import touch_or_die
 
     tasks = [(tmp_path, n) for n in range(6)]
     failures = LocalExecutor(2).run(touch_or_die, tasks, Silent())
@@ -458,7 +458,7 @@ def test_an_exception_in_a_task_is_told_with_its_place(tmp_path):
     from fdsl_gen.executors import Silent
     from fdsl_gen.executors.local import LocalExecutor
     from fdsl_gen.executors.serial import SerialExecutor
-    from tests.executor_tasks import divide
+    from tests.fdsl_gen.executors.tasks import divide
 
     for executor in (SerialExecutor(), LocalExecutor(2)):
         failures = executor.run(divide, [1, 0, 2], Silent())
@@ -487,7 +487,7 @@ def test_a_script_needs_no_guard(tmp_path):
 
 def test_workers_that_cannot_start_are_told_once(tmp_path, monkeypatch, capfd):
     from fdsl_gen.executors import Silent, local
-    from tests.executor_tasks import CannotBeReceived
+    from tests.fdsl_gen.executors.tasks import CannotBeReceived
 
     failures = local.LocalExecutor(2).run(CannotBeReceived(), [1, 2, 3, 4], Silent())
     assert {failure.task for failure in failures} == {1, 2, 3, 4}
@@ -533,6 +533,22 @@ def test_a_full_disk_in_warm_up_and_finalize(tmp_path, small_folder, name, monke
     assert not list(out.rglob(".*.tmp"))
     assert run_here(monkeypatch, capsys, *command)[0] == 0
     assert tars(out) == tars(small_folder)
+
+
+def test_a_full_disk_in_other_commands(tmp_path, small_folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("fdsl_gen.dataset.export.write_once", full)
+    full_at(monkeypatch, "preview.png")
+    out = tmp_path / "tree"
+    for command, name in (
+        (["export", small_folder, "--imagefolder", out], out),
+        (["preview", "fractal-1", "--out", tmp_path / "preview.png"], tmp_path / "preview.png"),
+    ):
+        code, errors = run_here(monkeypatch, capsys, *command)
+        assert code == 3, errors
+        assert f"cannot use {name}: No space left on device" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize("moment", ["render_shard", "finalize"])

@@ -1,5 +1,6 @@
 """Hook of mkdocs: pages and pictures that are made from the code, and links that leave `docs/`."""
 
+import fnmatch
 import re
 import sys
 from pathlib import Path
@@ -37,7 +38,35 @@ def on_files(files: Files, config: Any) -> Files:
     made |= pages.example_pages(ROOT / "examples")
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
+    config["nav"] = _navigation({file.src_uri for file in files.documentation_pages()})
     return files
+
+
+_SECTIONS = {
+    "How to": ("howto-*.md",),
+    "Gallery": ("gallery/index.md", "gallery/*.md"),
+    "Datasets": ("datasets.md", "format.md", "scale.md"),
+    "Training": ("training.md", "webdataset.md", "segmentation.md", "detection.md"),
+    "Evidence": ("reproduce.md", "transfer.md", "*mix*.md", "benchmarks.md"),
+    "Reference": ("cli/*.md", "api/*.md"),
+    "Examples": ("examples/*.md",),
+    "Project": ("architecture.md", "contributing.md", "security.md", "changelog.md"),
+}
+
+
+def _navigation(pages_left: set[str]) -> list[Any]:
+    """The pages in sections; what no section names comes last."""
+    found: list[Any] = ["index.md"]
+    pages_left = pages_left - {"index.md"}
+    for title, patterns in _SECTIONS.items():
+        section = [
+            page for pattern in patterns for page in sorted(fnmatch.filter(pages_left, pattern))
+        ]
+        section = list(dict.fromkeys(section))
+        pages_left = pages_left - set(section)
+        if section:
+            found.append({title: section})
+    return found + ([{"More": sorted(pages_left)}] if pages_left else [])
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

@@ -143,7 +143,7 @@ def trial(
         UsageError: if the folder cannot be used, or the minutes are too few.
         FdslError: if a run fails.
 
-    >>> trial("photos/", "trial", minutes=1.5, sets=["fractal-1"]).tables  # doctest: +SKIP
+    For instance ``trial("photos/", "trial", minutes=20, sets=["fractal-1"]).tables``.
     """
     began = time.monotonic()
     root, output, jobs = Path(data), Path(output), jobs or default_workers()

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from fdsl_gen.archive.manifest import ShardEntry
 from fdsl_gen.archive.paths import ShardPaths
-from fdsl_gen.core.errors import FdslError, UsageError
+from fdsl_gen.core.errors import FdslError, Mismatch, UsageError
 from fdsl_gen.core.json_text import MAX_BYTES, read_bounded
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.storage import local
@@ -155,8 +155,19 @@ class ShardCache:
         if isinstance(entry, ShardEntry):
             known, begin = entry.sha256, partial(self._bring_index, shard, path)
         download_file(self._bucket, entry.file, path, entry.bytes, known, begin=begin)
+        if isinstance(entry, TarObject):
+            self._check_still(entry, path)
         with contextlib.suppress(FileNotFoundError):  # it has had to give way already
             self._checked.add(_identity(path))
+
+    def _check_still(self, entry: TarObject, path: Path) -> None:
+        """Whether what came is what was listed; a revision of the Hub never changes."""
+        if self._bucket.scheme == "hf" or self._bucket.version(entry.file) == entry[1:]:
+            return
+        path.unlink(missing_ok=True)
+        raise Mismatch(
+            f"{self._bucket.url}/{entry.file} was replaced while it was read; run this again"
+        )
 
     def read_indexes(self) -> list[bytes | None]:
         """See ``ShardLocator``; the files are not kept."""

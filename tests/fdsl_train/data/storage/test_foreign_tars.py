@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import webdataset
 
-from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_train.data.locate.dataset import DatasetLocation
 from fdsl_train.data.open import DataSpec, open_train_val
-from fdsl_train.data.tars import TarOptions
+from fdsl_train.data.sources.base import num_samples
+from fdsl_train.data.tars import TarOptions, open_tars, tars_at
 from tests.fdsl_gen.storage.proxy import BUSY, CUT, PASS
 
 TRAIN, VAL = ["set-train-0.tar", "set-train-1.tar"], ["set-val-0.tar"]
@@ -76,6 +77,19 @@ def test_in_a_bucket(folder, bucket, direct, proxy, tmp_path):
     assert proxy.count("GET", ".tar") == fetched  # both are in the cache
     with pytest.raises(UsageError, match=r"set-train-2.tar is not there \(1 are missing\)"):
         everything(f"{bucket.url}/set-train-{{0..2}}.tar", **how)
+
+
+def test_a_tar_that_is_replaced_is_noticed(folder, bucket, direct, tmp_path):
+    for path in folder.iterdir():
+        direct.write(path.name, path.read_bytes())
+    place = DatasetLocation(data=bucket.url, storage=bucket.options, cache_dir=tmp_path / "shards")
+    found = tars_at(place)
+    content = bytearray((folder / TRAIN[1]).read_bytes())
+    content[-1] = 1
+    direct.write(TRAIN[1], bytes(content))
+    with pytest.raises(Mismatch, match=r"set-train-1.tar was replaced while it was read"):
+        open_tars(found, "train", place, TarOptions())
+    assert num_samples(open_tars(tars_at(place), "train", place, TarOptions())) == 10
 
 
 class _Files(BaseHTTPRequestHandler):

@@ -94,7 +94,7 @@ def draw(recipe: Recipe, samples: Sequence[tuple[int, int]]) -> list[list[Pixels
     scene = recipe.variant.SCENE
     wanted = [SampleId(-1 if scene else c, i) for c, i in samples]
     drawn = recipe.variant.render(jobs_of(recipe, wanted))
-    return [[d.image] if d.mask is None else [d.image, colored(d.mask)] for d in drawn]
+    return [[d.image] if d.mask is None else [d.image, colored(d.mask)[0]] for d in drawn]
 
 
 def between(recipe: Recipe, count: int = 6) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from fdsl_gen.core import recipe_files
-from fdsl_gen.dataset.contact_sheet import colored
+from fdsl_gen.dataset.sheet import colored
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe, load_recipe

@@ -149,7 +149,7 @@ def _table(score: Overlap, names: tuple[str, ...]) -> str:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["class", "name", "pixels", "predicted", "correct", "iou", "accuracy"])
-    counts = [int(count) for count in score.counts()[1:]]
+    counts = [int(count) for count in score.counts()]
     classes = len(names)
     rows = zip(counts[:classes], counts[classes : 2 * classes], counts[2 * classes :], strict=True)
     for label, (found, said, there) in enumerate(rows):

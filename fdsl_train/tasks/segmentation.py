@@ -34,7 +34,6 @@ class Overlap:
 
     def __init__(self, num_classes: int) -> None:
         self._confusion = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        self._images = 0
 
     @property
     def confusion(self) -> Tensor:
@@ -43,19 +42,18 @@ class Overlap:
 
     def update(self, found: Tensor, labels: Tensor) -> None:
         """The labeled pixels of an image: the classes said and those that are, int64 (N,)."""
-        self._images += 1
         classes = len(self._confusion)
         pairs = torch.bincount(labels * classes + found, minlength=classes * classes)
         self._confusion += pairs.view(classes, classes).cpu()
 
     def counts(self) -> list[float]:
-        """Images; pixels of each class that were found, that were said, that there are."""
+        """Pixels of each class that were found, that were said, that there are."""
         sums = self._confusion.diagonal(), self._confusion.sum(dim=0), self._confusion.sum(dim=1)
-        return [float(self._images), *torch.cat(sums).double().tolist()]
+        return [float(count) for count in torch.cat(sums)]
 
     def percent(self, counts: list[float]) -> dict[str, float]:
         """``val_miou``, ``val_macc`` (of classes) and ``val_pacc`` (of pixels) in percent."""
-        found, said, there = np.array(counts[1:]).reshape(3, -1)
+        found, said, there = np.array(counts).reshape(3, -1)
         union = said + there - found
         iou, accuracy = (
             float(np.mean(found[of > 0] / of[of > 0])) if (of > 0).any() else 0.0
@@ -66,12 +64,12 @@ class Overlap:
 
     def guess(self, counts: list[float]) -> Guess:
         """See ``Score``: every pixel of the most frequent class."""
-        _, said, there = np.array(counts[1:]).reshape(3, -1)
+        _, said, there = np.array(counts).reshape(3, -1)
         given = np.flatnonzero(said)
         seen = max(1, int(np.count_nonzero(there)))
         return Guess(
             percent=100.0 * float(there.max() / max(there.sum(), 1.0)) / seen,
-            images=int(counts[0]),
+            images=int(there.sum()),  # pixels: an IoU is no share of images
             always=int(given[0]) if len(given) == 1 else None,
         )
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from fdsl_train.cli.main import main
 from fdsl_train.training import checkpoint
 from tests.fdsl_train.conftest import build_dataset, environment, wait_for_lines, write_recipe
 from tests.fdsl_train.distributed.together import finish, free_port, start_all, train_together
+from tests.fdsl_train.training.segment import SEGMENT, write_masked
 
 QUIET = {"mixup": 0, "cutmix": 0, "drop_path": 0, "warmup_steps": 2}
 
@@ -32,10 +34,15 @@ def losses(output: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
 def test_global_batches_are_the_same_for_any_processes_and_workers(
-    dataset: Path, tmp_path: Path
+    dataset: Path, tmp_path: Path, task: str
 ) -> None:
-    recipe = write_recipe(tmp_path / "r.yaml", steps=7, global_batch_size=12, aug_repeats=3)
+    changes: dict[str, Any] = {"steps": 7, "global_batch_size": 12, "aug_repeats": 3}
+    if task == "segmentation":
+        dataset = write_masked(tmp_path / "masked")
+        changes |= SEGMENT | {"decoder": "linear"}
+    recipe = write_recipe(tmp_path / "r.yaml", **changes)
     script = str(Path(__file__).with_name("together.py"))
     words = [script, str(dataset), str(recipe), str(tmp_path)]
     # PyTorch warns where there are fewer CPUs than workers.
@@ -45,6 +52,7 @@ def test_global_batches_are_the_same_for_any_processes_and_workers(
         assert code == 0, errors
     expected = np.load(tmp_path / "1x0.npz")
     assert expected["images"].shape == (7, 12, 3, 32, 32)
+    assert expected["labels"].shape == ((7, 12, 32, 32) if task == "segmentation" else (7, 12))
     for name in ("1x2", "2x0", "2x2", "2x3"):
         found = np.load(tmp_path / f"{name}.npz")
         assert np.array_equal(found["images"], expected["images"]), name

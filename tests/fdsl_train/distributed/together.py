@@ -64,7 +64,7 @@ def main() -> None:
     from fdsl_train.data.sources.shards import open_split, read_dataset
     from fdsl_train.distributed.group import process_group
     from fdsl_train.distributed.launch import find_process
-    from fdsl_train.transforms import train_transform
+    from fdsl_train.transforms import transform_for_training
 
     data, recipe, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     source = open_split(data, read_dataset(data), "train")
@@ -80,7 +80,7 @@ def main() -> None:
                     batch_size=config.global_batch_size,
                     repeats=config.aug_repeats,
                 ),
-                train_transform(config),
+                transform_for_training(config),
                 seed=config.seed,
                 batches=range(config.steps),
                 workers=workers,

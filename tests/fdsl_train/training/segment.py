@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from fdsl_gen import generate, load_recipe
 from fdsl_train.config import Resolved, load_config
 from tests.fdsl_train.conftest import write_recipe
 
@@ -23,3 +24,10 @@ def resolved(folder: Path, **changes: Any) -> Resolved:
     """A tiny run."""
     path = write_recipe(folder / "segment.yaml", **(SEGMENT | changes))
     return load_config(str(path), "pretrain", {}).resolve(32)
+
+
+def write_masked(folder: Path) -> Path:
+    """12 images of contours with masks of 4 classes, in two shards."""
+    sizes: dict[str, Any] = {"num_categories": 3, "num_images": 12, "image_size": 32}
+    generate(load_recipe("segrcdb", num_shards=2, num_objects=4, **sizes), folder, workers=1)
+    return folder

@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from fdsl_gen import generate, load_recipe
 from fdsl_train import evaluate
 from fdsl_train.distributed.group import Group
 from fdsl_train.distributed.launch import Process
@@ -22,7 +21,7 @@ from fdsl_train.training.train_step import Learner
 from fdsl_train.transforms.batch import Batch
 from tests.fdsl_train.conftest import FINETUNE, run, start, wait_for_lines, write_recipe
 from tests.fdsl_train.scenes import CLASSES, write_scenes
-from tests.fdsl_train.training.segment import SEGMENT, resolved
+from tests.fdsl_train.training.segment import SEGMENT, resolved, write_masked
 from tests.fdsl_train.training.test_resume import logged
 
 STEPS = 10
@@ -31,11 +30,7 @@ STEPS = 10
 @pytest.fixture(scope="session")
 def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """12 images of contours with masks of 4 classes; do not change it."""
-    folder = tmp_path_factory.mktemp("masked") / "segrcdb"
-    sizes: dict[str, Any] = {"num_categories": 3, "num_images": 12, "image_size": 32}
-    recipe = load_recipe("segrcdb", num_shards=2, num_objects=4, **sizes)
-    generate(recipe, folder, workers=1)
-    return folder
+    return write_masked(tmp_path_factory.mktemp("masked") / "segrcdb")
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def draw_gains(path: Path, found: dict[str, list[float]]) -> None:
     axes.set_xticks(range(len(ARMS)), ARMS)
     axes.set(ylabel="mean IoU, %", xlim=(-0.5, len(ARMS) - 0.5))
     axes.grid(alpha=0.3)
-    axes.legend(loc="outside right upper", frameon=False)
+    axes.legend(frameon=False)
     figure.savefig(path, dpi=120)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision import datasets
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.data.sources.mask_layout import CITYSCAPES, VOC, Layout, Pair, pairs_of
@@ -23,6 +22,8 @@ def find_named(data: Path, *, root: Path | None, download: bool) -> Layout:
     Raises:
         UsageError: if there is no such dataset.
     """
+    from torchvision import datasets  # which import PyTorch
+
     if str(data).lower() not in _NAMES:
         raise UsageError(
             f"{data} has no masks that can be read; of datasets by name {' and '.join(_NAMES)} have"
@@ -49,6 +50,8 @@ def find_named(data: Path, *, root: Path | None, download: bool) -> Layout:
 
 
 def _open(data: Path, root: Path, split: str, voc: bool, download: bool) -> Any:
+    from torchvision import datasets
+
     try:
         if voc:
             return datasets.VOCSegmentation(root, image_set=split, download=download)

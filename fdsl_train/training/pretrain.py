@@ -97,7 +97,8 @@ def pretrain(
         logger.info(f"last: {finished.in_words(finished.last)} on the {VALIDATION} split")
     if process.rank == 0:
         tell(finished.standing, "pretrain", source.class_names)
-    small = " --recipe cpu_finetune" if device.type == "cpu" else ""
+    kind = "cpu_segment_finetune" if is_dense(source) else "cpu_finetune"
+    small = f" --recipe {kind}" if device.type == "cpu" else ""
     logger.info(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"
         f" --checkpoint {output / LAST} --output {output}-finetuned{small}"

@@ -61,7 +61,7 @@ def check_trainable(task: str, name: str) -> None:
     from fdsl_train.tasks import TASKS  # which import PyTorch; wrong places are told before
 
     if task not in TASKS:
-        raise UsageError(f"{name} is a {task} dataset, which no training task learns from")
+        raise UsageError(f"{name} is labeled with {task}, which no training task learns from")
 
 
 def split_of(manifest: Manifest, split: str, name: str) -> SplitEntry:

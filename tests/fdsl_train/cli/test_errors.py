@@ -224,7 +224,7 @@ def test_other_kinds_of_labels(
     assert_refused(result, "are for whole images, and these have masks; use --mixup 0")
     monkeypatch.delitem(TASKS, "segmentation")
     result = pretrain(write_recipe(tmp_path / "r.yaml"), folder, tmp_path / "out")
-    assert_refused(result, "is a segmentation dataset, which no training task learns from")
+    assert_refused(result, "is labeled with segmentation, which no training task learns from")
 
 
 @pytest.mark.parametrize("workers", ["0", "1", "4"])

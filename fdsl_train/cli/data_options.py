@@ -105,7 +105,7 @@ def data_spec_from(values: dict[str, Any]) -> "DataSpec":
         tars=TarOptions(label_key=values.pop("label_key"), skip_bad=values.pop("skip_bad")),
         val_data=None if val_data is None else DatasetLocation(data=val_data, **how),
     )
-    if trees and where.tree is not None:
+    if trees and where.named is None and where.tree is not None:
         folders_in(where.tree)
     return where
 

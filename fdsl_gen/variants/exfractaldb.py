@@ -154,9 +154,10 @@ class ExFractalDb(Parametric):
             cumulative_N = ifs.cumulative_probabilities(affine_NK)
             own = key.derive("candidate sequence", index, candidate)
             point_3P = self._model(affine_NK, cumulative_N, own)
-            variance_3 = np.empty(3)
-            if point_3P is None or not space.normalize(point_3P, variance_3):
+            mean_3, variance_3 = np.empty(3), np.empty(3)
+            if point_3P is None or not space.normalize(point_3P, mean_3):
                 continue
+            space.variances(point_3P, mean_3, variance_3)
             least = min(variance_3.tolist())
             if not least > self.variance:
                 continue

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 2.0  # of CPU time, of this process and those it waited for: the machine may be busy
+# Of CPU time, of this process and those it waited for: the machine may be busy. A core that shares
+# its units with a busy neighbor takes twice as long for what must take 2 s.
+SECONDS = 4.0
 BYTES = 500_000_000  # above what was held before: the libraries alone take as much
 
 

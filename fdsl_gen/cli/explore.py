@@ -29,6 +29,7 @@ def explore(name: str, port: int, browser: bool) -> None:
     try:
         listener.bind((server.HOST, port))
     except OSError as error:
+        listener.close()
         raise UsageError(f"cannot use port {port}: {error.strerror}; give another --port") from None
     port = listener.getsockname()[1]
     token = server.new_token()

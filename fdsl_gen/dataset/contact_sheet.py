@@ -1,6 +1,7 @@
 """Contact sheets: what a dataset looks like, before or after it is made."""
 
 import contextlib
+import dataclasses
 import io
 import math
 from collections.abc import Sequence
@@ -147,7 +148,13 @@ def title_of(recipe: Recipe, factor: float = 1.0, without: Sequence[str] = ()) -
             for name, value in settings.to_dict(recipe.variant, defaults=True).items()
             if value != published.get(name)
         }
-    own = [f"{name} {value}" for name, value in values.items() if name not in ("kind", *without)]
+    # Places and digests of files say nothing to the eye, and places are not the same everywhere.
+    shown = {
+        field.name
+        for field in dataclasses.fields(recipe.variant)
+        if field.metadata["identity"] and field.metadata["derived"] is None
+    }
+    own = [f"{name} {values[name]}" for name in values if name in shown and name not in without]
     seed = [] if "seed" in without else [f"seed {recipe.seed}"]
     light = [f"brightened {factor:.1f} times"] if factor > 1 else []
     return ", ".join([recipe.name, *own, *seed, *light])

@@ -14,8 +14,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.core.keys import Stream
+from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.core.settings import setting
+from fdsl_gen.geometry.category_table import Rows
 from fdsl_gen.geometry.jitter import Jitter, Kind, jittered
 from fdsl_gen.kernels import splat
 from fdsl_gen.variants import _colored
@@ -99,6 +100,10 @@ class FractalColor(ColoredSettings):
     def nominal_bytes(self, num_categories: int) -> int:
         """Measured: 75 kB at 224 pixels; 5 kB in gray."""
         return 1_600 + (self.image_size**2 // 12 if self.gray else self.image_size**2 * 3 // 2)
+
+    def category_of_rows(self, index: int, key: Key, rows: Rows) -> _colored.System:
+        self.sigma_range(len(rows))  # in which they are varied; a table may have fewer maps
+        return super().category_of_rows(index, key, rows)
 
     def jitter_of(self, num_maps: int) -> Jitter:
         """How systems of N maps are changed."""

@@ -36,6 +36,13 @@ def in_group(name: str, options: Iterable[P], *, common: Container[str] | None =
 class PagedCommand(click.Command):
     """A command whose help has groups, and ``--help-all`` where some options are rare."""
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """``-h`` and ``--help``, also where another command did not call it.
+
+        A command keeps its option for help as it was first asked for it.
+        """
+        return ["-h", "--help"]
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The parameters, with ``--help-all`` where it shows more than ``--help``."""
         params = super().get_params(ctx)

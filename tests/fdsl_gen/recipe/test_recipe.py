@@ -140,7 +140,7 @@ def test_a_default_written_out_changes_nothing():
         ({}, 8),
         ({"num_categories": 3}, 3),
         ({"num_categories": 9}, 8),
-        ({"num_categories": 100_000}, 32),
+        ({"num_categories": 100_000}, 16),
         ({"samples_per_shard": 100}, 10),
         ({"samples_per_shard": 300}, 4),
         ({"num_categories": 50, "num_shards": 5}, 5),

@@ -44,7 +44,7 @@ def test_the_whole_way_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         words = shlex.split(line)
         if words[0] == "python":
             assert words[1:4] == ["-m", "experiments.segmentation.scenes", STAMPS]
-            write_scenes(tmp_path / "stamps", Path(words[4]), train=8, val=4)
+            write_scenes(tmp_path / "stamps", Path(words[4]), train=16, val=4)
             continue
         program = cli if words[0] == "fdsl-gen" else main
         done = CliRunner().invoke(program, words[1:] + SHORT[" ".join(words[:2])])

@@ -32,7 +32,10 @@ def test_commands_parse(line: str) -> None:
     if name in ("pretrain", "finetune"):
         known = {field.name for field in dataclasses.fields(TrainConfig)} | {"batch_size"}
         overrides = overrides_of({k: v for k, v in settings.items() if k in known})
-        recipe = settings["recipe"] or load_recipe(Path(settings["data"]).name).train_recipe
+        recipe = settings["recipe"]
+        if recipe is None:  # that of the dataset to pre-train on
+            (data,) = settings["data"]
+            recipe = load_recipe(Path(data).name).train_recipe
         assert load_config(recipe, name, overrides).purpose == name
 
 

@@ -1,6 +1,7 @@
 """What a checkpoint brings back: every part of the state, and what may not be a state."""
 
 import errno
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -162,15 +163,35 @@ def test_a_full_disk_while_saving(
     assert (out / "export" / "config.json").exists()
 
 
+class _Full(io.RawIOBase):
+    """A file on a full disk: it can be opened, and tells of the disk when a buffer is written."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize("name", ["metrics.jsonl", "summary.csv"])
-def test_a_full_disk_while_logging(tmp_path: Path, name: str) -> None:
+def test_a_full_disk_while_logging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     log = Log(tmp_path, 0)
-    (tmp_path / name).symlink_to("/dev/full")
-    with pytest.raises(FdslError) as refused:
+    full = []
+
+    def on_a_full_disk(path: Path, mode: str = "r", **how: Any) -> io.TextIOWrapper:
+        assert (path, mode) == (tmp_path / name, "a")
+        full.append(io.TextIOWrapper(io.BufferedWriter(_Full()), **how))
+        return full[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(FdslError) as refused:
+        patch.setattr(Path, "open", on_a_full_disk)
         (log.line if name == "metrics.jsonl" else log.row)({"step": 1, "loss": 2.0})
     assert f"cannot write {tmp_path / name}: No space left on device; make room" in str(
         refused.value
     )
+    assert [file.closed for file in full] == [True]
     log.close()
 
 

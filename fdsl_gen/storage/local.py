@@ -118,7 +118,8 @@ def write(path: Path, data: bytes) -> None:
     """Write a small file, replacing what stands there in one step.
 
     Raises:
-        OSError: if it cannot be written; what stood there stays, and nothing else is left.
+        OSError: if it cannot be written, or is a device or a pipe; what stood there stays, and
+            nothing else is left.
     """
     _replace(path, [data])
 
@@ -126,6 +127,9 @@ def write(path: Path, data: bytes) -> None:
 def _replace(path: Path, parts: Iterable[bytes]) -> None:
     """Give ``path`` new content in one step; nothing is left where that fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # root may rename a file over /dev/null, and then it is no device any more
+        raise OSError(errno.EINVAL, "it is a device or a pipe, give the name of a file", str(path))
     temporary, _, _ = write_temporary(path, parts)
     try:
         os.replace(temporary, path)

@@ -229,6 +229,24 @@ def test_a_name_that_is_taken_by_a_folder_leaves_no_temporary_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("name", ["pipe", "link"])
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path, name, monkeypatch, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    place = tmp_path / name
+    with pytest.raises(OSError, match="it is a device or a pipe"):
+        local.write(place, b"x")
+    with pytest.raises(ShardsFailed, match="it is a device or a pipe"):
+        LocalStore(tmp_path).upload(name, Path(__file__), "")
+    asked = ["preview", "fractal-1", "--categories", "1", "--out", place]
+    code, errors = run_here(monkeypatch, capsys, *asked)
+    assert code == 2, errors
+    assert errors.splitlines()[-1].endswith(
+        f"cannot write {place}: it is a device or a pipe, give the name of a file"
+    )
+    assert place.is_fifo() and {path.name for path in tmp_path.iterdir()} == {"pipe", "link"}
+
+
 def test_another_recipe_is_refused_and_overwrite_replaces_it(small, tmp_path):
     out = tmp_path / "out"
     generate(small(num_shards=8), out, workers=1)

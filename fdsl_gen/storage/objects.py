@@ -356,7 +356,9 @@ def _mapped(path: Path) -> Iterator[Any]:
 
 
 def _version(meta: Any) -> Version:
-    return Version(meta["size"], meta["e_tag"] or meta["last_modified"].isoformat())
+    # Azure puts the tag in quotes in the header of an answer, but not in a listing.
+    tag = (meta["e_tag"] or "").strip('"')
+    return Version(meta["size"], tag or meta["last_modified"].isoformat())
 
 
 def _range(start: int, stop: int | None) -> Any:

@@ -93,6 +93,16 @@ def test_objects(bucket):
 
 
 @all_ranks
+def test_a_version_is_the_same_in_a_listing(bucket):
+    bucket.write("a", b"one")
+    listed = bucket.list_versions()
+    assert bucket.version("a") == listed["a"]
+    bucket.write("a", b"two")
+    assert bucket.version("a") != listed["a"]
+    assert bucket.version("b") is None
+
+
+@all_ranks
 def test_a_new_object_replaces_nothing(bucket):
     bucket.put_new("a", b"one", digest(b"one"))
     bucket.put_new("a", b"one", digest(b"one"))

@@ -9,9 +9,11 @@ run: an epoch may be three steps, and starting processes for each would cost mor
 import atexit
 import multiprocessing
 import multiprocessing.process
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -90,8 +92,11 @@ class _Batches(IterableDataset[Batch | Copied | _Refusal]):
         return self._transform.apply(sample)
 
 
-def _begin_worker(_: int) -> None:
+def _begin_worker(environment: dict[str, str], _: int) -> None:
     signals.ignore()
+    # That of a process from a server is the one the server was started in, perhaps long ago.
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _end_workers(workers: Iterable[multiprocessing.process.BaseProcess]) -> None:
@@ -146,7 +151,6 @@ class Loader:
             pin_memory=self._device.type == "cuda",
             prefetch_factor=_PREFETCH if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=_begin_worker,
             # The base seed of workers would be drawn from the global generator, which a resumed
             # run has not advanced as far; nothing here uses it.
             generator=torch.Generator(),
@@ -159,6 +163,7 @@ class Loader:
         them at exit.
         """
         before = set(multiprocessing.active_children())
+        self._loader.worker_init_fn = partial(_begin_worker, dict(os.environ))
         with signals.shielded():
             iterator = iter(self._loader)
             atexit.register(_end_workers, set(multiprocessing.active_children()) - before)

@@ -1,22 +1,26 @@
 """Loader processes: how many there are, and that batches arrive where shared memory is small."""
 
+import multiprocessing.forkserver
+import os
 from collections import namedtuple
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
 from fdsl_train.data import workers
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Order
+from fdsl_train.data.sources.base import Sample
 from fdsl_train.data.sources.image_folder import open_folders
 from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.data.workers import Copied, loader_processes, to_hand_over
 from fdsl_train.transforms import train_transform
-from fdsl_train.transforms.batch import Batch
+from fdsl_train.transforms.batch import AugmentedSample, Batch
 from tests.fdsl_train.conftest import write_recipe
 
 Usage = namedtuple("Usage", "total used free")
@@ -84,6 +88,30 @@ def test_batches_are_the_same_by_either_way(dataset, tmp_path, monkeypatch):
     for own, copied in zip(alone, batches(2), strict=True):
         assert torch.equal(own.images, copied.images)
         assert torch.equal(own.labels, copied.labels)
+
+
+class _Tells:
+    """Ends a worker with what it finds in its environment."""
+
+    def apply(self, sample: Sample) -> AugmentedSample:
+        raise UsageError(f"{os.environ.get('FDSL_EARLY')} {os.environ.get('FDSL_LATE')}")
+
+    def finish(self, batch: Batch) -> Tensor:
+        raise AssertionError
+
+
+def test_workers_have_the_environment_of_when_they_start(dataset, monkeypatch):
+    """The server that they come from has that of when it was started."""
+    monkeypatch.setattr(workers, "used_here", lambda: True)
+    source = open_split(dataset, read_dataset(dataset), "train")
+    order = Order(source.shard_sizes, 0, 4)
+    monkeypatch.setenv("FDSL_EARLY", "early")
+    told = Loader(source, order, _Tells(), seed=0, batches=range(1), workers=1)
+    multiprocessing.forkserver.ensure_running()
+    monkeypatch.delenv("FDSL_EARLY")
+    monkeypatch.setenv("FDSL_LATE", "late")
+    with pytest.raises(UsageError, match=r"^None late$"):
+        list(told)
 
 
 def test_the_validation_images_of_imagenet_need_folders(tmp_path: Path):

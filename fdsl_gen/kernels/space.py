@@ -138,7 +138,7 @@ def project(point_3P, camera_43, image_HW):
             are upside down, as released.
     """
     pixel_B = np.empty(_BLOCK, np.int32)
-    seen_B = np.empty(_BLOCK, np.uint8)
+    seen_B = np.empty(_BLOCK, np.int64)  # sums of them must not overflow without the compiler
     flat = image_HW.reshape(-1)
     side = image_HW.shape[0]
     points = point_3P.shape[1]

@@ -281,7 +281,8 @@ def finetune(
     )
 
 
-for _command in (trial, evaluate, knn, plot, attention):
+_COMMANDS: list[click.Command] = [trial, evaluate, knn, plot, attention]
+for _command in _COMMANDS:
     main.add_command(_command)
 
 _RUN = {"recipe", "output", "resume"}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from fdsl_gen.core.cli.help import PagedCommand
 from fdsl_gen.core.cli.paths import PATH
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.trial.arms import formula_sets
@@ -25,7 +26,7 @@ def read_labels(text: str) -> list[int | None]:
     return found
 
 
-@click.command()
+@click.command(cls=PagedCommand)
 @click.option(
     "--data",
     required=True,

@@ -26,6 +26,7 @@ from fdsl_gen.core.keys import Key
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Order
+from fdsl_train.data.sources.base import Source
 from fdsl_train.data.sources.shards import open_split, read_dataset
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import train_transform
@@ -39,7 +40,11 @@ Epoch = Callable[[], None]  # reads every image once
 
 def ours(folder: Path, config: Resolved, workers: int) -> Epoch:
     """Our loader, up to float32 images."""
-    source = open_split(folder, read_dataset(folder), "train")
+    return through_loader(open_split(folder, read_dataset(folder), "train"), config, workers)
+
+
+def through_loader(source: Source, config: Resolved, workers: int) -> Epoch:
+    """Every whole batch of a source through our loader."""
     batches = sum(source.shard_sizes) // config.global_batch_size
     loader = Loader(
         source,

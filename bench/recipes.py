@@ -18,11 +18,10 @@ import click
 import torch
 
 from bench.__main__ import machine
-from bench.loader import Epoch, cpu_seconds, ours
+from bench.loader import Epoch, cpu_seconds, ours, through_loader
 from fdsl_gen import Recipe, RecipeSplit, generate, load_recipe, prepare
 from fdsl_gen.core.keys import Key
 from fdsl_train.config import Resolved, load_config
-from fdsl_train.data.loader import Loader
 from fdsl_train.data.sampler import Order
 from fdsl_train.data.sources.base import Sample
 from fdsl_train.data.sources.formula import FormulaSource
@@ -44,21 +43,7 @@ class Measured(NamedTuple):
 def from_recipe(recipe: Recipe, config: Resolved, workers: int) -> Epoch:
     """Our loader on a recipe, up to float32 images."""
     source = FormulaSource(recipe.name, RecipeSplit(recipe), "train")
-    batches = sum(source.shard_sizes) // config.global_batch_size
-    loader = Loader(
-        source,
-        Order(source.shard_sizes, config.seed, config.global_batch_size),
-        train_transform(config),
-        seed=config.seed,
-        batches=range(batches),
-        workers=workers,
-    )
-
-    def epoch() -> None:
-        for batch in loader:
-            assert batch.images.dtype == torch.float32
-
-    return epoch
+    return through_loader(source, config, workers)
 
 
 def alone(recipe: Recipe, config: Resolved) -> Epoch:

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
+from mkdocs.structure.files import File, Files
 
-from mkdocs.structure.files import File, Files  # noqa: E402
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # mkdocs runs this file by itself
 
 from docs.site import pages, pictures  # noqa: E402
 

@@ -1,6 +1,7 @@
 """Pages of the site that are made from the code."""
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,8 +77,7 @@ def kind_page(kind: str) -> Pages:
 
 def _summary(cls: type[Variant]) -> str:
     """The first sentence that the module of a kind says of it."""
-    module = __import__(cls.__module__, fromlist=["__doc__"])
-    return str(module.__doc__).strip().splitlines()[0]
+    return str(sys.modules[cls.__module__].__doc__).strip().splitlines()[0]
 
 
 def _recipes_table(names: list[str]) -> str:

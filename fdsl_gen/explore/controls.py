@@ -1,6 +1,7 @@
 """The settings of a recipe as controls, and a recipe from what a page sends."""
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ _NOT_SHOWN = {"image_size", "points"}
 _OWN = {"seed": (0, 2**31), "num_categories": (1, 1_000_000)}  # of the recipe, not its variant
 
 
+@functools.cache  # every request asks for them, and they are some fifty files
 def names() -> list[tuple[str, str]]:
     """Names and headlines of the recipes that can be drawn without a file of the user's."""
     folder = recipe_files.recipe_folder()
@@ -108,7 +110,10 @@ def _published(name: object) -> Recipe:
     known = [found for found, _ in names()]
     if name not in known:
         raise UsageError(f"no recipe named {str(name)[:80]!r}{settings.nearest(str(name), known)}")
-    return load_recipe(str(name))
+    return _load(str(name))
+
+
+_load = functools.cache(load_recipe)  # of the published ones only, which do not change
 
 
 def recipe_from(asked: Mapping[str, Any], side: int = SIDE) -> tuple[Recipe, dict[str, Any]]:

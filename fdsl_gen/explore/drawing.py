@@ -125,8 +125,7 @@ def rows_of(recipe: Recipe) -> int:
 
 def samples_of(recipe: Recipe) -> list[SampleId]:
     """The samples of a grid: those that ``fdsl-gen preview`` takes."""
-    single = recipe.num_instances == 1
-    return preview_samples(recipe, rows_of(recipe), 1 if single else COLUMNS)
+    return preview_samples(recipe, rows_of(recipe), COLUMNS)
 
 
 def tile_of(sample: SampleId, drawn: Rendered) -> dict[str, Any]:

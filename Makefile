@@ -38,7 +38,7 @@ shards: $(VENV)/base.done  ## render fractal-1 into DATA (shards/)
 	$(BIN)/fdsl-gen fractal-1 --out $(DATA) $(ARGS)
 	@echo "with make: make pretrain DATA=$(DATA) on a GPU, make trial DATA=photos/ on a CPU"
 
-pretrain: $(VENV)/all.done  ## pre-train on DATA (or DATA=recipe:NAME) [RECIPE=cpu_smoke] [OUTPUT=runs/pretrain] [NPROC=8]
+pretrain: $(VENV)/all.done  ## pre-train on DATA (or DATA=recipe:NAME) [RECIPE=cpu-smoke] [OUTPUT=runs/pretrain] [NPROC=8]
 	$(TRAIN) pretrain --data '$(DATA)' --output $(OUTPUT) --resume auto $(if $(RECIPE),--recipe $(RECIPE)) $(ARGS)
 
 finetune: OUTPUT = runs/finetune

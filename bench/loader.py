@@ -185,7 +185,7 @@ def measure(folder: Path, config: Resolved, images: int) -> None:
 @click.option("--data", multiple=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--images", default=600, show_default=True, help="images of each set")
 @click.option("--batch-size", default=100, show_default=True, help="a divisor of images")
-@click.option("--recipe", default="one_instance_1k", show_default=True, help="augmentation")
+@click.option("--recipe", default="one-instance-1k", show_default=True, help="augmentation")
 def main(
     names: tuple[str, ...], data: tuple[Path, ...], images: int, batch_size: int, recipe: str
 ) -> None:

@@ -106,7 +106,7 @@ def bench_recipe(name: str, images: int) -> Recipe:
 @click.option("--images", default=600, show_default=True, help="images of each set")
 @click.option("--batch-size", default=100, show_default=True, help="a divisor of images")
 @click.option("--runs", default=5, show_default=True, help="of which the median is taken")
-@click.option("--recipe", default="one_instance_1k", show_default=True, help="augmentation")
+@click.option("--recipe", default="one-instance-1k", show_default=True, help="augmentation")
 def main(names: tuple[str, ...], images: int, batch_size: int, runs: int, recipe: str) -> None:
     """Measure training from RECIPES (default: fractal-1, visualatom-1k, exfractaldb-1k)."""
     torch.set_num_threads(1)

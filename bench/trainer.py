@@ -86,9 +86,9 @@ def timed(
 @click.option("--steps", default=150, show_default=True, help="steps of a run")
 @click.option("--runs", default=5, show_default=True, help="runs of each")
 def main(steps: int, runs: int) -> None:
-    """Measure the recipe cpu_smoke, one thread."""
+    """Measure the recipe cpu-smoke, one thread."""
     torch.set_num_threads(1)
-    config = load_config("cpu_smoke", "pretrain", {"steps": steps}).resolve(1000)
+    config = load_config("cpu-smoke", "pretrain", {"steps": steps}).resolve(1000)
     generator = torch.Generator().manual_seed(0)
     size = (config.global_batch_size, 3, config.img_size, config.img_size)
     batches = [

@@ -134,7 +134,7 @@ def run_command(*words: str) -> None:
 def walk(name: str, folder: Path) -> None:
     """Do what a walk records; ``folder`` has a dataset in ``shards``."""
     shards, out = str(folder / "shards"), str(folder / "out")
-    train = ["fdsl-train", "pretrain", "--recipe=cpu_smoke", "--workers=0", "--output", out]
+    train = ["fdsl-train", "pretrain", "--recipe=cpu-smoke", "--workers=0", "--output", out]
     train += ["--img-size=32", "--batch-size=4", "--warmup-steps=0", f"--lr={RATE}"]
     train += ["--lr-base-batch=none", "--decoded-cache=0", "--depth=1", "--log-every=1"]
     if name == "a recipe's name to bytes in a tar":

@@ -6,8 +6,8 @@ importing the package does not import PyTorch. What they tell on the way goes to
 ``fdsl_train``.
 
     >>> from fdsl_train import finetune, pretrain
-    >>> run = pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=20)
-    >>> finetune("photos/", "runs/photos", checkpoint=run.export, recipe="cpu_finetune").best
+    >>> run = pretrain("shards/", "runs/smoke", recipe="cpu-smoke", epochs=20)
+    >>> finetune("photos/", "runs/photos", checkpoint=run.export, recipe="cpu-finetune").best
 """
 
 from typing import TYPE_CHECKING, Any

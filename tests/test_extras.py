@@ -58,7 +58,7 @@ WRONG = [
     ("fdsl-train pretrain --data {}/shards --output x --lr -1", "--lr: must be greater than 0"),
     (
         "fdsl-train pretrain --data {}/shards --output x --recipe cpu_smok",
-        "no recipe named 'cpu_smok'; did you mean 'cpu_smoke'?",
+        "no recipe named 'cpu_smok'; did you mean 'cpu-smoke'?",
     ),
     (
         "fdsl-train pretrain --data {}/shards --output x --recipe cpu_smoke --epochs 2 --steps 2",

@@ -52,7 +52,7 @@ def prepare(work: Path) -> None:
         "--num-categories=100", "--num-shards=1", "--workers=1",
     )  # fmt: skip
     command(
-        "fdsl_train", "pretrain", "--recipe=transfer_pretrain", f"--data={work / 'fractal-1'}",
+        "fdsl_train", "pretrain", "--recipe=transfer-pretrain", f"--data={work / 'fractal-1'}",
         f"--output={work / 'pretrained'}", "--resume=auto", "--steps=400", *MODEL,
     )  # fmt: skip
 

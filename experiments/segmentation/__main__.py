@@ -39,7 +39,7 @@ def pretrained(work: Path) -> dict[str, Path | None]:
     exports: dict[str, Path | None] = {ARMS[0]: None}
     for arm, name in zip(ARMS[1:], ("formulas", "shuffled"), strict=True):
         run = pretrain(
-            work / name, work / f"pre-{name}", recipe="cpu_segment", resume=True, **QUIET
+            work / name, work / f"pre-{name}", recipe="cpu-segment", resume=True, **QUIET
         )
         exports[arm] = run.export
         print(f"{arm}: loss {run.metrics['loss'][-1]:.2f}", flush=True)
@@ -66,7 +66,7 @@ def measured(work: Path, exports: dict[str, Path | None], stamps: Path) -> dict[
     pool = work / "pool"
     if not (pool / "classes.txt").exists():
         write_scenes(stamps, pool, train=POOL, val=100, seed=1)
-    same = Architecture.of(load_config("cpu_segment", "pretrain", {}).to_dict())
+    same = Architecture.of(load_config("cpu-segment", "pretrain", {}).to_dict())
     found: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for draw in range(DRAWS):
         data = write_draw(pool, work / f"draw-{draw}", draw)
@@ -77,7 +77,7 @@ def measured(work: Path, exports: dict[str, Path | None], stamps: Path) -> dict[
             run = finetune(
                 data,
                 work / f"{arm.split()[0]}-{draw}",
-                recipe="cpu_segment_finetune",
+                recipe="cpu-segment-finetune",
                 seed=draw,
                 resume=True,
                 **start,

@@ -133,4 +133,4 @@ def _generate(
         click.echo('to train on it: pip install "fdsl[train,plot]", then:')
     training = f"fdsl-train pretrain --data {out} --output runs/{recipe.name}"
     click.echo(f"  {training}  # on a GPU")
-    click.echo(f"  {training} --recipe cpu_pretrain")
+    click.echo(f"  {training} --recipe cpu-pretrain")

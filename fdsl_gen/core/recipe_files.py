@@ -27,7 +27,7 @@ def recipe_folder() -> Path:
 
 
 def recipe_names(folder: Path) -> list[str]:
-    """Names of the recipes in ``folder``, sorted: datasets have hyphens, trainings underscores."""
+    """Names of the recipes in ``folder``, sorted: words joined by hyphens."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 

@@ -220,7 +220,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 @click.option("--use-ema", is_flag=True, help="start from the moving average in the checkpoint")
 @click.option(
     "--recipe",
-    default="finetune_small",
+    default="finetune-small",
     show_default=True,
     type=RecipeName("train"),
     help="name or path",

@@ -5,7 +5,7 @@ import torch
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Purpose, TrainConfig
 
-_CPU_RECIPES: dict[Purpose, str] = {"pretrain": "cpu_smoke", "finetune": "cpu_finetune"}
+_CPU_RECIPES: dict[Purpose, str] = {"pretrain": "cpu-smoke", "finetune": "cpu-finetune"}
 
 
 def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:

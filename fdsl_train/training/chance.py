@@ -22,10 +22,10 @@ _TAIL = 0.9  # the loss of a run is the mean over the steps after this share of 
 _ADVICE: dict[Purpose, str] = {
     "pretrain": (
         "try more --steps, another --lr, or a set that is easier to tell apart (fewer"
-        " --num-categories, of fractal-1 a larger --delta); on a CPU --recipe cpu_pretrain"
+        " --num-categories, of fractal-1 a larger --delta); on a CPU --recipe cpu-pretrain"
     ),
     "finetune": (
-        "try another --lr, more --epochs, or another --checkpoint; on a CPU --recipe cpu_finetune"
+        "try another --lr, more --epochs, or another --checkpoint; on a CPU --recipe cpu-finetune"
     ),
 }
 

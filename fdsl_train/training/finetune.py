@@ -68,7 +68,7 @@ def finetune(
     output: str | Path,
     *,
     checkpoint: str | Path | None,
-    recipe: str = "finetune_small",
+    recipe: str = "finetune-small",
     keep_head: bool = False,
     keep_decoder: bool = False,
     use_ema: bool = False,
@@ -104,7 +104,7 @@ def finetune(
         FdslError: if the loss is not finite, or a loader process died.
 
     >>> export = "runs/smoke/export"
-    >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu_finetune").best
+    >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu-finetune").best
     """
     path = None if checkpoint is None else Path(checkpoint)
     start = InitSpec(

@@ -58,7 +58,7 @@ def pretrain(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
 
-    >>> pretrain("shards/", "runs/smoke", recipe="cpu_smoke", epochs=20).metrics["loss"][-1]
+    >>> pretrain("shards/", "runs/smoke", recipe="cpu-smoke", epochs=20).metrics["loss"][-1]
     """
     given = [data] if isinstance(data, str | Path | DatasetLocation | DataSpec) else data
     wheres, output = [data_spec(one) for one in given], Path(output)
@@ -97,7 +97,7 @@ def pretrain(
         logger.info(f"last: {finished.in_words(finished.last)} on the {VALIDATION} split")
     if process.rank == 0:
         tell(finished.standing, "pretrain", source.class_names)
-    kind = "cpu_segment_finetune" if is_dense(source) else "cpu_finetune"
+    kind = "cpu-segment-finetune" if is_dense(source) else "cpu-finetune"
     small = f" --recipe {kind}" if device.type == "cpu" else ""
     logger.info(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"

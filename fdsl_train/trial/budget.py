@@ -8,7 +8,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import load_config
 
 RATES = (5.0e-4, 1.0e-3, 2.0e-3)  # learning rates of fine-tuning that are tried
-PRETRAIN, FINETUNE = "cpu_pretrain", "cpu_finetune"
+PRETRAIN, FINETUNE = "cpu-pretrain", "cpu-finetune"
 
 _MARGIN = 0.85  # of the time, for what cannot be foreseen
 _LOADING = 0.65  # speed of a run beside that of its model alone

@@ -46,9 +46,9 @@ def test_there_are_commands() -> None:
 @pytest.mark.parametrize(
     ("recipe", "purpose", "samples", "where"),
     [
-        ("one_instance_1k", "pretrain", 1000, "`one_instance_1k`"),
-        ("visualatom_1k", "pretrain", 1_000_000, "`visualatom_1k`"),
-        ("finetune_small", "finetune", 50_000, "`finetune_small`: 1,000"),
+        ("one-instance-1k", "pretrain", 1000, "`one-instance-1k`"),
+        ("visualatom-1k", "pretrain", 1_000_000, "pre-train | `visualatom-1k`"),
+        ("finetune-small", "finetune", 50_000, "`finetune-small`: 1,000"),
     ],
 )
 def test_hours_are_images_by_the_stated_rate(

@@ -74,16 +74,16 @@ def test_lists_are_aligned_and_use_the_room(group: click.Group) -> None:
 
 def test_a_training_recipe_is_shown() -> None:
     shown = CliRunner().invoke(main, ["show", "cpu-pretrain"])
-    assert shown.output == (training_recipes() / "cpu_pretrain.yaml").read_text()
+    assert shown.output == (training_recipes() / "cpu-pretrain.yaml").read_text()
     refused = CliRunner().invoke(main, ["show", "cpu_pretrian"])
-    assert refused.exit_code == 2 and "did you mean 'cpu_pretrain'?" in refused.stderr
+    assert refused.exit_code == 2 and "did you mean 'cpu-pretrain'?" in refused.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "typed", "wanted"),
     [
-        ("fdsl-train", "pretrain --recipe cpu", "plain,cpu_pretrain"),
+        ("fdsl-train", "pretrain --recipe cpu", "plain,cpu-pretrain"),
         ("fdsl-train", "tri", "plain,trial"),
         ("fdsl-gen", "fractal-1 --del", "plain,--delta"),
         ("fdsl-gen", "visual", "plain,visualatom-1k"),

@@ -197,5 +197,5 @@ def test_help_and_lists_come_without_torch() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "fdsl-train, version" in done.stdout
-    assert "cpu_smoke " in done.stdout
+    assert "cpu-smoke " in done.stdout
     assert "--lr NUMBER" in done.stdout

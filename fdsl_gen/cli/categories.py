@@ -66,7 +66,7 @@ def _categories(
             raise UsageError("--out FILE.csv and --table say the same; give one of them")
         out, table = None, out
     elsewhere = values["scheduler"] is not None or values["scheduler_file"] is not None
-    executor, array_task = resolve_execution(values, workers)
+    executor, array_task, workers = resolve_execution(values, workers)
     storage = take_storage(values)
     recipe = recipe_with(file, values)
     if not recipe.variant.SEARCHED:
@@ -125,7 +125,7 @@ def _search_array_task(
     from fdsl_gen.build.generate import find_all
     from fdsl_gen.core.progress import Progress
 
-    click.echo(str(array_task), err=True)
+    click.echo(f"{array_task}{array_task.origin}", err=True)
     with Progress("category") as progress:
         find_all(dataset, workers, progress, executor=executor, array_task=array_task)
     left = len(missing_blocks(dataset.recipe, dataset.categories))

@@ -24,11 +24,13 @@ class Execution(NamedTuple):
 
     Attributes:
         executor: that was asked for; None: serial or local, by the number of workers.
-        share: of a task of a job array; None: all of it.
+        array_task: whose share it does; None: all of it.
+        workers: processes; None: the CPUs that this process may use.
     """
 
     executor: Executor | None
     array_task: ArrayTask | None
+    workers: int | None
 
 
 def executor_options() -> list[click.Parameter]:
@@ -46,9 +48,11 @@ def executor_options() -> list[click.Parameter]:
         click.Option(
             ["--task-index"],
             type=click.IntRange(min=0),
-            help="do one share of an array, from 0  [default: the scheduler's variables]",
+            help="do one share, from 0  [default: variables of the job array, mpirun or srun]",
         ),
-        click.Option(["--num-tasks"], type=click.IntRange(min=1), help="tasks of the job array"),
+        click.Option(
+            ["--num-tasks"], type=click.IntRange(min=1), help="tasks of the job array, or ranks"
+        ),
     ]
 
 
@@ -70,8 +74,10 @@ def resolve_execution(values: dict[str, Any], workers: int | None) -> Execution:
         array_task = None
     else:
         array_task = resolve(index, count, os.environ)
+    if workers is None and array_task is not None and array_task.ranks is not None:
+        workers = array_task.ranks.workers()
     executor = executor_named(name, workers=workers, scheduler=scheduler, scheduler_file=file)
-    return Execution(executor, array_task)
+    return Execution(executor, array_task, workers)
 
 
 def _given(without: Container[str] = (), only: Container[str] | None = None) -> list[str]:

@@ -82,14 +82,15 @@ def _generate(
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.recipe.order import shards_of
 
-    executor, array_task = resolve_execution(values, workers)
+    executor, array_task, workers = resolve_execution(values, workers)
     how: dict[str, Any] = {"workers": workers, "executor": executor, "tmp_dir": tmp_dir}
     how["storage"] = take_storage(values)
     recipe = recipe_with(file, values)
     if array_task is not None:
         total = len(shards_of(recipe))
         mine = len(array_task.of(range(total)))
-        click.echo(f"{array_task}: {mine:,} of {total:,} shards", err=not dry_run)
+        share = f"{array_task}: {mine:,} of {total:,} shards{array_task.origin}"
+        click.echo(share, err=not dry_run)
         if overwrite:
             raise UsageError(
                 "--overwrite in a task of a job array would delete what the other tasks wrote;"

@@ -1,26 +1,32 @@
-"""Job arrays: which share of the work is that of this task.
+"""Job arrays and ranks: which share of the work is that of this task.
 
 A task needs to know its number and how many there are; both come from options or from what the
-scheduler sets. Shares are strided (task i of n does items i, i + n, ...): all shards of a dataset
-cost about the same, so shares differ by one shard at most, both splits are spread over all tasks,
-and what an unfinished array leaves is spread over the dataset.
+scheduler and the launcher of ranks set. Shares are strided (task i of n does items i, i + n, ...):
+all shards of a dataset cost about the same, so shares differ by one shard at most, both splits are
+spread over all tasks, and what an unfinished array leaves is spread over the dataset.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.executors.ranks import Ranks, find_ranks
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayTask:
-    """Task ``index`` (from 0) of ``count``."""
+    """Task ``index`` (from 0) of ``count``.
+
+    Attributes:
+        ranks: what started it beside other tasks of the machine; None: a scheduler, or options.
+    """
 
     index: int
     count: int
+    ranks: Ranks | None = field(default=None, compare=False)
 
     def of(self, items: Sequence[T]) -> list[T]:
         """The items that are this task's; those of all tasks together are ``items``."""
@@ -28,6 +34,11 @@ class ArrayTask:
 
     def __str__(self) -> str:
         return f"task {self.index} of {self.count} (counted from 0)"
+
+    @property
+    def origin(self) -> str:
+        """What to add to the first words about a task that is a rank."""
+        return "" if self.ranks is None else f"; {self.ranks}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,33 +132,64 @@ def _number(environment: Mapping[str, str], name: str | None) -> int | None:
 def resolve(
     index: int | None, count: int | None, environment: Mapping[str, str]
 ) -> ArrayTask | None:
-    """The share of this process; None if it is no task of an array.
+    """The share of this process; None if it is alone.
+
+    Ranks divide the share of the array's task that started them: rank r of R in task i of n is task
+    i R + r of n R.
 
     Args:
         index: option ``--task-index``, from 0; None: the scheduler's number. Beside ``count`` that
             number counts from 0 (Grid Engine, LSF: from 1), whatever the array's first number is,
             so that a task keeps its share when only some of an array are submitted again.
-        count: option ``--num-tasks``; None: what the scheduler tells.
+        count: option ``--num-tasks``; None: what the scheduler tells. With both options given
+            neither array nor ranks are looked at.
         environment: variables of the process.
 
     Raises:
         UsageError: if the two cannot be known.
     """
+    if index is not None and count is not None:
+        return _checked(index, count)
+    ranks = find_ranks(environment)
     found = [scheduler for scheduler in SCHEDULERS if scheduler.holds(environment)]
-    if index is None and count is None and not found:
-        return None
-    if index is None or count is None:
-        if not found:
-            raise UsageError("give both --task-index and --num-tasks, or neither")
-        if len(found) > 1:
-            names = " and ".join(scheduler.index for scheduler in found)
-            raise UsageError(f"{names} are both set; give --task-index and --num-tasks")
-        index, count = _from(found[0], index, count, environment)
+    if not found:
+        return _of_ranks(index, count, ranks)
+    if len(found) > 1:
+        names = " and ".join(scheduler.index for scheduler in found)
+        raise UsageError(f"{names} are both set; give --task-index and --num-tasks")
+    task = _checked(*_from(found[0], index, count, environment))
+    if ranks is None:
+        return task
+    if not ranks.size:
+        raise UsageError(_no_size(ranks))
+    return ArrayTask(task.index * ranks.size + ranks.rank, task.count * ranks.size, ranks)
+
+
+def _checked(index: int, count: int, ranks: Ranks | None = None) -> ArrayTask:
     if not 0 <= index < count:
         raise UsageError(
             f"the task index must be at least 0 and below the number of tasks, {count}, not {index}"
         )
-    return ArrayTask(index, count)
+    return ArrayTask(index, count, ranks)
+
+
+def _of_ranks(index: int | None, count: int | None, ranks: Ranks | None) -> ArrayTask | None:
+    """The share of a rank outside of any array."""
+    if ranks is None and index is None and count is None:
+        return None
+    if ranks is None or index is not None:  # an index beside ranks would be that of all of them
+        raise UsageError("give both --task-index and --num-tasks, or neither")
+    if not (size := count or ranks.size):
+        raise UsageError(_no_size(ranks))
+    return _checked(ranks.rank, size, ranks)
+
+
+def _no_size(ranks: Ranks) -> str:
+    name = ranks.launcher.rank
+    return (
+        f"{name}={ranks.rank} is a rank, and nothing tells how many there are; give --task-index"
+        f" and --num-tasks, or unset {name} where nothing else was started"
+    )
 
 
 def _from(

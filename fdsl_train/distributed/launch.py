@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fdsl_gen.core import slurm
 from fdsl_gen.core.errors import UsageError
 
 TIMEOUT = "FDSL_JOIN_TIMEOUT"  # variable with the seconds to wait for other processes
@@ -42,9 +43,8 @@ class Process:
 def find_process(environment: Mapping[str, str] = os.environ) -> Process:
     """Which process this is, from the variables of whatever started it.
 
-    ``MASTER_ADDR`` and ``MASTER_PORT`` override what the launcher says of the meeting place. A
-    command that is typed into the shell of ``srun --pty`` inherits the variables of that shell's
-    step, which are not about it: it is alone.
+    ``MASTER_ADDR`` and ``MASTER_PORT`` override what the launcher says of the meeting place. Who
+    inherits the variables of a SLURM step and is none of its tasks is alone.
 
     Raises:
         UsageError: if the variables do not make sense.
@@ -52,8 +52,7 @@ def find_process(environment: Mapping[str, str] = os.environ) -> Process:
     if "RANK" in environment and "WORLD_SIZE" in environment:
         numbers = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
         address, port = "127.0.0.1", _PORT
-    # Only srun sets the number of tasks of a step; a batch script has SLURM_NTASKS as well.
-    elif "SLURM_STEP_NUM_TASKS" in environment and not _is_typed(environment):
+    elif slurm.in_step(environment):
         numbers = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
         address = _first_host(environment.get("SLURM_STEP_NODELIST", "127.0.0.1"))
         port = 10_000 + _integer(environment, "SLURM_JOB_ID") % 20_000
@@ -84,12 +83,6 @@ def find_process(environment: Mapping[str, str] = os.environ) -> Process:
         timeout,
         tuple(f"{name}={environment[name]}" for name in names if name in environment),
     )
-
-
-def _is_typed(environment: Mapping[str, str]) -> bool:
-    """Whether this is a command inside the interactive shell of ``srun --pty``, not a task."""
-    interactive = {"SLURM_PTY_PORT", "SLURM_PTY_WIN_COL", "SLURM_PTY_WIN_ROW"} & set(environment)
-    return bool(interactive) and environment.get("SLURM_TASK_PID") != str(os.getpid())
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from fdsl_gen.core import slurm
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.distributed.launch import Process, find_process
 from tests.fdsl_train.conftest import environment
@@ -50,7 +51,10 @@ MPIRUN |= {"OMPI_COMM_WORLD_LOCAL_RANK": "1", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
         (SRUN | TORCHRUN, Process(5, 8, 1)),
     ],
 )
-def test_launchers(environment: dict[str, str], process: Process) -> None:
+def test_launchers(
+    environment: dict[str, str], process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "has_terminal", lambda: True)
     assert find_process(environment) == process
 
 

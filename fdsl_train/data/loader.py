@@ -185,7 +185,8 @@ class Loader:
         images = batch.images.to(self._device, non_blocking=True)
         erased = batch.erased
         if erased is not None:
-            erased = erased[0], erased[1].to(self._device, non_blocking=True)
+            boxes, values = (one.to(self._device, non_blocking=True) for one in erased)
+            erased = boxes, values
         images = self._transform.finish(batch._replace(images=images, erased=erased))
         if self._channels_last:
             images = images.contiguous(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@ process that trains spreads them to three float32 channels, on a GPU if it has o
 images, 1,130 images a second and core against 590, the last step on the CPU included.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,9 +48,9 @@ class Batch(NamedTuple):
         images: from a loader process uint8 (B, C, H, W), C = 1 or 3; once they are finished float32
             (B, 3, H, W), normalized.
         labels: what the task makes of labels, such as int64 (B,) or multi-hot float32 (B, N).
-        erased: what is yet to be put over the images, or None. Boxes int64 (K, 5), on the CPU:
-            image, top, left, height, width; and float32 values, (3, height, width) for each box,
-            one after the other.
+        erased: what is yet to be put over the images, or None. Boxes int64 (K, 5): image, top,
+            left, height, width; and float32 values, (3, height, width) for each box, one after the
+            other. Both are where the images are.
     """
 
     images: Tensor
@@ -82,19 +83,54 @@ def to_float(batch: Batch, mean: Sequence[float], std: Sequence[float]) -> Tenso
     The operations are torchvision's, in its order: on the CPU the result is the same to the bit.
 
     Args:
-        batch: images, uint8; they and the values of boxes may have been moved to a GPU.
+        batch: images, uint8; all of it may have been moved to a GPU.
         mean, std: of each channel, of 0..1.
     """
-    per_channel = torch.tensor([mean, std], device=batch.images.device)[:, :, None, None]
+    per_channel = _constants(tuple(mean), tuple(std), batch.images.device)
     level = batch.images.to(torch.float32).div_(255)
     spread = (level - per_channel[0]).div_(per_channel[1])
-    if batch.erased is None:
-        return spread
-    boxes, values = batch.erased
+    if batch.erased is not None:
+        put = _copy_boxes if spread.device.type == "cpu" else scatter_boxes
+        put(spread, *batch.erased)
+    return spread
+
+
+@functools.lru_cache(maxsize=8)
+def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Tensor:
+    """float32 (2, 3, 1, 1); made once, for a copy to a GPU would wait for it at every batch."""
+    return torch.tensor([mean, std], device=device)[:, :, None, None]
+
+
+def _copy_boxes(images: Tensor, boxes: Tensor, values: Tensor) -> None:
+    """Box after box: on a CPU copies of rows take a hundredth of what :func:`scatter_boxes` does."""
     start = 0
     for i, top, left, height, width in boxes.tolist():
         end = start + 3 * height * width
         box = values[start:end].view(3, height, width)
-        spread[i, :, top : top + height, left : left + width] = box
+        images[i, :, top : top + height, left : left + width] = box
         start = end
-    return spread
+
+
+def scatter_boxes(images: Tensor, boxes: Tensor, values: Tensor) -> None:
+    """Put boxes over images, by a number of operations that does not grow with that of boxes.
+
+    Nothing in it waits for a GPU or depends on a value, so it can be compiled.
+
+    Args:
+        images: float32 (B, 3, H, W), changed in place.
+        boxes, values: as in :class:`Batch`, where the images are.
+    """
+    _, channels, rows, columns = images.shape
+    image, top, left, height, width = boxes.unbind(1)
+    sizes = channels * height * width
+    first = sizes.cumsum(0) - sizes
+    count = values.shape[0]
+    numbers = torch.arange(len(boxes), device=boxes.device)
+    box = torch.repeat_interleave(numbers, sizes, output_size=count)  # of every value
+    place = torch.arange(count, device=boxes.device) - first[box]  # in it
+    line = place // width[box]  # of it, over all its channels
+    channel = line // height[box]
+    row = top[box] + line - channel * height[box]
+    column = left[box] + place - line * width[box]
+    target = ((image[box] * channels + channel) * rows + row) * columns + column
+    images.view(-1).scatter_(0, target, values)

@@ -6,6 +6,7 @@ appears under its name whole or not at all, and holds a digest of all the rest.
 """
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,24 @@ LAST = "last.pth.tar"
 BEST = "model_best.pth.tar"
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, of_tensor: Callable[[Tensor], Tensor] | None = None) -> Any:
     """``value`` with tuples as lists and ordered dictionaries as plain ones.
+
+    Args:
+        value: what a checkpoint may hold.
+        of_tensor: what stands for a tensor; None: the tensor itself.
 
     Raises:
         TypeError: if anything in it is of another kind than a checkpoint may hold.
     """
-    if value is None or isinstance(value, Tensor) or type(value) in (bool, int, float, str):
+    if isinstance(value, Tensor):
+        return value if of_tensor is None else of_tensor(value)
+    if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: plain(item, of_tensor) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, of_tensor) for item in value]
     raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
 
 

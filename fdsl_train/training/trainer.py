@@ -15,8 +15,8 @@ from fdsl_train.config import Resolved
 from fdsl_train.data.loader import Loader
 from fdsl_train.distributed.group import Group
 from fdsl_train.tasks.base import Guess, Task
-from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import BEST, LAST
+from fdsl_train.training.checkpoint_writer import CheckpointWriter
 from fdsl_train.training.logs import Log, Means
 from fdsl_train.training.optim import learning_rate
 from fdsl_train.training.progress import Progress
@@ -75,7 +75,8 @@ class Trainer:
     def __post_init__(self) -> None:
         self._since_line = Means(self.group)
         self._since_row = Means(self.group)
-        self._saved_at = 0
+        self._writer = CheckpointWriter(self.group.device)
+        self._saved_at = 0  # step of the last checkpoint; it may still be on its way to the disk
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Continue from a checkpoint.
@@ -113,7 +114,9 @@ class Trainer:
         try:
             with signals.noted() as request:
                 self._steps(batches, progress, request)
+            self._writer.wait()
         finally:
+            self._writer.close()
             if self._log is not None:
                 self._log.close()
 
@@ -140,11 +143,13 @@ class Trainer:
                 progress.show(means)
                 began, waited, logged = time.perf_counter(), 0.0, done
             self._conclude(done)
+            self._writer.check()
             progress.step(done)
             if done < self.config.steps and self._asked_to_stop(done, request):
                 if self._saved_at != done:
                     self._check_weights()
                     self._save(LAST)
+                self._writer.wait()
                 obey(request, done)
 
     def _asked_to_stop(self, done: int, request: signals.Request) -> bool:
@@ -159,16 +164,18 @@ class Trainer:
         validates = self.validation is not None and (last or done % self.validation.every == 0)
         if saves or validates:
             self._check_weights()
-        if validates:
-            self._validate(done)
+        names = [LAST] if saves else []
+        if validates and self._is_best(done):
+            names.insert(0, BEST)
         if validates or (saves and self.validation is None):
             row = self._means(self._since_row) | self.latest
             if self._log is not None:
                 self._log.row(row)
-        if saves:
-            self._save(LAST)
+        if names:
+            self._save(*names)
 
-    def _validate(self, done: int) -> None:
+    def _is_best(self, done: int) -> bool:
+        """Validate; whether no validation before was as good."""
         assert self.validation is not None
         score = self.task.score()
         model = self.learner.to_validate()
@@ -179,9 +186,10 @@ class Trainer:
         counts = self.group.sum(score.counts())
         self.latest, self.guess = score.percent(counts), score.guess(counts)
         first = next(iter(self.latest))
-        if not self.best or self.latest[first] > self.best[first]:
+        best = not self.best or self.latest[first] > self.best[first]
+        if best:
             self.best = {"step": done} | self.latest
-            self._save(BEST)
+        return best
 
     def _means(self, means: Means) -> dict[str, float]:
         """Step, epoch, lr of the last step and the means since the last call."""
@@ -198,6 +206,7 @@ class Trainer:
             self._stop("the weights are not finite")
 
     def _stop(self, reason: str) -> NoReturn:
+        self._writer.wait()
         kept = (
             f"the last good checkpoint, of step {self._saved_at}, is {self.output / LAST}"
             if self._saved_at
@@ -205,7 +214,8 @@ class Trainer:
         )
         raise FdslError(f"{reason} after step {self.step}; {kept}; try a lower --lr")
 
-    def _save(self, name: str) -> None:
+    def _save(self, *names: str) -> None:
+        """Begin to write the state as it is now, under each of the names."""
         state = self.facts | {
             "step": self.step,
             "config": self.config.to_dict(),
@@ -216,6 +226,7 @@ class Trainer:
             "guess": None if self.guess is None else vars(self.guess),
         }
         if self.group.is_main:
-            checkpoint.save(self.output / name, state | self.learner.state())
-        if name == LAST:
+            paths = [self.output / name for name in names]
+            self._writer.save(paths, state | self.learner.state())
+        if LAST in names:
             self._saved_at = self.step

@@ -102,7 +102,7 @@ def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: torch.de
 
 
 def _copy_boxes(images: Tensor, boxes: Tensor, values: Tensor) -> None:
-    """Box after box: on a CPU copies of rows take a hundredth of what :func:`scatter_boxes` does."""
+    """Box after box: on a CPU copies of rows take a hundredth of :func:`scatter_boxes`."""
     start = 0
     for i, top, left, height, width in boxes.tolist():
         end = start + 3 * height * width

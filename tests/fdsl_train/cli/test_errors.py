@@ -137,7 +137,7 @@ def test_impossible_settings(
     [
         "logs.Log.line",
         "logs.Log.row",
-        "trainer.checkpoint.save",
+        "checkpoint.save",
         "trainer.Trainer._conclude",
         "run.num_parameters",
         "run.check_present",

@@ -46,12 +46,14 @@ def stopped(tmp_path: Path) -> Trainer:
     one.learner._scaler.update(512.0)
     one.step, one.best, one.latest = 3, {"step": 2, "val_top1": 75.0}, {"val_top1": 50.0}
     one._save(checkpoint.LAST)
+    one._writer.wait()
     return one
 
 
 def state_of(one: Trainer) -> dict[str, Any]:
     """All that a checkpoint would hold."""
     one._save("again.pth.tar")
+    one._writer.wait()
     return checkpoint.load(one.output / "again.pth.tar")
 
 

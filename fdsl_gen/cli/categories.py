@@ -24,7 +24,7 @@ def categories_command(recipe: str) -> click.Command:
     from fdsl_gen.recipe.recipe import read_recipe_file
 
     file = read_recipe_file(recipe)
-    params: list[click.Parameter] = [
+    own = [
         click.Option(
             ["--out"],
             type=PLACE,
@@ -34,6 +34,9 @@ def categories_command(recipe: str) -> click.Command:
         click.Option(["--table"], type=FILE, help="write the parameters there as well (CSV)"),
         click.Option(["--picture"], type=FILE, help="write a PNG with one image of each"),
         click.Option(["--workers"], type=click.IntRange(min=1), help="processes"),
+    ]
+    params = [
+        *in_group("output", own),
         *recipe_options(file),
         *in_group("storage", storage_options(), common=()),
         *in_group("cluster", executor_options(), common=()),

@@ -12,13 +12,13 @@ from fdsl_gen.cli.explore import explore
 from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.cli.report import report
 from fdsl_gen.core import recipe_files, settings, signals
-from fdsl_gen.core.cli.help import WIDEST
+from fdsl_gen.core.cli.help import WIDEST, SummedUp, write_names
 from fdsl_gen.core.cli.paths import is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError, visible
 from fdsl_gen.core.extras import without_library
 
 
-class _Commands(click.Group):
+class _Commands(SummedUp):
     """The commands written below, and one for every published recipe."""
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
@@ -45,17 +45,9 @@ class _Commands(click.Group):
             raise RuntimeError("a file ended too early") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        folder = recipe_files.recipe_folder()
-        described = [
-            (name, recipe_files.headline(recipe_files.find_recipe(name, folder)))
-            for name in recipe_files.recipe_names(folder)
-        ]
-        with formatter.section("Datasets (fdsl-gen NAME --out DIR)"):
-            formatter.write_dl(described)
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, c.get_short_help_str(80)) for name, c in self.commands.items()]
-            )
+        with formatter.section("Datasets (fdsl-gen NAME --out DIR; what they are: fdsl-gen list)"):
+            write_names(formatter, recipe_files.recipe_names(recipe_files.recipe_folder()))
+        super().format_commands(ctx, formatter)
 
 
 @click.group(

@@ -7,10 +7,11 @@ import click
 
 from fdsl_gen.cli.generate import generate_command
 from fdsl_gen.core import recipe_files
-from fdsl_gen.core.cli.help import PagedCommand, RecipeName, write_table
+from fdsl_gen.core.cli.help import PagedCommand, RecipeName, in_group, write_table
 from fdsl_gen.core.cli.paths import FILE
 
 _PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_THEIRS = "The options are those of the recipe, and some more: fdsl-gen {} RECIPE -h"
 
 
 def _pass_on(
@@ -52,7 +53,7 @@ def list_recipes() -> None:
     write_table(rows, first=50)
 
 
-@click.command(context_settings=_PASS_ON)
+@click.command(context_settings=_PASS_ON, epilog=_THEIRS.format("show"))
 @click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -75,7 +76,7 @@ def show(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     _pass_on(ctx, command, recipe, options)
 
 
-@click.command(context_settings=_PASS_ON)
+@click.command(context_settings=_PASS_ON, epilog=_THEIRS.format("preview"))
 @click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -104,7 +105,7 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
         click.echo(str(out))
 
     number = click.IntRange(min=1, max=1000)
-    params: list[click.Parameter] = [
+    own = [
         click.Option(
             ["--out"], type=FILE, default=Path("preview.png"), show_default=True, help="PNG file"
         ),
@@ -117,18 +118,18 @@ def preview(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
             " rows, and --seed 1,2,3 sweeps seeds",
         ),
         click.Option(["--columns"], type=number, default=6, show_default=True, help="in a row"),
-        *recipe_options(file),
     ]
-    command = PagedCommand("preview", params=params, callback=callback, help=preview.help)
+    params = [*in_group("picture", own), *recipe_options(file)]
+    command = PagedCommand("preview", params=[*params], callback=callback, help=preview.help)
     _pass_on(ctx, command, recipe, options)
 
 
-@click.command(context_settings=_PASS_ON)
+@click.command(context_settings=_PASS_ON, epilog=_THEIRS.format("categories"))
 @click.argument("recipe", type=RecipeName())
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
-    """Parameters of the categories of a recipe: print or write them as CSV, or show a picture."""
+    """Print the parameters of a recipe's categories, write them as CSV, or show a picture."""
     from fdsl_gen.cli.categories import categories_command
 
     _pass_on(ctx, categories_command(recipe), recipe, options)

@@ -7,6 +7,9 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+# Share, counts, time, rate: all of it fits beside a bar of 80 columns.
+BAR = "{percentage:3.0f} %|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
+
 _LINE_SECONDS = 30.0
 
 
@@ -45,7 +48,9 @@ class Progress:
         if done:
             self.note(f"{done:,} {self._unit} were done before, {images:,} are left")
         if sys.stderr.isatty() and images:
-            self._bar = tqdm(total=images, unit=self._unit, dynamic_ncols=True, smoothing=0.1)
+            self._bar = tqdm(
+                total=images, unit=self._unit, dynamic_ncols=True, smoothing=0.1, bar_format=BAR
+            )
 
     def images(self, count: int) -> None:
         self._made += count

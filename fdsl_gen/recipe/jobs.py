@@ -1,6 +1,7 @@
 """What a kind of dataset is asked to draw, and the samples that come of it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,16 @@ def render(recipe: Recipe | str | Path, category: int | None = None, instance: i
         instance: 0 <= instance, less than what the variant has; number of the image in scene sets.
 
     Returns:
-        The image, uint8 (H, W) or (H, W, 3), with its labels or mask and its parameters.
+        The image, uint8 (H, W) or (H, W, 3), with its labels or mask, in the form that they have in
+        the dataset, and its parameters.
 
     Raises:
         UsageError: if there is no such image, or no such recipe.
 
     >>> render("fractal-1", category=7).image.shape
     (512, 512)
+    >>> render("fractal-1", category=7).label
+    7
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
@@ -66,8 +70,9 @@ def render(recipe: Recipe | str | Path, category: int | None = None, instance: i
             " settings all images depend on their number; load the recipe with a larger"
             " num_categories"
         )
-    (rendered,) = recipe.variant.render(jobs_of(recipe, [SampleId(c, instance)]))
-    return rendered
+    sample = SampleId(c, instance)
+    (rendered,) = recipe.variant.render(jobs_of(recipe, [sample]))
+    return replace(rendered, labels=sample_of(recipe, sample, rendered).labels)
 
 
 def sample_of(recipe: Recipe, sample: SampleId, rendered: Rendered) -> Sample:

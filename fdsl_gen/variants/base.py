@@ -82,8 +82,8 @@ class Rendered:
         image: uint8 (H, W) or (H, W, 3), C-contiguous.
         mask: uint8 (H, W) of category indices, for segmentation sets; of numbers of instances from
             1 on, for sets of instances.
-        labels: categories in the image, for multi-label sets; that of each instance, for sets of
-            instances; in sets of one label, the label if it is not the category.
+        labels: as of a ``Sample``: one, several, that of each instance, or none where there is a
+            mask of categories. A kind leaves None for the category of the job.
         points: float32 (N, 3), of the model that the image shows, for sets with points.
         blank: whether it shows nothing but a background of several colors; images of one value
             are blank without saying so.
@@ -96,6 +96,12 @@ class Rendered:
     points: NDArray[np.float32] | None = None
     blank: bool = False
     parameters: Mapping[str, int | float | str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> int:
+        """The label of an image that has one."""
+        (label,) = self.labels or ()
+        return label
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from fdsl_gen.core.cli.help import PagedCommand
+from fdsl_gen.core.cli.help import PagedCommand, in_group
 from fdsl_gen.core.cli.paths import FILE, PATH
 from fdsl_train.cli.data_options import data_spec_from, location_options, val_data_option
 
@@ -234,3 +234,16 @@ def attention(images: tuple[Path, ...], out: Path, block: int, rollout: bool, **
         block=block,
         rollout=rollout,
     )
+
+
+_GROUPS = {
+    "model": ("use_ema", "model", "img_size", "device", "class_order", "block", "rollout"),
+    "data": ("data_dir", "download", "split", "val_split", "seed", "reduce_zero_label"),
+    "output": ("report", "confusion", "overlay", "out"),
+    "corruptions": ("corrupt", "corrupt_report", "corrupt_plot"),
+    "neighbors": ("k", "temperature"),
+    "machine": ("batch_size", "workers"),
+}
+for _command in (evaluate, knn, attention):
+    for _name, _members in _GROUPS.items():
+        in_group(_name, [param for param in _command.params if param.name in _members])

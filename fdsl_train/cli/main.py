@@ -13,7 +13,14 @@ import click
 
 from fdsl_gen import __version__
 from fdsl_gen.core import recipe_files, signals
-from fdsl_gen.core.cli.help import WIDEST, PagedCommand, RecipeName, in_group, write_table
+from fdsl_gen.core.cli.help import (
+    WIDEST,
+    PagedCommand,
+    RecipeName,
+    SummedUp,
+    in_group,
+    write_table,
+)
 from fdsl_gen.core.cli.paths import PATH, is_bad_place
 from fdsl_gen.core.errors import Exit, FdslError, Stopped, UsageError, visible
 from fdsl_gen.core.extras import without_library
@@ -41,7 +48,7 @@ from fdsl_train.config import describe_recipes, load_config, training_recipes
 from fdsl_train.distributed.launch import Process, find_process
 
 
-class _Commands(click.Group):
+class _Commands(SummedUp):
     """Turns errors meant for the user into one sentence and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

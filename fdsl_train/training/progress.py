@@ -1,15 +1,19 @@
 """How a run shows that it lives: a bar on a terminal, a plain line every 30 seconds otherwise."""
 
 import logging
+import shutil
 import sys
 import time
 from typing import NoReturn
 
 from tqdm import tqdm
 
+from fdsl_gen.core.progress import BAR
+
 logger = logging.getLogger(__name__)
 
 _EVERY = 30.0  # seconds between plain lines
+_ROOM = 110  # columns that all numbers need beside a bar; narrower ones show the loss
 _FIRST = 5.0  # seconds until the first of them: the time left is worth knowing early
 
 
@@ -37,7 +41,9 @@ class Progress:
         self._values: dict[str, str] = {}
         self._bar: tqdm[NoReturn] | None = None
         if sys.stderr.isatty() and not quiet:
-            self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True)
+            self._bar = tqdm(
+                total=total, initial=start, unit="step", dynamic_ncols=True, bar_format=BAR
+            )
 
     def show(self, values: dict[str, float]) -> None:
         """Numbers of the last logged step: loss, lr, images_per_s, data_wait (a share)."""
@@ -45,10 +51,15 @@ class Progress:
             "loss": f"{values['loss']:.4f}",
             "lr": f"{values['lr']:.2e}",
             "images/s": f"{values['images_per_s']:.0f}",
-            "data wait": f"{100 * values['data_wait']:.0f}%",
+            "data wait": f"{100 * values['data_wait']:.0f} %",
         }
         if self._bar is not None:
-            self._bar.set_postfix(self._values, refresh=False)
+            shown = list(self._values.items())
+            if shutil.get_terminal_size().columns < _ROOM:
+                shown = shown[:1]
+            self._bar.set_postfix_str(
+                ", ".join(f"{name} {value}" for name, value in shown), refresh=False
+            )
 
     def step(self, done: int) -> None:
         """``done`` steps of the run are done."""

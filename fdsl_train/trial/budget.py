@@ -1,5 +1,6 @@
 """How much a trial can do in its minutes, from the speed of this machine."""
 
+import math
 import time
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
@@ -92,8 +93,8 @@ def choose_effort(
                 return effort
     least = Effort(1, *_PLANS[-1]).seconds(speed, **size) / _MARGIN / 60
     raise UsageError(
-        f"--minutes: {minutes:g} are too few here; the smallest trial takes {least:.0f}, with fewer"
-        " --labels less"
+        f"--minutes: {minutes:g} are too few here; the smallest trial takes {math.ceil(least)},"
+        " with fewer --labels less"
     )
 
 

@@ -64,7 +64,7 @@ class PagedCommand(click.Command):
         hidden = 0
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is None:
+            if record is None or isinstance(param, click.Argument):  # which the first line names
                 continue
             if getattr(param, "help_rare", False) and not ctx.meta.get(_ALL):
                 hidden += 1
@@ -84,6 +84,30 @@ def _show_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.meta[_ALL] = True
         click.echo(ctx.get_help(), color=ctx.color)
         ctx.exit()
+
+
+class SummedUp(click.Group):
+    """A group whose help says of every command its whole first sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section of all commands of this group."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, one.get_short_help_str(formatter.width * 3))
+                    for name, one in self.commands.items()
+                ]
+            )
+
+
+def write_names(formatter: click.HelpFormatter, names: Iterable[str]) -> None:
+    """Names in columns of equal width, by row."""
+    known = list(names)
+    wide = max(map(len, known)) + 2
+    each = max(1, (formatter.width - formatter.current_indent) // wide)
+    for start in range(0, len(known), each):
+        row = "".join(name.ljust(wide) for name in known[start : start + each])
+        formatter.write(" " * formatter.current_indent + row.rstrip() + "\n")
 
 
 def write_table(rows: Iterable[tuple[str, str]], first: int = 30) -> None:

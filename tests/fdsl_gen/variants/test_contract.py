@@ -44,6 +44,7 @@ def test_a_dataset_from_start_to_end(name, tmp_path):
         *category, instance = map(int, key.split("_"))
         drawn = render(recipe, category[0] if category else None, instance)
         assert np.array_equal(stored[key].image, drawn.image)
+        assert stored[key].labels == drawn.labels
         assert drawn.mask is None or np.array_equal(stored[key].mask, drawn.mask)
 
 
@@ -67,7 +68,7 @@ def test_lines_are_counted():
 
 def test_line_labels():
     plain = load_recipe("linedb-32")
-    assert render(plain, 7, 0).labels is None
+    assert render(plain, 7, 0).labels == (7,)
     shuffled = load_recipe("linedb-32", shuffle_labels=True)
     tables = []
     for i in range(4):

@@ -23,11 +23,13 @@ import click
 
 PACKAGES = ("fdsl_gen", "fdsl_train")
 RATE = 0.00123457  # a learning rate that nothing else is
+SEED = 20261  # nothing else is
+SIDE = 32  # pixels; nothing else has two such sides
 TINY = ["--num-categories=4", "--image-size=32", "--num-points=300", "--filling-rate=0.01"]
 # What counts, and the function whose call ends the walk.
 WALKS = {
-    "a recipe's name to bytes in a tar": ("every", "finalize"),
-    "a seed to a pixel": ("every", ""),
+    "a recipe's name to bytes in a tar": ("recipe", "finalize"),
+    "a seed to a pixel": ("drawn", ""),
     "a shard in a bucket to a batch on the device": ("image", "VisionTransformer.forward"),
     "a flag to the optimizer": ("rate", "Optimizer.__init__"),
 }
@@ -38,8 +40,24 @@ def is_image(value: object) -> bool:
     if isinstance(value, bytes):
         return value.startswith(b"\x89PNG")
     shape = getattr(value, "shape", ())
-    kind = str(getattr(value, "dtype", ""))
-    return isinstance(shape, tuple) and len(shape) >= 2 and kind.endswith(("uint8", "float32"))
+    return isinstance(shape, tuple) and list(shape).count(SIDE) == 2
+
+
+def is_recipe(value: object) -> bool:
+    """Whether it is a recipe by name, as read, or as samples that were drawn for it."""
+    if isinstance(value, bytes) and value[257:262] == b"ustar":
+        return True
+    kind = type(value).__qualname__
+    return value == "fractal-1" if isinstance(value, str) else kind == "Recipe" or is_image(value)
+
+
+def is_drawn(value: object) -> bool:
+    """Whether it is the seed, a key made from it, or an array drawn from a key."""
+    import numpy as np
+
+    if isinstance(value, int):
+        return value == SEED
+    return isinstance(value, np.ndarray) or type(value).__qualname__ == "Key"
 
 
 def is_rate(value: object) -> bool:
@@ -94,7 +112,7 @@ class Recorder:
             if self.holds(value):
                 found = True
                 continue
-            if self.holds is is_rate and not isinstance(value, dict | list | tuple):
+            if self.holds in (is_rate, is_recipe) and not isinstance(value, dict | list | tuple):
                 continue  # settings go everywhere
             for part in parts_of(value):
                 if self.holds(part) or any(map(self.holds, parts_of(part))):
@@ -109,6 +127,7 @@ class Recorder:
         return {
             "files": files,
             "functions": [name for _, name in self.functions],
+            "pairs": [f"{f}: {n}" for f, n in self.functions],
             "containers": list(self.containers),
             "yaml_files": self.yaml_files,
         }
@@ -143,7 +162,7 @@ def walk(name: str, folder: Path) -> None:
         from fdsl_gen import load_recipe, render
 
         settings = {"image_size": 32, "num_points": 300, "filling_rate": 0.01}
-        render(load_recipe("fractal-1", seed=1, **settings), category=0)
+        render(load_recipe("fractal-1", seed=SEED, **settings), category=0)
     elif name == "a shard in a bucket to a batch on the device":
         place = "s3://walks/set"
         run_command(*train, "--steps=1", "--data", place, "--cache-dir", str(folder / "cache"))
@@ -171,11 +190,11 @@ def bucket(folder: Path) -> Iterator[None]:
 def record(name: str, tree: Path) -> dict[str, Any]:
     """What a walk enters, with the packages of ``tree`` first on the path."""
     what, goal = WALKS[name]
-    holds = {"every": None, "image": is_image, "rate": is_rate}[what]
+    holds = {"recipe": is_recipe, "drawn": is_drawn, "image": is_image, "rate": is_rate}[what]
     recorder = Recorder(tree, holds, goal)
     with tempfile.TemporaryDirectory() as text, contextlib.ExitStack() as stack:
         folder = Path(text)
-        if holds is not None:
+        if holds in (is_image, is_rate):
             shards = str(folder / "shards")
             run_command("fdsl-gen", "fractal-1", "--out", shards, "--workers=1", *TINY)
         if holds is is_image:

@@ -304,13 +304,8 @@ class TrainConfig:
                 f"warmup_steps: the warm-up of {warmup} steps must be shorter than the run of"
                 f" {steps} steps"
             )
-        values = settings.to_dict(self, defaults=True) | {
-            "steps": steps,
-            "epochs": None,
-            "warmup_steps": warmup,
-            "warmup_epochs": None,
-        }
-        return settings.from_dict(Resolved, values, "the resolved recipe")
+        lengths = {"steps": steps, "epochs": None, "warmup_steps": warmup, "warmup_epochs": None}
+        return Resolved(**(vars(self) | lengths))
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as they would stand in YAML."""
@@ -347,13 +342,13 @@ def describe_recipes() -> list[tuple[str, str]]:
 
 
 def load_config(
-    name: str, purpose: Purpose, overrides: dict[str, Any], world_size: int = 1
+    name: str | TrainConfig, purpose: Purpose, overrides: dict[str, Any], world_size: int = 1
 ) -> TrainConfig:
     """Read a training recipe and replace some of its values.
 
     Args:
-        name: a recipe that came with the package, or a path if it has a ``/`` or ends in
-            ``.yaml``.
+        name: a recipe that came with the package, a path if it has a ``/`` or ends in ``.yaml``,
+            or what this function returned before, whose values are not replaced again.
         purpose: the command that asks.
         overrides: settings by name. ``steps`` takes back the recipe's ``epochs`` and the other
             way round, the same for warm-up; ``pixmix`` takes back its ``mixup`` and ``cutmix``.
@@ -363,6 +358,10 @@ def load_config(
     Raises:
         UsageError: if there is no such recipe, it is for the other command, or a value cannot be.
     """
+    if isinstance(name, TrainConfig):
+        for key in overrides:
+            raise UsageError(f"{key}: give it to load_config, which read this recipe")
+        return _for_purpose(name, purpose, "it")
     file = recipe_files.find_recipe(name, training_recipes())
     data = settings.load_yaml(file)
     known = [field.name for field in dataclasses.fields(TrainConfig)]
@@ -380,10 +379,12 @@ def load_config(
     if overrides.get("pixmix") is not None:
         merged |= dict.fromkeys(_REPLACED_BY_PIXMIX, 0.0)
     config = settings.from_dict(TrainConfig, merged | overrides, file.stem)
+    return _for_purpose(config, purpose, file.stem)
+
+
+def _for_purpose(config: TrainConfig, purpose: Purpose, name: str) -> TrainConfig:
     if config.purpose != purpose:
-        raise UsageError(
-            f"the recipe '{file.stem}' is for fdsl-train {config.purpose}, not {purpose}"
-        )
+        raise UsageError(f"the recipe '{name}' is for fdsl-train {config.purpose}, not {purpose}")
     return config
 
 

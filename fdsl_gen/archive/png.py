@@ -26,6 +26,10 @@ _INFLATE_ERROR = cast(type[Exception], isal_zlib.error)
 _IEND = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
+class WrongSize(ValueError):
+    """An image of another size than it must have; both are said."""
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     crc = isal_zlib.crc32(data, isal_zlib.crc32(kind))
     return b"".join((struct.pack(">I", len(data)), kind, data, struct.pack(">I", crc)))
@@ -109,14 +113,19 @@ def size_of(data: bytes) -> tuple[int, int]:
     return height, width
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
+def decode(data: bytes, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Pixels of a PNG: uint8 (H, W) where the file is gray or has a gray palette, else (H, W, 3).
 
     Files of :func:`encode` take the short way (inflate, drop the filter bytes); any other PNG goes
     through Pillow. No more memory is taken than the header says, whatever the data inflate to.
 
+    Args:
+        data: the file.
+        size: height and width that it must have; None: any.
+
     Raises:
-        ValueError: if the file is cut or damaged, or has more pixels than an image file may.
+        ValueError: if the file is cut or damaged, has another size, or more pixels than an image
+            file may.
     """
     chunks = _chunks(data)
     try:
@@ -125,6 +134,8 @@ def decode(data: bytes) -> NDArray[np.uint8]:
         )
     except struct.error:
         raise ValueError("the PNG file has a wrong header") from None
+    if size is not None and size != (height, width):
+        raise WrongSize(f"{width}x{height} pixels, not {size[1]}x{size[0]}")
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"the PNG file says that it is {width}x{height} pixels")
     ours = not interlaced and (depth, color_type) in ((8, _GRAY), (8, _RGB), (1, _PALETTE))

@@ -111,9 +111,10 @@ class SampleFormat:
         """
         if "png" not in members:
             raise ValueError("it has no image")
-        if (found := png.size_of(members["png"])) != self.size:  # before memory is taken for it
-            raise ValueError("its image has {}x{} pixels, not {}x{}".format(*found, *self.size))
-        image = png.decode(members["png"])
+        try:
+            image = png.decode(members["png"], self.size)
+        except png.WrongSize as error:
+            raise ValueError(f"its image has {error}") from None
         if self.channels == 1 and image.ndim == 3:  # a gray set stored as RGB
             image = image[:, :, 0].copy()
         target = self.decode_target(members)

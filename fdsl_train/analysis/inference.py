@@ -18,7 +18,8 @@ from fdsl_train.input_spec import InputSpec
 from fdsl_train.models.adapt import build_from_pretrained, resize_note
 from fdsl_train.models.architecture import Architecture
 from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
-from fdsl_train.transforms import ImageTransform, eval_transform
+from fdsl_train.transforms import eval_transform
+from fdsl_train.transforms.batch import ImageTransform
 from fdsl_train.transforms.corruption import Corrupted, Corruption
 
 logger = logging.getLogger(__name__)

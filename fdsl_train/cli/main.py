@@ -203,15 +203,17 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 
     Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
     """
-    overrides = overrides_of(values)
+    settings = overrides_of(values)
+    config = None
     if recipe is not None:
-        load_config(recipe, "pretrain", overrides, find_process().world_size)
+        config = load_config(recipe, "pretrain", settings, find_process().world_size)
+        settings = {}
     wheres = data_specs_from(values)
     for where in wheres:
         check_pretrain_data(where)
     from fdsl_train.training.pretrain import pretrain as start
 
-    start(wheres, output, recipe=recipe, resume=resume is not None, **overrides)
+    start(wheres, output, recipe=config, resume=resume is not None, **settings)
 
 
 @main.command(cls=PagedCommand)
@@ -267,8 +269,7 @@ def finetune(
     """
     if (checkpoint is None) != from_scratch:
         raise UsageError("give one of --checkpoint and --from-scratch")
-    overrides = overrides_of(values)
-    load_config(recipe, "finetune", overrides, find_process().world_size)
+    config = load_config(recipe, "finetune", overrides_of(values), find_process().world_size)
     check_there(checkpoint)
     where = data_spec_from(values)
     from fdsl_train.training.finetune import finetune as start
@@ -277,14 +278,13 @@ def finetune(
         where,
         output,
         checkpoint=checkpoint,
-        recipe=recipe,
+        recipe=config,
         keep_head=keep_head,
         keep_decoder=keep_decoder,
         use_ema=use_ema,
         class_order=class_order,
         val_split=val_split,
         resume=resume is not None,
-        **overrides,
     )
 
 
@@ -292,7 +292,6 @@ _COMMANDS: list[click.Command] = [trial, evaluate, knn, plot, attention]
 for _command in _COMMANDS:
     main.add_command(_command)
 
-_RUN = {"recipe", "output", "resume"}
 _START = {"checkpoint", "from_scratch", "keep_head", "class_order", "use_ema"}
 _DATA = {"val_data", "val_split", "data_dir", "download"}
 for _command in (pretrain, finetune):

@@ -50,13 +50,14 @@ def grouped(options: list[click.Option]) -> list[click.Parameter]:
 
 
 def overrides_of(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings from the values of :func:`recipe_options`, checked one by one.
+    """Settings from the values of :func:`recipe_options`, checked; taken out of ``given``.
 
     Raises:
         UsageError: names the flag.
     """
     annotations = typing.get_type_hints(TrainConfig) | {"batch_size": int}
-    flags = read_flags(given, annotations)
+    texts = {name: given.pop(name) for name in [*given] if name in annotations}
+    flags = read_flags(texts, annotations)
     if "batch_size" in flags and "global_batch_size" in flags:
         raise UsageError("give --batch-size or --global-batch-size, not both")
     bounds = {field.name: field.metadata["bounds"] for field in dataclasses.fields(TrainConfig)}

@@ -22,12 +22,12 @@ from fdsl_gen.core import signals
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key
 from fdsl_train.data.sampler import Plan, Position
-from fdsl_train.data.sources.base import ReadsTogether, Sample, Source, read_samples
+from fdsl_train.data.sources.base import ReadsTogether, Source, read_samples
 from fdsl_train.data.workers import Copied, start_method, to_hand_over
 from fdsl_train.tasks import TASKS
 from fdsl_train.training.randomness import seed_cpu
 from fdsl_train.transforms import Transform
-from fdsl_train.transforms.batch import AugmentedSample, Batch, collate
+from fdsl_train.transforms.batch import Batch, collate
 
 _PREFETCH = 4  # batches each worker prepares ahead
 
@@ -79,17 +79,17 @@ class _Batches(IterableDataset[Batch | Copied | _Refusal]):
         positions = self._plan.batch(index)[self._places]
         drawn = {}
         for place, sample in read_samples(self._source, positions):
-            drawn[place] = self._augmented(sample, positions[place])
+            self._seed_for(positions[place])
+            drawn[place] = self._transform.apply(sample)
         samples = [drawn[place] for place in range(len(positions))]
         task = TASKS[self._source.label_type.name]
         labels = task.targets([one.label for one in samples], self._source.num_classes)
         return collate(samples, labels)
 
-    def _augmented(self, sample: Sample, position: Position) -> AugmentedSample:
+    def _seed_for(self, position: Position) -> None:
         # Keyed by what is drawn for, so that the draw does not depend on worker, batch or resume.
         drawn_for = (position.epoch, position.number, position.repeat)
         seed_cpu(Key(self._seed, "augment", drawn_for))
-        return self._transform.apply(sample)
 
 
 def _begin_worker(environment: dict[str, str], _: int) -> None:

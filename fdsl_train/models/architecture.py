@@ -1,7 +1,7 @@
 """Models, by timm's names, with a decoder where every pixel has a class."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import timm
@@ -12,7 +12,7 @@ from torch import nn
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import nearest
-from fdsl_train.config import Decoder, Resolved
+from fdsl_train.config import Decoder, TrainConfig
 from fdsl_train.models.segmenter import (
     DEFAULT_CHANNELS,
     Segmenter,
@@ -41,9 +41,7 @@ class Architecture:
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Architecture":
         """The architecture among the settings of a run."""
-        values: dict[str, Any] = {
-            field.name: settings.get(field.name) for field in dataclasses.fields(cls)
-        }
+        values: dict[str, Any] = {field.name: settings.get(field.name) for field in fields(cls)}
         return cls(**values)
 
     def sizes(self) -> dict[str, int]:
@@ -193,9 +191,11 @@ def set_training_mode(model: nn.Module, *, frozen: bool) -> None:
             layer.train()
 
 
-def architecture_of(config: Resolved) -> Architecture:
-    """The architecture a resolved recipe names."""
-    return Architecture.of(config.to_dict())
+def architecture_of(config: TrainConfig) -> Architecture:
+    """The architecture that a recipe names; without a model, if it names none."""
+    return Architecture.of(
+        {field.name: getattr(config, field.name) for field in fields(Architecture)}
+    )
 
 
 def num_parameters(model: nn.Module) -> int:

@@ -68,7 +68,7 @@ def finetune(
     output: str | Path,
     *,
     checkpoint: str | Path | None,
-    recipe: str = "finetune-small",
+    recipe: str | TrainConfig = "finetune-small",
     keep_head: bool = False,
     keep_decoder: bool = False,
     use_ema: bool = False,
@@ -86,14 +86,14 @@ def finetune(
         output: folder of the run.
         checkpoint: file or folder of weights to start from; None: freshly drawn ones, of the
             setting ``model``.
-        recipe: name or path of a training recipe.
+        recipe: name or path of a training recipe, or one that ``load_config`` has read.
         keep_head: keep the trained classifier instead of drawing a new one.
         keep_decoder: of a model trained on masks: keep its decoder, too.
         use_ema: start from the moving average of the weights that is kept in the file.
         class_order: how a kept head counts classes that its file does not name.
         val_split: share to hold out of images without a validation part.
         resume: continue what stands in ``output``, if anything does.
-        settings: over the recipe's, by name.
+        settings: over those of a named recipe, by name.
 
     Returns:
         The finished run; in every process of a distributed one.
@@ -125,7 +125,7 @@ def finetune(
     device = choose_device(config, process.local_rank)
     trained = None
     if start.checkpoint is not None:
-        asked = dataclasses.asdict(_architecture_in(config).classifier())
+        asked = dataclasses.asdict(architecture_of(config).classifier())
         trained = read_pretrained(start.checkpoint, asked, averaged=start.averaged)
     if config.task == "segmentation":
         spec = MaskSpec(num_classes=config.num_classes, reduce_zero_label=config.reduce_zero_label)
@@ -181,20 +181,15 @@ def _check_task(sources: TrainValData, config: TrainConfig) -> None:
         raise UsageError(f"task: {sources.train.name} has {kind}, which is not for {asked}")
 
 
-def _architecture_in(config: TrainConfig) -> Architecture:
-    """What the recipe and the flags say of the model, which may be nothing."""
-    return Architecture.of(config.to_dict())
-
-
 def _scratch(config: TrainConfig) -> Architecture:
     if config.model is None:
         if config.scratch_recipe is None:
             raise UsageError("--from-scratch needs --model, a name of timm's")
         like = load_config(config.scratch_recipe, "pretrain", {})
-        given = {name: value for name, value in vars(_architecture_in(config)).items() if value}
-        return Architecture.of(like.to_dict() | given)
+        given = {name: value for name, value in vars(architecture_of(config)).items() if value}
+        return dataclasses.replace(architecture_of(like), **given)
     side = published(config.model).input_size[-1]
-    return dataclasses.replace(_architecture_in(config), img_size=config.img_size or side)
+    return dataclasses.replace(architecture_of(config), img_size=config.img_size or side)
 
 
 def _architecture(
@@ -253,7 +248,7 @@ def _first_weights(
     if trained is None:
         logger.info(f"from scratch: {config.model} with freshly drawn weights, {classes} classes")
         return create_model(
-            Architecture.of(config.to_dict()),
+            architecture_of(config),
             num_classes=classes,
             drop_path=config.drop_path,
             seed=config.seed,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.config import load_config
+from fdsl_train.config import TrainConfig, load_config
 from fdsl_train.data.locate.dataset import VALIDATION, DatasetLocation
 from fdsl_train.data.open import (
     DataSpec,
@@ -19,7 +19,7 @@ from fdsl_train.data.open import (
 from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
-from fdsl_train.models.architecture import Architecture, architecture_of, create_model
+from fdsl_train.models.architecture import architecture_of, create_model
 from fdsl_train.tasks import is_dense
 from fdsl_train.training.chance import tell
 from fdsl_train.training.checkpoint import LAST
@@ -35,7 +35,7 @@ def pretrain(
     data: Place | Sequence[Place],
     output: str | Path,
     *,
-    recipe: str | None = None,
+    recipe: str | TrainConfig | None = None,
     resume: bool = False,
     **settings: Any,
 ) -> RunResult:
@@ -46,9 +46,10 @@ def pretrain(
             of others. Several in a list are trained on together, with the setting ``data_weights``
             in shares of one's own.
         output: folder of the run.
-        recipe: name or path of a training recipe; None takes the one that the dataset names.
+        recipe: name or path of a training recipe, or one that :func:`load_config` has read; None
+            takes the one that the dataset names.
         resume: continue what stands in ``output``, if anything does.
-        settings: over the recipe's, by name.
+        settings: over those of a named recipe, by name.
 
     Returns:
         The finished run; in every process of a distributed one.
@@ -72,7 +73,7 @@ def pretrain(
     device = choose_device(config, process.local_rank)
     opened = join_pretrain(parts, config.data_weights)
     source = opened.train
-    architecture = Architecture.of(config.to_dict()).for_labels(dense=is_dense(source))
+    architecture = architecture_of(config).for_labels(dense=is_dense(source))
     config = dataclasses.replace(config, **dataclasses.asdict(architecture))
     resolved = config.resolve(num_samples(source))
     model = create_model(

@@ -1,4 +1,4 @@
-"""Image -> tensor: timm's transforms for RGB, and the same on one channel for gray images.
+"""The transforms of a run: timm's for RGB, and the same on one channel for gray images.
 
 RandAugment fills what it uncovers with the mean of the recipe, as timm does; with ``mean: 0.5``
 that is gray. Random erasing acts on one sample at a time, so that its draws are keyed like the
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data.transforms_factory import create_transform
@@ -17,9 +16,9 @@ from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
-from fdsl_train.data.sources.base import Picture, Pictures, Sample
+from fdsl_train.data.sources.base import Pictures, Sample
 from fdsl_train.input_spec import InputSpec
-from fdsl_train.transforms.batch import AugmentedSample, Batch, collate, to_float
+from fdsl_train.transforms.batch import AugmentedSample, Batch, ImageTransform
 from fdsl_train.transforms.erasing import Erasing
 from fdsl_train.transforms.gray import GrayTrain
 from fdsl_train.transforms.joint import DenseEval, DenseTrain
@@ -36,58 +35,6 @@ class Transform(Protocol):
     def finish(self, batch: Batch) -> Tensor:
         """The last step, for the images of a batch: float32 (B, 3, H, W), where they are."""
         ...
-
-
-class ImageTransform:
-    """Takes gray images one way and color images the other.
-
-    Args:
-        mean, std: per channel, of images in 0..1.
-        gray: uint8 (H, W) -> uint8 (1, S, S).
-        color: RGB -> uint8 (3, S, S).
-        erasing: drawn after them; None: nothing is erased.
-        mixing: uint8 (C, S, S) -> the same, C = 1 or 3, drawn between them; None: nothing is mixed.
-    """
-
-    def __init__(
-        self,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        gray: Callable[[NDArray[np.uint8]], Tensor],
-        color: Callable[[Image.Image], Tensor],
-        erasing: Erasing | None,
-        mixing: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.gray = gray
-        self._color = color
-        self._mixing = mixing
-        self.erasing = erasing
-        self._mean, self._std = mean, std
-
-    def __call__(self, picture: Picture) -> Tensor:
-        """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalized."""
-        return self.finish(collate([self.apply(Sample(picture, 0))], torch.zeros(1)))[0]
-
-    def apply(self, sample: Sample) -> AugmentedSample:
-        """See :class:`Transform`. Pillow images of other modes than L are turned into RGB."""
-        pixels = self._pixels(sample.image)
-        if self._mixing is not None:
-            pixels = self._mixing(pixels)
-        erased = self.erasing() if self.erasing is not None else None
-        return AugmentedSample(pixels, sample.label, erased)
-
-    def finish(self, batch: Batch) -> Tensor:
-        """See :class:`Transform`."""
-        return to_float(batch, self._mean, self._std)
-
-    def _pixels(self, picture: Picture) -> Tensor:
-        if not isinstance(picture, Image.Image):
-            if picture.ndim == 2:
-                return self.gray(picture)
-            return self._color(Image.fromarray(picture))
-        if picture.mode == "L":
-            return self.gray(np.asarray(picture))
-        return self._color(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def transform_for_training(config: Resolved, pictures: Pictures | None = None) -> Transform:

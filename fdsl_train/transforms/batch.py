@@ -1,4 +1,4 @@
-"""What loader processes hand over, and how it becomes the input of a model.
+"""Image -> what loader processes hand over -> the input of a model.
 
 A worker sends bytes, one channel of them for gray images, and the noise of erased boxes; the
 process that trains spreads them to three float32 channels, on a GPU if it has one. An image of
@@ -7,14 +7,17 @@ images, 1,130 images a second and core against 590, the last step on the CPU inc
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from fdsl_train.data.sources.base import Label
+from fdsl_train.data.sources.base import Label, Picture, Sample
 
 
 class Box(NamedTuple):
@@ -134,3 +137,55 @@ def scatter_boxes(images: Tensor, boxes: Tensor, values: Tensor) -> None:
     column = left[box] + place - line * width[box]
     target = ((image[box] * channels + channel) * rows + row) * columns + column
     images.view(-1).scatter_(0, target, values)
+
+
+class ImageTransform:
+    """Takes gray images one way and color images the other.
+
+    Args:
+        mean, std: per channel, of images in 0..1.
+        gray: uint8 (H, W) -> uint8 (1, S, S).
+        color: RGB -> uint8 (3, S, S).
+        erasing: drawn after them, may draw none; None: nothing is erased.
+        mixing: uint8 (C, S, S) -> the same, C = 1 or 3, drawn between them; None: nothing is mixed.
+    """
+
+    def __init__(
+        self,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        gray: Callable[[NDArray[np.uint8]], Tensor],
+        color: Callable[[Image.Image], Tensor],
+        erasing: Callable[[], Box | None] | None,
+        mixing: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.gray = gray
+        self._color = color
+        self._mixing = mixing
+        self.erasing = erasing
+        self._mean, self._std = mean, std
+
+    def __call__(self, picture: Picture) -> Tensor:
+        """Pillow image, or uint8 (H, W) or (H, W, 3) -> float32 (3, S, S), normalized."""
+        return self.finish(collate([self.apply(Sample(picture, 0))], torch.zeros(1)))[0]
+
+    def apply(self, sample: Sample) -> AugmentedSample:
+        """See ``Transform``. Pillow images of other modes than L are turned into RGB."""
+        pixels = self._pixels(sample.image)
+        if self._mixing is not None:
+            pixels = self._mixing(pixels)
+        erased = self.erasing() if self.erasing is not None else None
+        return AugmentedSample(pixels, sample.label, erased)
+
+    def finish(self, batch: Batch) -> Tensor:
+        """See ``Transform``."""
+        return to_float(batch, self._mean, self._std)
+
+    def _pixels(self, picture: Picture) -> Tensor:
+        if not isinstance(picture, Image.Image):
+            if picture.ndim == 2:
+                return self.gray(picture)
+            return self._color(Image.fromarray(picture))
+        if picture.mode == "L":
+            return self.gray(np.asarray(picture))
+        return self._color(picture if picture.mode == "RGB" else picture.convert("RGB"))

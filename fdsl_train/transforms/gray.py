@@ -33,7 +33,9 @@ class GrayTrain:
         self._reach = CUBIC if config.interpolation == "bicubic" else LINEAR
         # torchvision compares its draw with the probability in float32
         self._hflip, self._vflip = float(np.float32(config.hflip)), float(np.float32(config.vflip))
-        self._other = OneInstance(config.pattern, config.texture)
+        self._other = None
+        if config.pattern > 0 or config.texture > 0:
+            self._other = OneInstance(config.pattern, config.texture)
         self._augment = None
         if config.aa is not None:
             self._augment = gray_randaugment(
@@ -45,7 +47,9 @@ class GrayTrain:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
         """uint8 (H, W) -> uint8 (1, img_size, img_size)."""
-        return torch.from_numpy(self.augment(self.crop(self._other(pixels))))[None]
+        if self._other is not None:
+            pixels = self._other(pixels)
+        return torch.from_numpy(self.augment(self.crop(pixels)))[None]
 
     def crop(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A random part, resized and flipped: uint8 (H, W) -> (S, S)."""

@@ -108,10 +108,8 @@ def read_samples(source: Source, positions: Sequence[Position]) -> Iterator[tupl
         UsageError: if one of them cannot be used; without work to share, the first.
     """
     if isinstance(source, ReadsTogether):
-        yield from source.read_together(positions)
-        return
-    for place, position in enumerate(positions):
-        yield place, source.read_sample(position.shard, position.row)
+        return source.read_together(positions)
+    return ((place, source.read_sample(p.shard, p.row)) for place, p in enumerate(positions))
 
 
 @runtime_checkable

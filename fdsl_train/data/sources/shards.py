@@ -128,20 +128,14 @@ class ShardSource:
             said = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"{where}: {said}") from None
         label = self._target(members[member], where)
-        expected = (self.image.height, self.image.width)
         try:
-            data = members["png"]
-            found = png.size_of(data)
-            pixels = png.decode(data) if found == expected else None
+            pixels = png.decode(members["png"], (self.image.height, self.image.width))
+        except png.WrongSize as error:
+            raise UsageError(f"{where}: the image has {error} as the manifest says") from None
         except (ValueError, LookupError, OSError) as error:
             if isinstance(error, UsageError):
                 raise
             raise UsageError(f"{where}: the image is damaged: {error}") from None
-        if pixels is None:  # not decoded: it may say that it is huge
-            raise UsageError(
-                f"{where}: the image is {found[1]}x{found[0]} pixels, the manifest says"
-                f" {expected[1]}x{expected[0]}"
-            )
         if self.image.channels == 1 and pixels.ndim == 3:  # a gray set stored as RGB
             pixels = pixels[:, :, 0]
         return Sample(pixels, label)

@@ -12,10 +12,11 @@ from fdsl_gen.core.keys import Key
 from fdsl_train.config import load_config
 from fdsl_train.data.sources.base import Picture, Sample
 from fdsl_train.training.randomness import seed_cpu
-from fdsl_train.transforms import ImageTransform, train_transform
+from fdsl_train.transforms import train_transform
 from fdsl_train.transforms.batch import (
     AugmentedSample,
     Batch,
+    ImageTransform,
     collate,
     scatter_boxes,
     to_float,

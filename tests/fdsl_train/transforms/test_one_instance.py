@@ -8,7 +8,8 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_train.config import Resolved, TrainConfig
 from fdsl_train.training.randomness import seed_cpu
-from fdsl_train.transforms import ImageTransform, train_transform
+from fdsl_train.transforms import train_transform
+from fdsl_train.transforms.batch import ImageTransform
 from fdsl_train.transforms.one_instance import OneInstance, shade, stamp
 from tests.fdsl_train.conftest import TINY, pattern
 

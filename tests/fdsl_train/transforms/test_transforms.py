@@ -14,7 +14,8 @@ from fdsl_gen.core.keys import Key
 from fdsl_train.config import Resolved, load_config
 from fdsl_train.data.sources.base import Picture
 from fdsl_train.training.randomness import seed_cpu
-from fdsl_train.transforms import ImageTransform, eval_transform, train_transform
+from fdsl_train.transforms import eval_transform, train_transform
+from fdsl_train.transforms.batch import ImageTransform
 from tests.fdsl_train.conftest import pattern, write_recipe
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

@@ -23,7 +23,6 @@ from fdsl_train.data.workers import loader_processes
 from fdsl_train.input_spec import InputSpec
 from fdsl_train.models.class_labels import model_class_names, model_labels
 from fdsl_train.models.pretrained import PretrainedWeights
-from fdsl_train.tasks import is_dense
 from fdsl_train.tasks.segmentation import Overlap, class_maps
 from fdsl_train.transforms import transform_for_validation
 from fdsl_train.transforms.joint import as_pillow
@@ -60,7 +59,7 @@ def evaluate_masks(
     Raises:
         UsageError: if model and images do not fit together, or a sample cannot be used.
     """
-    if not is_dense(source):
+    if not source.label_type.dense:
         raise UsageError(f"{trained.name} was trained on masks, and {source.name} has labels")
     to_model = model_labels(trained, source, None)
     names = model_class_names(trained, source, to_model)

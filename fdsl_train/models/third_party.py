@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from fdsl_gen.core.errors import UsageError
+from fdsl_train.models.openmmlab import with_timm_names
 
 # Where the weights are, the first that is there: timm, DeiT, MAE and BEiT; DINO and iBOT, whose
 # teacher is the network that their authors evaluate; I-JEPA; DeepSpeed; many a tutorial.
@@ -84,6 +85,9 @@ def weights_in(
         notes.append("the weights are the teacher's, as the method evaluates them")
     sorter = _Sorter(weights)
     sorter.unwrap(own, {f"{layer}.{part}" for layer in classifiers for part in ("weight", "bias")})
+    sorter.weights, norms = with_timm_names(sorter.weights, own)
+    if norms:
+        notes.append(f"norms of stages before the last are left out, timm has none ({norms})")
     sorter.leave_out(lambda key: key.startswith(("decoder_", "decoder.")) and key not in own)
     if sorter.left_out:
         sorter.leave_out(lambda key: key in ("mask_token", "masked_embed") and key not in own)

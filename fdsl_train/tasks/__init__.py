@@ -15,11 +15,6 @@ TASKS: dict[str, type[Task]] = {
 }
 
 
-def is_dense(source: Source) -> bool:
-    """Whether every pixel of a source's images has a class."""
-    return TASKS[source.label_type.name].dense
-
-
 def task_for(config: Resolved, source: Source) -> Task:
     """The objective that fits the labels of a source.
 

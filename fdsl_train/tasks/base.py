@@ -69,10 +69,12 @@ class Task(Protocol):
         num_classes: width of the model's output.
 
     Attributes:
-        dense: whether every pixel has a class, so that the model needs a decoder.
+        name: what ``--task`` calls it.
+        small_recipe: of a fine-tuning on two cores.
     """
 
-    dense: ClassVar[bool]
+    name: ClassVar[str]
+    small_recipe: ClassVar[str]
 
     def __init__(self, config: Resolved, num_classes: int) -> None: ...
 

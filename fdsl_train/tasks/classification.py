@@ -65,7 +65,8 @@ class Classification:
         num_classes: width of the model's output.
     """
 
-    dense: ClassVar[bool] = False
+    name: ClassVar[str] = "classification"
+    small_recipe: ClassVar[str] = "cpu-finetune"
 
     def __init__(self, config: Resolved, num_classes: int) -> None:
         self._num_classes = num_classes

@@ -69,7 +69,8 @@ class MultiLabel:
         UsageError: if the recipe mixes or smooths.
     """
 
-    dense: ClassVar[bool] = False
+    name: ClassVar[str] = "classification"
+    small_recipe: ClassVar[str] = "cpu-finetune"
 
     def __init__(self, config: Resolved, num_classes: int) -> None:
         if config.mixes or config.smoothing:

@@ -85,7 +85,8 @@ class Segmentation:
         UsageError: if the recipe mixes or erases.
     """
 
-    dense: ClassVar[bool] = True
+    name: ClassVar[str] = "segmentation"
+    small_recipe: ClassVar[str] = "cpu-segment-finetune"
 
     def __init__(self, config: Resolved, num_classes: int) -> None:
         if config.mixes or config.aa or config.reprob > 0 or config.pixmix:

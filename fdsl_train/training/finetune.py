@@ -21,7 +21,7 @@ from fdsl_train.models.architecture import Architecture, architecture_of, create
 from fdsl_train.models.class_labels import ClassOrder, model_labels
 from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.models.value_digest import value_digest
-from fdsl_train.tasks import is_dense
+from fdsl_train.tasks import TASKS
 from fdsl_train.training.chance import tell
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
@@ -134,7 +134,7 @@ def finetune(
     pictures = None if config.pixmix is None else open_pictures(config.pixmix)
     _check_amount(sources, config)
     _check_task(sources, config)
-    architecture = _architecture(config, trained, start, dense=is_dense(sources.train))
+    architecture = _architecture(config, trained, start, dense=sources.train.label_type.dense)
     resolved = dataclasses.replace(config, **dataclasses.asdict(architecture)).resolve(
         num_samples(sources.train)
     )
@@ -175,9 +175,9 @@ def _check_amount(sources: TrainValData, config: TrainConfig) -> None:
 
 
 def _check_task(sources: TrainValData, config: TrainConfig) -> None:
-    asked = config.task
-    if asked is not None and (asked == "segmentation") != is_dense(sources.train):
-        kind = "masks" if is_dense(sources.train) else "labels"
+    asked, label_type = config.task, sources.train.label_type
+    if asked not in (None, TASKS[label_type.name].name):
+        kind = "masks" if label_type.dense else "labels"
         raise UsageError(f"task: {sources.train.name} has {kind}, which is not for {asked}")
 
 

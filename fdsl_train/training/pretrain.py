@@ -20,7 +20,7 @@ from fdsl_train.data.sources.base import num_samples
 from fdsl_train.distributed.device import choose_device
 from fdsl_train.distributed.launch import find_process
 from fdsl_train.models.architecture import architecture_of, create_model
-from fdsl_train.tasks import is_dense
+from fdsl_train.tasks import TASKS
 from fdsl_train.training.chance import tell
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.result import RunResult
@@ -73,7 +73,7 @@ def pretrain(
     device = choose_device(config, process.local_rank)
     opened = join_pretrain(parts, config.data_weights)
     source = opened.train
-    architecture = architecture_of(config).for_labels(dense=is_dense(source))
+    architecture = architecture_of(config).for_labels(dense=source.label_type.dense)
     config = dataclasses.replace(config, **dataclasses.asdict(architecture))
     resolved = config.resolve(num_samples(source))
     model = create_model(
@@ -98,7 +98,7 @@ def pretrain(
         logger.info(f"last: {finished.in_words(finished.last)} on the {VALIDATION} split")
     if process.rank == 0:
         tell(finished.standing, "pretrain", source.class_names)
-    kind = "cpu-segment-finetune" if is_dense(source) else "cpu-finetune"
+    kind = TASKS[source.label_type.name].small_recipe
     small = f" --recipe {kind}" if device.type == "cpu" else ""
     logger.info(
         "next: fdsl-train finetune --data FOLDER_OF_IMAGES"

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from fdsl_gen.archive.label_types import SEGMENTATION
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
@@ -185,8 +184,6 @@ def _worth_decoding(source: Source, shown: Fraction) -> int:
     """Bytes of a set that is better decoded once, ``shown`` images of it being shown; else 0."""
     if not isinstance(source, ShardSource | FormulaSource) or shown < 2 * num_samples(source):
         return 0
-    if source.label_type == SEGMENTATION:
-        return 0  # a mask is no label of the kind that is kept beside the pixels
     if isinstance(source, FormulaSource) and not source.is_fixed:
         return 0
     return decoded_bytes(source)

@@ -32,6 +32,7 @@ class LabelType(ABC):
         member: ending of the member that holds the labels.
         max_categories: how many can be told apart; None: any number.
         one_label: whether an image has one label, and nothing else.
+        dense: whether a mask of the image's size stands for labels.
         panels: images that show a sample on a contact sheet.
         hub_task: task category of the Hugging Face Hub.
         card_text: how the dataset card describes the member.
@@ -42,6 +43,7 @@ class LabelType(ABC):
     member: ClassVar[str]
     max_categories: ClassVar[int | None] = None
     one_label: ClassVar[bool] = False
+    dense: ClassVar[bool] = False
     panels: ClassVar[int] = 1
     hub_task: ClassVar[str]
     card_text: ClassVar[str]

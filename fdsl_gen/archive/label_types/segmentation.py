@@ -16,6 +16,7 @@ class Segmentation(LabelType):
     name: ClassVar[str] = "segmentation"
     member: ClassVar[str] = "mask.png"
     max_categories: ClassVar[int | None] = 255
+    dense: ClassVar[bool] = True
     panels: ClassVar[int] = 2
     hub_task: ClassVar[str] = "image-segmentation"
     card_text: ClassVar[str] = "a `.mask.png` whose gray levels are categories, 0 the background"

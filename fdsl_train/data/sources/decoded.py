@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import content_digest
+from fdsl_gen.archive.label_types import LabelType
 from fdsl_gen.archive.manifest import ImageEntry
 from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.core.user_dirs import NotPrivate, temporary_folder
+from fdsl_train.data.masks import classes_of_ours
 from fdsl_train.data.sampler import Position
 from fdsl_train.data.sources.base import Sample, Source, read_samples
 
 _PIXELS = "pixels.npy"  # uint8 (n, H, W) or (n, H, W, 3)
 _LABELS = "labels.npy"  # int32 (n, L), filled up with -1
+_MASKS = "masks.npy"  # uint8 (n, H, W), of sets that have them instead of labels
 _AHEAD = 8  # shards to fetch ahead, where they are in object storage
 
 
@@ -47,33 +50,36 @@ class Decoded:
 
     Args:
         folder: where the copy is.
-        single: whether images have one label.
+        label_type: what the images are labeled with.
     """
 
-    def __init__(self, folder: Path, single: bool) -> None:
+    def __init__(self, folder: Path, label_type: LabelType) -> None:
         self._folder = folder
-        self._single = single
+        self._label_type = label_type
         self._pixels: NDArray[np.uint8] | None = None
-        self._labels: NDArray[np.int32] | None = None
+        self._labels: NDArray[Any] | None = None
 
     def read_sample(self, number: int) -> Sample:
         """Sample ``number`` in file order; its image is a view of the mapped file."""
         if self._pixels is None or self._labels is None:
+            kept = _MASKS if self._label_type.dense else _LABELS
             self._pixels = np.load(self._folder / _PIXELS, mmap_mode="r")
-            self._labels = np.load(self._folder / _LABELS, mmap_mode="r")
-        labels = self._labels[number]
-        if self._single:
-            return Sample(self._pixels[number], int(labels[0]))
-        return Sample(self._pixels[number], tuple(labels[labels >= 0].tolist()))
+            self._labels = np.load(self._folder / kept, mmap_mode="r")
+        pixels, labels = self._pixels[number], self._labels[number]
+        if self._label_type.dense:
+            return Sample(pixels, classes_of_ours(labels))
+        if self._label_type.one_label:
+            return Sample(pixels, int(labels[0]))
+        return Sample(pixels, tuple(labels[labels >= 0].tolist()))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pixels": None, "_labels": None}
 
 
 def decoded_bytes(source: Decodable) -> int:
-    """Size of a source's pixels, decoded."""
-    image = source.image
-    return sum(source.shard_sizes) * image.height * image.width * image.channels
+    """Size of a source's pixels, decoded, and of those of its masks."""
+    image, planes = source.image, int(source.label_type.dense)
+    return sum(source.shard_sizes) * image.height * image.width * (image.channels + planes)
 
 
 def decode_once(source: Decodable) -> Decoded | None:
@@ -99,7 +105,7 @@ def decode_once(source: Decodable) -> Decoded | None:
                 _decode(source, final)
     except (NotPrivate, StillLocked, OSError):
         return None
-    return Decoded(final, source.label_type.one_label)
+    return Decoded(final, source.label_type)
 
 
 def _decode(source: Decodable, final: Path) -> None:
@@ -111,6 +117,9 @@ def _decode(source: Decodable, final: Path) -> None:
         shape = (count, image.height, image.width) + ((3,) if image.channels == 3 else ())
         pixels = np.lib.format.open_memmap(fresh / _PIXELS, "w+", np.uint8, shape)
         labels: list[tuple[int, ...]] = [()] * count
+        masks: np.memmap[Any, np.dtype[np.uint8]] | None = None
+        if source.label_type.dense:
+            masks = np.lib.format.open_memmap(fresh / _MASKS, "w+", np.uint8, shape[:3])
         checked = source.content_digests
         number = 0
         for shard, size in enumerate(source.shard_sizes):
@@ -118,13 +127,16 @@ def _decode(source: Decodable, final: Path) -> None:
             total = 0
             places = [Position(0, shard, row, number + row) for row in range(size)]
             for row, sample in read_samples(source, places):
-                assert not isinstance(sample.label, np.ndarray)  # of labels, not of masks
-                own = sample.label if isinstance(sample.label, tuple) else (sample.label,)
-                pixels[number + row] = sample.image
-                labels[number + row] = own
+                at, own, mask = number + row, sample.label, None
+                pixels[at] = sample.image
+                if isinstance(own, np.ndarray):
+                    assert masks is not None
+                    masks[at], own = own, ()  # of 8 bits, as they stand in our files
+                    mask = masks[at]
+                labels[at] = own if isinstance(own, tuple) else (own,)
                 if checked is not None:
                     key = source.key(shard, row)
-                    total += content_digest.sample_digest(key, own, pixels[number + row])
+                    total += content_digest.sample_digest(key, labels[at], pixels[at], mask)
             number += size
             # The copy is named by what it must hold, and other runs will trust the name.
             if checked is not None and content_digest.as_text(total) != checked[shard]:
@@ -133,6 +145,8 @@ def _decode(source: Decodable, final: Path) -> None:
                     " that its manifest says; fdsl-gen verify tells more"
                 )
         pixels.flush()
+        if masks is not None:
+            masks.flush()
         table = np.full((count, max(map(len, labels))), -1, np.int32)
         for number, own in enumerate(labels):
             table[number, : len(own)] = own

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive import png
-from fdsl_gen.archive.label_types import SEGMENTATION
 from fdsl_gen.archive.manifest import Manifest, SplitEntry
 from fdsl_gen.archive.shard_reader import OpenShard
 from fdsl_gen.archive.tar import index_from
@@ -171,7 +170,7 @@ class ShardSource:
         return opened
 
     def _target(self, content: bytes, where: str) -> Label:
-        if self.label_type == SEGMENTATION:
+        if self.label_type.dense:
             return self._mask(content, where)
         return self._label(content, where)
 

@@ -17,6 +17,7 @@ from fdsl_train.data.sources import decoded
 from fdsl_train.data.sources.decoded import decode_once, decoded_bytes
 from fdsl_train.data.sources.shards import ShardSource, open_split, read_dataset
 from tests.fdsl_train.conftest import build_dataset, write_recipe
+from tests.fdsl_train.training.segment import write_masked
 
 
 def source_of(folder: Path) -> ShardSource:
@@ -63,6 +64,20 @@ def test_samples_are_those_of_the_shards(dataset: Path, own: Path) -> None:
             assert ours.label == stored.label
     names = [path.name for path in (own / f"fdsl-{os.getuid()}" / "decoded-checked").iterdir()]
     assert sorted(names) == sorted([source.digest, f"{source.digest}.lock"])
+
+
+def test_masks_stand_beside_the_pixels(tmp_path: Path, own: Path) -> None:
+    folder = write_masked(tmp_path / "masked")
+    source, plain = source_of(folder), source_of(folder)
+    assert decoded_bytes(source) == 12 * 32 * 32 * 2
+    copy = decode_once(source)  # which compares the digests of the masks, too
+    assert copy is not None
+    source.use(copy)
+    for row in range(source.shard_sizes[1]):
+        ours, stored = source.read_sample(1, row), plain.read_sample(1, row)
+        assert np.array_equal(ours.image, stored.image)
+        assert np.array_equal(np.asarray(ours.label), np.asarray(stored.label))
+        assert np.asarray(ours.label).dtype == np.asarray(stored.label).dtype
 
 
 def test_one_of_several_processes_decodes(dataset: Path, own: Path) -> None:

@@ -298,6 +298,71 @@ def test_the_authors_swin_calls_things_otherwise(tmp_path: Path) -> None:
     same_but(build_from_pretrained(trained), weights, [])
 
 
+def as_mmsegmentation(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A Swin encoder of timm's by the names and in the order of mmsegmentation's, with a decoder.
+
+    Their layers that halve the size read ``nn.Unfold``: it has the four places of a channel in
+    turn, by rows; timm has all channels of a place in turn, by columns.
+    """
+    theirs = {"decode_head.conv_seg.weight": torch.ones(5, 8, 1, 1)}
+    for key, value in weights.items():
+        if key.startswith("head."):
+            continue
+        if "downsample" in key:
+            part = value.unflatten(-1, (2, 2, -1))  # column, row, channel
+            value = part.movedim(-1, -3).transpose(-1, -2).flatten(-3)
+            parts = key.split(".")
+            key = ".".join([parts[0], str(int(parts[1]) - 1), *parts[2:]])
+        for ours, other in (
+            ("patch_embed.proj", "patch_embed.projection"),
+            ("attn.", "attn.w_msa."),
+            ("mlp.fc1.", "ffn.layers.0.0."),
+            ("mlp.fc2.", "ffn.layers.1."),
+        ):
+            key = key.replace(ours, other)
+        key = key.replace("layers.", "stages.", 1) if "blocks" in key or "down" in key else key
+        if key.startswith("norm."):
+            for stage in range(3):
+                theirs[f"backbone.norm{stage}.{key[5:]}"] = torch.full((2,), float(stage))
+            key = key.replace("norm.", "norm3.")
+        theirs[f"backbone.{key}"] = value
+        if key.endswith("relative_position_bias_table"):
+            theirs[f"backbone.{key[:-10]}index"] = torch.zeros(49, 49)
+    return theirs
+
+
+def test_segmentation_files_of_swin_start_an_encoder(tmp_path: Path) -> None:
+    name = "swin_tiny_patch4_window7_224"
+    weights = built(name).state_dict()
+    path = written(tmp_path / "iter_160000.pth", {"state_dict": as_mmsegmentation(weights)})
+    trained = read_pretrained(path, asked(name, img_size=64))
+    assert trained.num_classes is None
+    assert "timm has none (6)" in trained.notes[0] and "decode (1)" in trained.notes[1]
+    same_but(build_from_pretrained(trained, num_classes=3), weights, ["head.fc"])
+
+
+def test_places_of_a_halving_layer_stay_where_they_were() -> None:
+    """The layer of timm's answers as one that unfolds neighbors, with the weights translated."""
+    from timm.models.swin_transformer import PatchMerging
+
+    from fdsl_train.models.openmmlab import with_timm_names
+
+    generator = torch.Generator().manual_seed(0)
+    reduction, scale = torch.randn(6, 12, generator=generator), torch.randn(12, generator=generator)
+    image = torch.randn(1, 4, 6, 3, generator=generator)
+    unfolded = torch.nn.functional.unfold(image.permute(0, 3, 1, 2), 2, stride=2).transpose(1, 2)
+    normed = torch.nn.functional.layer_norm(unfolded, (12,), scale)
+    expected = (normed @ reduction.T).view(1, 2, 3, 6)
+    theirs = {"norm1.weight": torch.ones(6), "stages.0.downsample.norm.weight": scale}
+    theirs["stages.0.downsample.reduction.weight"] = reduction
+    named, _ = with_timm_names(theirs, {"norm.weight"})
+    layer = PatchMerging(3, 6)
+    ours = {key.removeprefix("layers.1.downsample."): value for key, value in named.items()}
+    ours |= {"norm.bias": torch.zeros(12)}
+    layer.load_state_dict({key: ours[key] for key in layer.state_dict()})
+    assert torch.allclose(layer(image), expected, atol=1e-5)
+
+
 class _Runs:
     """Unpickling it runs a command."""
 

@@ -26,8 +26,8 @@ def resolved(folder: Path, **changes: Any) -> Resolved:
     return load_config(str(path), "pretrain", {}).resolve(32)
 
 
-def write_masked(folder: Path) -> Path:
+def write_masked(folder: Path, **more: Any) -> Path:
     """12 images of contours with masks of 4 classes, in two shards."""
-    sizes: dict[str, Any] = {"num_categories": 3, "num_images": 12, "image_size": 32}
+    sizes: dict[str, Any] = {"num_categories": 3, "num_images": 12, "image_size": 32} | more
     generate(load_recipe("segrcdb", num_shards=2, num_objects=4, **sizes), folder, workers=1)
     return folder

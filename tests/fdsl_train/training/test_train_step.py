@@ -14,21 +14,35 @@ from fdsl_train.config import Resolved, load_config
 from fdsl_train.distributed.group import Group
 from fdsl_train.distributed.launch import Process
 from fdsl_train.models.architecture import architecture_of, create_model
-from fdsl_train.tasks.base import Outcome
+from fdsl_train.tasks.base import Outcome, Task
 from fdsl_train.tasks.classification import Accuracy, Classification
+from fdsl_train.tasks.multilabel import MultiLabel
+from fdsl_train.tasks.segmentation import Segmentation
 from fdsl_train.training.train_step import Learner
 from fdsl_train.transforms.batch import Batch
 from tests.fdsl_train.conftest import write_recipe
+from tests.fdsl_train.training.segment import SEGMENT
 
 ALONE = Group(Process(), torch.device("cpu"))
 QUIET = {"mixup": 0, "cutmix": 0, "drop_path": 0, "warmup_steps": 0, "warmup_lr": 1e-4}
 
 
-def learner(folder: Path, **changes: Any) -> Learner:
-    config = resolved(folder, **changes)
+TASKS: dict[str, tuple[type[Task], dict[str, Any]]] = {
+    "single": (Classification, {}),
+    "multi": (MultiLabel, {"smoothing": 0}),
+    "segmentation": (Segmentation, SEGMENT | {"decoder": "linear"}),
+}
+
+
+def learner(folder: Path, task: str = "single", **changes: Any) -> Learner:
+    kind, own = TASKS[task]
+    config = resolved(folder, **(own | changes))
     sizes = {"num_classes": 8, "drop_path": config.drop_path, "seed": config.seed}
     model = create_model(architecture_of(config), **sizes)
-    return Learner(config, Classification(config, 8), model, ALONE)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # parts of a batch would lose other places
+    return Learner(config, kind(config, 8), model, ALONE)
 
 
 def resolved(folder: Path, **changes: Any) -> Resolved:
@@ -36,11 +50,22 @@ def resolved(folder: Path, **changes: Any) -> Resolved:
     return load_config(str(path), "pretrain", {}).resolve(32)
 
 
-@pytest.fixture(scope="module")
-def batch() -> Batch:
+def batch_of(task: str) -> Batch:
+    """16 images with labels of 8 classes."""
     generator = torch.Generator().manual_seed(1)
     images = torch.randn(16, 3, 32, 32, generator=generator)
-    return Batch(images, torch.arange(16) % 8)
+    labels = torch.arange(16) % 8
+    if task == "multi":
+        labels = torch.eye(8)[labels] + torch.eye(8)[(3 * labels + 1) % 8]
+    if task == "segmentation":
+        labels = torch.randint(-1, 8, (16, 32, 32), generator=generator, dtype=torch.int32)
+        labels[:3] = -1  # parts have other numbers of labeled pixels
+    return Batch(images, labels)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    return batch_of("single")
 
 
 def weights(trained: Learner) -> dict[str, torch.Tensor]:
@@ -62,12 +87,19 @@ def close(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor], atol: f
     return all(torch.allclose(left[name], right[name], atol=atol) for name in left)
 
 
-@pytest.mark.parametrize("parts", [2, 4])
-def test_parts_of_a_batch_add_up_to_it(tmp_path: Path, batch: Batch, parts: int) -> None:
-    plain, accumulated = learner(tmp_path), learner(tmp_path, grad_accum_steps=parts)
+@pytest.mark.parametrize(
+    ("task", "parts"), [("single", 2), ("single", 4), ("multi", 4), ("segmentation", 4)]
+)
+def test_parts_of_a_batch_add_up_to_it(tmp_path: Path, task: str, parts: int) -> None:
+    batch = batch_of(task)
+    plain, accumulated = (
+        learner(tmp_path, task, **more) for more in ({}, {"grad_accum_steps": parts})
+    )
     first, second = plain.train_step(0, batch), accumulated.train_step(0, batch)
     assert second["loss"] == pytest.approx(float(first["loss"]), rel=1e-5)
-    assert second["top1"] == pytest.approx(float(first["top1"]))
+    if task != "segmentation":  # whose share of right pixels is of those that have a class
+        (measure,) = first.keys() - {"loss"}
+        assert second[measure] == pytest.approx(float(first[measure]))
     assert close(after(plain, batch), after(accumulated, batch), 1e-4)
 
 
@@ -139,8 +171,10 @@ def test_draws_belong_to_step_process_and_part(tmp_path: Path, batch: Batch) -> 
     assert draws(1) == found[1]
 
 
-def test_the_moving_average_is_that_of_the_weights(tmp_path: Path, batch: Batch) -> None:
-    trained = learner(tmp_path, model_ema="true", model_ema_decay=0.9)
+@pytest.mark.parametrize("task", TASKS)
+def test_the_moving_average_is_that_of_the_weights(tmp_path: Path, task: str) -> None:
+    batch = batch_of(task)
+    trained = learner(tmp_path, task, model_ema="true", model_ema_decay=0.9)
     expected = weights(trained)
     for step in range(4):
         trained.train_step(step, batch)

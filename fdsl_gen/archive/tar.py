@@ -53,7 +53,17 @@ def tar_parts(samples: Iterable[Encoded]) -> Iterator[bytes]:
             yield content
             yield bytes(padding)
             written += _BLOCK + len(content) + padding
-    yield bytes(2 * _BLOCK + -(written + 2 * _BLOCK) % _RECORD)
+    yield bytes(tar_bytes(written) - written)
+
+
+def sample_bytes(sample: Encoded) -> int:
+    """What a sample takes in a tar file, with its headers."""
+    return sum(_BLOCK + len(content) + -len(content) % _BLOCK for _, content in sample.members)
+
+
+def tar_bytes(samples: int) -> int:
+    """The size of a tar file whose samples take so many bytes."""
+    return samples + 2 * _BLOCK + -(samples + 2 * _BLOCK) % _RECORD
 
 
 def index_dtype(members: Iterable[str]) -> np.dtype[np.void]:

@@ -21,7 +21,7 @@ from fdsl_gen.dataset.store import DatasetStore, lock_dataset
 from fdsl_gen.executors import Executor, Failure, Observer, Silent
 from fdsl_gen.executors.choice import executor_for
 from fdsl_gen.executors.job_array import ArrayTask
-from fdsl_gen.recipe.categories import load_cached
+from fdsl_gen.recipe.categories import Categories, load_cached
 from fdsl_gen.recipe.jobs import jobs_of, json_facts, sample_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of, sharing_order
 from fdsl_gen.recipe.recipe import Recipe
@@ -33,7 +33,7 @@ Report = Callable[[int], None]
 
 
 def render_shard(
-    recipe: Recipe, samples: list[SampleId], cache: Path, report: Report
+    recipe: Recipe, samples: list[SampleId], cache: Path | Categories, report: Report
 ) -> tuple[list[Encoded], int, int]:
     """Draw and encode samples.
 
@@ -43,7 +43,7 @@ def render_shard(
     Args:
         recipe: of the dataset.
         samples: of the shard.
-        cache: folder of categories that were found before.
+        cache: folder of categories that were found before, or the categories themselves.
         report: told of every image.
 
     Returns:
@@ -263,7 +263,7 @@ def render_shards(
     executor = executor or executor_for(workers, len(missing))
     try:
         failures = executor.run(
-            partial(generate_shard, dataset), missing, watch, partial(_warm_up, dataset, missing)
+            partial(generate_shard, dataset), missing, watch, partial(warm_up, dataset, missing)
         )
     finally:
         dataset.sweep(missing)
@@ -271,7 +271,7 @@ def render_shards(
         raise ShardsFailed(_describe(dataset, failures))
 
 
-def _warm_up(dataset: DatasetStore, missing: list[Shard]) -> None:
+def warm_up(dataset: DatasetStore, missing: list[Shard]) -> None:
     """Find what all categories share and compile every kernel, once for all workers."""
     if not missing:
         return

@@ -103,6 +103,13 @@ def search_command(name: str) -> str:
     return shlex.join(["fdsl-gen", "categories", name, *_given(without=without)])
 
 
+def estimate_command_of(name: str) -> str:
+    """The command that measures what the dataset that this command renders takes."""
+    without = {*_OWN, "out", "overwrite", "dry_run", "tmp_dir"}
+    without.update(StorageOptions.__dataclass_fields__)
+    return shlex.join(["fdsl-gen", "estimate", name, *_given(without=without)])
+
+
 def finalize_command(out: Path | str) -> str:
     """The command that completes the dataset when all tasks are done."""
     reaching = _given(only=StorageOptions.__dataclass_fields__)

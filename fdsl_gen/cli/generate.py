@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fdsl_gen.cli.executor_options import (
+    estimate_command_of,
     executor_options,
     finalize_command,
     resolve_execution,
@@ -103,6 +104,7 @@ def _generate(
     )
     if dry_run:
         click.echo(plan)
+        click.echo(f"measure it, with time and memory: {estimate_command_of(name)}")
         return
     if out is None:
         raise UsageError("say where the dataset goes: --out DIR or --out s3://BUCKET/PREFIX")

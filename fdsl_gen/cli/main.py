@@ -66,6 +66,7 @@ for _command in (
     recipes.preview,
     explore,
     recipes.categories,
+    recipes.estimate,
     datasets.status,
     datasets.finalize_folder,
     datasets.verify_folder,

@@ -1,4 +1,4 @@
-"""Commands on recipes: run, list, show, preview, categories, cite."""
+"""Commands on recipes: run, list, show, preview, categories, estimate, cite."""
 
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,17 @@ def categories(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> Non
     from fdsl_gen.cli.categories import categories_command
 
     _pass_on(ctx, categories_command(recipe), recipe, options)
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("recipe", type=RecipeName())
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def estimate(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Draw some images and say what a dataset takes: bytes, core hours, time, memory, cost."""
+    from fdsl_gen.cli.estimate import estimate_command
+
+    _pass_on(ctx, estimate_command(recipe), recipe, options)
 
 
 @click.command()

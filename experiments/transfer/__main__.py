@@ -60,7 +60,7 @@ def pretraining(plan: Plan, arm: Arm, work: Path) -> Piece:
         name=f"pre-training {arm.name}",
         purpose="pretrain",
         recipe=plan.pretrain,
-        data=work / "data" / arm.name,
+        data=arm.data(work / "data"),
         output=work / "pretrained" / arm.name,
         dataset=arm.dataset_options(),
     )
@@ -86,7 +86,7 @@ def read_rows(plan: Plan, work: Path) -> list[Row]:
         for arm in plan.arms
     }
     made = [pretraining(plan, arm, work) for arm in plan.arms if arm.dataset is not None]
-    ended = {piece.output.name: read_pretraining(piece.data, piece.output) for piece in made}
+    ended = {piece.output.name: read_pretraining(piece.output) for piece in made}
     return make_rows(plan.arms, top1, ended)
 
 

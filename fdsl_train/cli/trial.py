@@ -1,6 +1,7 @@
 """The command ``fdsl-train trial``."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -45,7 +46,7 @@ def read_labels(text: str) -> list[int | None]:
     type=click.FloatRange(0, min_open=True),
     default=20.0,
     show_default=True,
-    help="how long it may take, on the CPU",
+    help="how long it may take",
 )
 @click.option(
     "--labels",
@@ -59,8 +60,21 @@ def read_labels(text: str) -> list[int | None]:
 @click.option(
     "--jobs", type=click.IntRange(1), help="processes of one thread; default: one for each CPU"
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU if there is one",
+)
 def trial(
-    data: Path, output: Path, minutes: float, labels: str, sets: str | None, jobs: int | None
+    data: Path,
+    output: Path,
+    minutes: float,
+    labels: str,
+    sets: str | None,
+    jobs: int | None,
+    device: Literal["auto", "cpu"],
 ) -> None:
     """Find out whether formula pre-training helps on a folder of pictures, in minutes.
 
@@ -76,4 +90,4 @@ def trial(
     folders_in(data)
     from fdsl_train.trial.trial import trial as start
 
-    start(data, output, minutes=minutes, labels=amounts, sets=names, jobs=jobs)
+    start(data, output, minutes=minutes, labels=amounts, sets=names, jobs=jobs, device=device)

@@ -37,6 +37,11 @@ def choose_device(config: TrainConfig, local_rank: int = 0) -> torch.device:
     )
 
 
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that PyTorch can use."""
+    return torch.cuda.is_available()
+
+
 def describe(device: torch.device) -> str:
     """A device in words."""
     if device.type == "cuda":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.recipe_files import is_recipe
 from fdsl_gen.core.settings import nearest, setting
 
 SCRATCH = "scratch"
@@ -16,13 +17,21 @@ class Arm:
     """A way to come by the weights that fine-tuning starts from."""
 
     name: str = setting(doc="of the row and of the folders")
-    dataset: str | None = setting(None, doc="what follows fdsl-gen; null: weights as drawn")
+    dataset: str | None = setting(
+        None, doc="what follows fdsl-gen, or recipe:NAME?setting=value; null: weights as drawn"
+    )
     control: bool = setting(False, doc="whether it must give no gain")
     full: str | None = setting(None, doc="the recipe of the set at full size")
 
+    def data(self, folder: Path) -> Path | str:
+        """What to train on: the recipe, or the place in ``folder`` where the set will be."""
+        if is_recipe(self.dataset):
+            return str(self.dataset)
+        return folder / self.name
+
     def dataset_options(self) -> tuple[str, ...]:
-        """The command of ``fdsl-gen`` and its options."""
-        return tuple(shlex.split(self.dataset or ""))
+        """The command of ``fdsl-gen`` and its options; empty for a recipe, which needs no files."""
+        return () if is_recipe(self.dataset) else tuple(shlex.split(self.dataset or ""))
 
 
 @dataclass(frozen=True, kw_only=True)

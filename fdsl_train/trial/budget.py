@@ -122,13 +122,13 @@ def refit(
     return Effort(effort.sets, effort.pretrain_steps, steps, draws)
 
 
-def measure_speed(pool: Executor, jobs: int) -> float:
+def measure_speed(pool: Executor, jobs: int, device: str) -> float:
     """Training images a second that one process reaches while all others work, too."""
-    found = [pool.submit(_train_for_a_moment) for _ in range(jobs)]
+    found = [pool.submit(_train_for_a_moment, device) for _ in range(jobs)]
     return _LOADING * min(future.result() for future in found)
 
 
-def _train_for_a_moment() -> float:
+def _train_for_a_moment(device: str) -> float:
     import torch
 
     from fdsl_train.models.architecture import architecture_of, create_model, published
@@ -137,8 +137,9 @@ def _train_for_a_moment() -> float:
     config = load_config(PRETRAIN, "pretrain", {}).resolve(1000)
     published(config.model)
     model = create_model(architecture_of(config), num_classes=10, drop_path=0.0, seed=0)
+    model.to(device)
     optimizer = torch.optim.AdamW(model.parameters())
-    images = torch.zeros(_PRE_BATCH, 3, config.img_size, config.img_size)
+    images = torch.zeros(_PRE_BATCH, 3, config.img_size, config.img_size, device=device)
     began, count = time.monotonic(), -1  # the first step warms up
     while count < 3 or time.monotonic() - began < _MEASURE_SECONDS:
         if count == 0:
@@ -147,4 +148,6 @@ def _train_for_a_moment() -> float:
         optimizer.step()
         optimizer.zero_grad()
         count += 1
+    if device != "cpu":
+        torch.cuda.synchronize()
     return count * _PRE_BATCH / (time.monotonic() - began)

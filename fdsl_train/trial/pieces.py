@@ -33,7 +33,7 @@ class Piece:
         name: for the log.
         purpose: which training.
         recipe: name or path.
-        data: folder of images.
+        data: folder of images, or a recipe in one text.
         output: folder of the run; the record and the log lie beside it.
         start: run to fine-tune; None: freshly drawn weights.
         settings: over the recipe's.
@@ -43,7 +43,7 @@ class Piece:
     name: str
     purpose: Purpose
     recipe: str
-    data: Path
+    data: Path | str
     output: Path
     start: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)

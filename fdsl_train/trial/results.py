@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fdsl_train.training.run_dir import EXPORT
 from fdsl_train.trial.arms import Arm
 
 Verdict = Literal["helps", "harms", "no clear difference"]
@@ -112,20 +113,15 @@ def last_top1(run: Path) -> float:
         return float(list(csv.DictReader(file))[-1]["val_top1"])
 
 
-def read_pretraining(data: Path, run: Path) -> Pretraining:
-    """How a pre-training ended.
-
-    Args:
-        data: folder of its dataset.
-        run: its folder.
-    """
-    manifest = json.loads((data / "manifest.json").read_text(encoding="utf-8"))
+def read_pretraining(run: Path) -> Pretraining:
+    """How a pre-training ended, from its folder."""
+    exported = json.loads((run / EXPORT / "config.json").read_text(encoding="utf-8"))
     log = (run / "metrics.jsonl").read_text(encoding="utf-8")
     lines = [json.loads(line) for line in log.splitlines()]
     end = [line for line in lines if line["step"] > 0.9 * lines[-1]["step"]]
     return Pretraining(
         steps=lines[-1]["step"],
         loss=statistics.fmean(line["loss"] for line in end),
-        chance=math.log(manifest["num_classes"]),
+        chance=math.log(exported["num_classes"]),
         top1=100 * statistics.fmean(line["top1"] for line in end),
     )

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import UsageError
@@ -16,6 +17,7 @@ from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.storage import local
 from fdsl_train.analysis.figures.save import check_picture
 from fdsl_train.config import load_config
+from fdsl_train.distributed.device import has_gpu
 from fdsl_train.trial.arms import SCRATCH, Arm, formula_sets
 from fdsl_train.trial.budget import (
     FINETUNE,
@@ -54,9 +56,12 @@ from fdsl_train.trial.results import (
 
 logger = logging.getLogger(__name__)
 
+Device = Literal["auto", "cpu"]
+
 STATE = "trial.json"
 _MOST_STATE = 1 << 16  # bytes
 _BATCH = 32
+_MOST_ON_GPU = 8  # processes that share it, each with some hundred megabytes of its memory
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class _Trial:
     labels: list[int | None]
     effort: Effort
     deadline: float
+    gpu: bool
 
     def pretrained(self, arm: Arm) -> Path | None:
         return None if arm.dataset is None else self.output / "pretrained" / arm.name
@@ -79,9 +85,9 @@ class _Trial:
             name=f"pre-training on {arm.name}",
             purpose="pretrain",
             recipe=PRETRAIN,
-            data=self.output / "sets" / arm.name,
+            data=arm.data(self.output / "sets"),
             output=self.output / "pretrained" / arm.name,
-            settings=_length(steps, 60),
+            settings=self._length(steps, 60),
             dataset=arm.dataset_options(),
         )
 
@@ -98,20 +104,19 @@ class _Trial:
             data=data,
             output=self.output / "finetuned" / folder,
             start=self.pretrained(arm),
-            settings=_length(steps, 40)
+            settings=self._length(steps, 40)
             | {"lr": rate, "seed": seed, "global_batch_size": min(_BATCH, images)}
             | {"eval_epochs": 1.0e6},  # after the last step alone
         )
 
-
-def _length(steps: int, warmup: int) -> dict[str, Any]:
-    return {
-        "steps": steps,
-        "warmup_steps": min(warmup, steps // 10),
-        "log_every": max(1, steps // 20),
-        "checkpoint_every": steps,
-        "workers": 0,
-    }
+    def _length(self, steps: int, warmup: int) -> dict[str, Any]:
+        return {
+            "steps": steps,
+            "warmup_steps": min(warmup, steps // 10),
+            "log_every": max(1, steps // 20),
+            "checkpoint_every": steps,
+            "workers": 0,
+        } | ({"device": "auto"} if self.gpu else {})  # the recipes say cpu
 
 
 def trial(
@@ -122,6 +127,7 @@ def trial(
     labels: Sequence[int | None] = (None,),
     sets: Sequence[str] = (),
     jobs: int | None = None,
+    device: Device = "auto",
 ) -> Finding:
     """Compare fine-tuning from formulas and from scratch on a folder of pictures.
 
@@ -131,10 +137,11 @@ def trial(
     Args:
         data: a tree of class folders, or one whose folder ``train`` has them.
         output: folder of the trial.
-        minutes: how long it may take, on the CPU.
+        minutes: how long it may take.
         labels: images of a class to learn from; None: all.
         sets: formula sets, of those that :func:`formula_sets` knows; empty: all there is time for.
         jobs: processes of one thread; None: one for each CPU.
+        device: ``auto``: a GPU if there is one, which all processes share.
 
     Returns:
         What came out.
@@ -146,10 +153,17 @@ def trial(
     For instance ``trial("photos/", "trial", minutes=20, sets=["fractal-1"]).tables``.
     """
     began = time.monotonic()
-    root, output, jobs = Path(data), Path(output), jobs or default_workers()
+    root, output = Path(data), Path(output)
+    gpu = device == "auto" and has_gpu()
+    jobs = jobs or min(default_workers(), _MOST_ON_GPU if gpu else sys.maxsize)
     formulas = formula_sets(tuple(sets))
     check_picture(output / PICTURE)
-    asked = {"data": str(root), "labels": list(labels), "sets": [arm.name for arm in formulas]}
+    asked = {
+        "data": str(root),
+        "labels": list(labels),
+        "sets": [arm.name for arm in formulas],
+        "device": "gpu" if gpu else "cpu",
+    }
     state = _open(output, asked)
     side = 2 * (load_config(PRETRAIN, "pretrain", {}).img_size or 0)
     pictures = small_copies(root, output / "images", side)
@@ -159,7 +173,7 @@ def trial(
         if "effort" in state:
             effort = Effort(**state["effort"])
         else:
-            speed = measure_speed(pool, jobs)
+            speed = measure_speed(pool, jobs, "cuda" if gpu else "cpu")
             effort = choose_effort(
                 speed,
                 minutes=minutes,
@@ -171,7 +185,7 @@ def trial(
             _keep(output, asked | {"effort": effort.to_dict()})
         deadline = began + 60 * minutes
         arms = [Arm(name=SCRATCH), *formulas[: effort.sets]]
-        run = _Trial(output, pictures, arms, amounts, effort, deadline)
+        run = _Trial(output, pictures, arms, amounts, effort, deadline, gpu)
         logger.info(
             f"{len(pictures.labels):,} images of {len(pictures.classes)} classes; sets:"
             f" {', '.join(arm.name for arm in arms[1:])}; {effort.pretrain_steps:,} steps of"
@@ -202,7 +216,8 @@ def trial(
         facts=[
             f"{len(pictures.labels):,} images of {len(pictures.classes)} classes,"
             f" {measured:,} measured on in each draw.",
-            f"{date.today()}, {jobs} processes of one thread, {minutes_taken:.0f} minutes.",
+            f"{date.today()}, {jobs} processes of one thread"
+            f"{' that share a GPU' if gpu else ''}, {minutes_taken:.0f} minutes.",
         ],
         commands=[command for piece in [*before, *pieces] for command in piece.commands],
     )
@@ -314,7 +329,7 @@ def _measure(
     ended: dict[str, Pretraining] = {}
     for arm in run.arms[1:]:
         piece = run.pretraining(arm)
-        ended[arm.name] = read_pretraining(piece.data, piece.output)
+        ended[arm.name] = read_pretraining(piece.output)
     return [
         (_named(run.pictures, amount), make_rows(run.arms, top1[amount], ended))
         for amount in run.labels

@@ -29,7 +29,7 @@ TOY |= {"global_batch_size": 8, "warmup_steps": 1, "log_every": 1}
 def toy_plan(folder) -> Plan:
     """The recipes of the real plan, cut down, and one arm."""
     for purpose in ("pretrain", "finetune"):
-        recipe = settings.load_yaml(training_recipes() / f"transfer_{purpose}.yaml") | TOY
+        recipe = settings.load_yaml(training_recipes() / f"transfer-{purpose}.yaml") | TOY
         text = settings.canonical_json(recipe)  # JSON is YAML
         (folder / f"toy_{purpose}.yaml").write_text(text)
     command = "linedb-16 --num-categories 3 --num-instances 4 --image-size 32 --num-shards 2"

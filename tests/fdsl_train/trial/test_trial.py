@@ -30,7 +30,7 @@ from tests.fdsl_train.conftest import run
 SCRATCH = Arm(name="scratch")
 LINES = Arm(
     name="lines",
-    dataset="linedb-16 --num-categories 3 --num-instances 2 --image-size 32 --num-shards 2",
+    dataset="recipe:linedb-16?num_categories=3&num_instances=2&image_size=32&num_shards=2",
     full="linedb-16",
 )
 
@@ -155,12 +155,34 @@ def test_sets_and_recipes_fit() -> None:
     assert load_config(FINETUNE, "finetune", {}).scratch_recipe == PRETRAIN
 
 
+def test_a_trial_uses_the_gpu_if_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(module, "has_gpu", lambda: True)
+    monkeypatch.setattr(module, "default_workers", lambda: 32)
+    monkeypatch.setattr(
+        module, "measure_speed", lambda pool, jobs, device: seen.update(device=device) or 100.0
+    )
+
+    def first(pieces: list[Piece], *more: Any) -> None:
+        seen["settings"] = pieces[0].settings
+        raise FdslError("enough")
+
+    monkeypatch.setattr(module, "run_pieces", first)
+    for device, wanted in (("auto", "cuda"), ("cpu", "cpu")):
+        with pytest.raises(FdslError, match="enough"):
+            module.trial(photos(tmp_path / "p"), tmp_path / device, device=device)  # type: ignore[arg-type]
+        assert seen["device"] == wanted
+        assert load_config(PRETRAIN, "pretrain", seen["settings"]).device == device
+
+
 @pytest.mark.slow
 def test_a_trial_ends_with_a_verdict_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "formula_sets", lambda names: [LINES])
-    monkeypatch.setattr(module, "measure_speed", lambda pool, jobs: 100.0)
+    monkeypatch.setattr(module, "measure_speed", lambda pool, jobs, device: 100.0)
     monkeypatch.setattr(module, "choose_effort", lambda speed, **size: Effort(1, 4, 2, 2))
     monkeypatch.setattr(module, "refit", lambda effort, *more, **size: effort)
     monkeypatch.setattr(module, "RATES", (1e-3,))
@@ -176,6 +198,7 @@ def test_a_trial_ends_with_a_verdict_and_goes_on(
         for row in table:
             assert f"{row.mean:.1f} %" in text and len(row.top1) == 2
     assert (out / "trial.png").read_bytes().startswith(b"\x89PNG")
+    assert f"--data={LINES.dataset}" in text and not (out / "sets").exists()
     kept = {path: path.stat().st_mtime_ns for path in out.rglob("*.done.json")}
     assert len(kept) == 1 + 2 + 2 * 2 * 2
     (lost := out / "finetuned" / "lines-draw-1.done.json").unlink()

@@ -19,8 +19,6 @@ def explore(name: str, port: int, browser: bool) -> None:
     import socket
     import webbrowser
 
-    import uvicorn
-
     from fdsl_gen.explore import controls, server
 
     controls.recipe_from({"name": name})
@@ -28,15 +26,14 @@ def explore(name: str, port: int, browser: bool) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((server.HOST, port))
+        listener.listen()  # a browser that is quicker than the server waits
     except OSError as error:
         listener.close()
         raise UsageError(f"cannot use port {port}: {error.strerror}; give another --port") from None
-    port = listener.getsockname()[1]
     token = server.new_token()
-    address = f"http://{server.HOST}:{port}/?token={token}"
+    address = f"http://{server.HOST}:{listener.getsockname()[1]}/?token={token}"
     click.echo(f"{address}\nCtrl-C ends it")
     if browser:
         webbrowser.open(address)
-    config = uvicorn.Config(server.application(token, port, name), log_level="error")
     with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+        server.serve(listener, token, name)

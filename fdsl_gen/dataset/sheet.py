@@ -123,8 +123,12 @@ def grid_sheet(
 
 
 def _paste(sheet: Image.Image, image: NDArray[np.uint8], left: int, top: int, tile: int) -> None:
-    shown = Image.fromarray(image).convert("RGB")
-    sheet.paste(shown.resize((tile, tile), Image.Resampling.BOX), (left, top))
+    sheet.paste(Image.fromarray(in_tile(image, tile)).convert("RGB"), (left, top))
+
+
+def in_tile(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """An image as it stands on a sheet, uint8 (side, side) or (side, side, 3)."""
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))
 
 
 def _shortened(
@@ -152,10 +156,7 @@ def brightened(
         Tiles, uint8 (tile, tile) or (tile, tile, 3), and the factor; 1 where the set is bright
         enough.
     """
-    tiles = [
-        np.asarray(Image.fromarray(image).resize((tile, tile), Image.Resampling.BOX))
-        for image in images
-    ]
+    tiles = [in_tile(image, tile) for image in images]
     brightest = max(float(np.percentile(shown, _SHARE)) for shown in tiles)
     if brightest >= _BRIGHT or brightest <= 0:
         return tiles, 1.0

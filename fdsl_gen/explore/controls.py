@@ -12,10 +12,12 @@ from fdsl_gen.core.cli.flags import flag_of
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
 
-SIDE = 192  # pixels of an image on the page
-ZOOM = 512  # of one that is looked at alone
+# Images have the size of the dataset: other fractals fill an image of another size. But kinds of
+# which one takes tenths of a second begin smaller.
+_FIRST_SIZE = {"mandelbulb": 192}
 # However far a control goes: no picture may take longer than a moment.
 _MOST = {
+    "image_size": 1024,
     "num_points": 300_000,
     "search_points": 300_000,
     "num_lines_max": 2000,
@@ -29,7 +31,7 @@ _MOST = {
     "broken_contours": 5000,
     "points": 100_000,
 }
-_NOT_SHOWN = {"image_size", "points"}
+_NOT_SHOWN = {"points"}
 _OWN = {"seed": (0, 2**31), "num_categories": (1, 1_000_000)}  # of the recipe, not its variant
 
 
@@ -60,7 +62,7 @@ def controls_of(name: str) -> list[dict[str, Any]]:
     ]
     hints = typing.get_type_hints(type(recipe.variant))
     for field in dataclasses.fields(recipe.variant):
-        value = getattr(recipe.variant, field.name)
+        value = _first_value(recipe, field.name)
         control = _control(hints[field.name], field.metadata)
         if control is None or value is None or field.name in _NOT_SHOWN:
             continue
@@ -101,6 +103,13 @@ def _span(value: float, low: float | None, high: float | None) -> dict[str, floa
     }
 
 
+def _first_value(recipe: Recipe, name: str) -> Any:
+    """What the control of a setting begins with."""
+    if name == "image_size" and recipe.variant.KIND in _FIRST_SIZE:
+        return _FIRST_SIZE[recipe.variant.KIND]
+    return getattr(recipe if name in _OWN else recipe.variant, name)
+
+
 def _published(name: object) -> Recipe:
     """A published recipe by its name, which is never taken for a path.
 
@@ -116,12 +125,11 @@ def _published(name: object) -> Recipe:
 _load = functools.cache(load_recipe)  # of the published ones only, which do not change
 
 
-def recipe_from(asked: Mapping[str, Any], side: int = SIDE) -> tuple[Recipe, dict[str, Any]]:
+def recipe_from(asked: Mapping[str, Any]) -> tuple[Recipe, dict[str, Any]]:
     """The recipe that a page asks for, and what differs from the published one.
 
     Args:
         asked: ``name``, and ``settings`` by name; only those that have a control.
-        side: pixels of the images.
 
     Raises:
         UsageError: for another name, a setting without a control, or a value it cannot have.
@@ -140,10 +148,12 @@ def recipe_from(asked: Mapping[str, Any], side: int = SIDE) -> tuple[Recipe, dic
         high = _OWN[key][1] if key in _OWN else _MOST.get(key)
         if isinstance(value, (int, float)) and high is not None and value > high:
             raise UsageError(f"{key}: at most {high:,} here, not {value:,}")
-        if value != getattr(recipe if key in _OWN else recipe.variant, key):
-            different[key] = value
-    if hasattr(recipe.variant, "image_size"):
-        different["image_size"] = side
+        different[key] = value
+    if "image_size" in known:
+        different.setdefault("image_size", _first_value(recipe, "image_size"))
+    for key in list(different):
+        if different[key] == getattr(recipe if key in _OWN else recipe.variant, key):
+            del different[key]
     return load_recipe(recipe.name, **different), different
 
 

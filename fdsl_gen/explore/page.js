@@ -2,11 +2,13 @@
 // The page of fdsl-gen explore. Nothing is stored; everything comes from the server of this machine.
 
 const token = new URLSearchParams(location.search).get("token") || "";
+const pageId = crypto.randomUUID(); // other pages of this server do not end our drawings
 const byId = (id) => document.getElementById(id);
 
-async function ask(path, body) {
+async function ask(path, body, signal) {
   const answer = await fetch(path, {
     method: "POST",
+    signal,
     headers: { "content-type": "application/json", "x-token": token },
     body: JSON.stringify(body),
   });
@@ -23,6 +25,8 @@ class Panel {
   constructor(element) {
     this.element = element;
     this.id = element.dataset.panel;
+    this.turn = 0;
+    this.asking = new AbortController();
     element.append(byId("panel").content.cloneNode(true));
     this.form = element.querySelector(".controls");
     this.grid = element.querySelector(".grid");
@@ -37,8 +41,11 @@ class Panel {
   }
 
   async show(name) {
+    const turn = ++this.turn;
+    const controls = await ask("/controls", { name });
+    if (turn !== this.turn) return; // another dataset was chosen meanwhile
     this.name = name;
-    this.controls = await ask("/controls", { name });
+    this.controls = controls;
     this.form.replaceChildren(...this.controls.map((control) => this.control(control)));
     this.values = Object.fromEntries(this.controls.map((c) => [c.name, c.value]));
     await this.draw();
@@ -104,24 +111,29 @@ class Panel {
   asked() {
     const changed = this.controls.filter((c) => this.values[c.name] !== c.value);
     const settings = Object.fromEntries(changed.map((c) => [c.name, this.values[c.name]]));
-    return { name: this.name, panel: this.id, settings };
+    return { name: this.name, settings };
   }
 
   async draw() {
     this.grid.classList.add("waiting");
     const begun = performance.now();
-    const asked = this.asked();
-    const drawn = await ask("/grid", asked).catch((error) => {
+    this.asking.abort(); // what is not on its way yet
+    this.asking = new AbortController();
+    const turn = ++this.turn; // the others may arrive in another order
+    const asked = { ...this.asked(), page: pageId, panel: this.id, turn };
+    const drawn = await ask("/grid", asked, this.asking.signal).catch((error) => {
+      if (turn !== this.turn) return null;
       this.grid.classList.remove("waiting");
       throw error;
     });
-    if (drawn === null) return; // a newer one is on its way
+    if (drawn === null || turn !== this.turn) return; // a newer one is on its way
     this.drawn = drawn;
     this.element.querySelector(".shown").textContent = drawn.command;
     this.grid.replaceChildren(...drawn.tiles.map((tile) => this.tile(tile, asked)));
     this.grid.classList.remove("waiting");
     const seconds = ((performance.now() - begun) / 1000).toFixed(2);
-    tell(`${drawn.tiles.length} images in ${seconds} s` +
+    const light = drawn.brightened > 1 ? `, brightened ${drawn.brightened.toFixed(1)} times` : "";
+    tell(`${drawn.tiles.length} images in ${seconds} s${light}` +
       (drawn.complete ? "" : "; the rest would take too long"));
   }
 
@@ -129,7 +141,8 @@ class Panel {
     const button = document.createElement("button");
     button.type = "button";
     for (const part of [tile.png, tile.mask]) if (part) button.append(picture(part, tile.key));
-    const text = `${tile.key}: ${JSON.stringify(tile.parameters)}`;
+    const parameters = Object.entries(tile.parameters).map(([k, v]) => `${k} ${brief(v)}`);
+    const text = `${tile.key}: ${parameters.join(", ")}`;
     const shown = this.element.querySelector(".parameters");
     for (const event of ["focus", "mouseenter"]) {
       button.addEventListener(event, () => { shown.textContent = text; });
@@ -165,6 +178,11 @@ function picture(data, key) {
   image.src = `data:image/png;base64,${data}`;
   image.alt = key;
   return image;
+}
+
+function brief(value) {
+  if (typeof value === "number") return String(Number(value.toPrecision(4)));
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function report(error) { tell(error.message); }

@@ -8,10 +8,13 @@ the token that stands in the address printed on the terminal. No path from a req
 import hmac
 import json
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -107,15 +110,15 @@ def _asked(function: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Awa
     return answer
 
 
-def application(token: str, port: int, first: str) -> Guard:
+def application(token: str, port: int, first: str, drawer: Drawer) -> Guard:
     """The page and what it asks for.
 
     Args:
         token: that requests must have.
         port: where the server listens.
         first: name of the recipe that the page shows first.
+        drawer: what draws for it.
     """
-    drawer = Drawer()
 
     def start(_: dict[str, Any]) -> dict[str, Any]:
         return {"first": first, "names": controls.names()}
@@ -134,9 +137,32 @@ def application(token: str, port: int, first: str) -> Guard:
         Route("/image", _asked(drawer.image), methods=["POST"]),
         Route("/sheet", _asked(drawer.sheet), methods=["POST"]),
     ]
-    app = Starlette(routes=routes)
-    app.state.drawer = drawer
-    return Guard(app, token, port)
+    return Guard(Starlette(routes=routes), token, port)
+
+
+class _Server(uvicorn.Server):
+    """Ends at once on Ctrl-C: what is being drawn is given up, open connections are cut."""
+
+    def __init__(self, app: ASGIApp, drawer: Drawer) -> None:
+        super().__init__(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        self._drawer = drawer
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._drawer.close()
+        super().handle_exit(sig, frame)
+
+
+def serve(listener: socket.socket, token: str, first: str) -> None:
+    """Answer until a signal ends it.
+
+    Args:
+        listener: bound to a port of this machine.
+        token: that requests must have.
+        first: name of the recipe that the page shows first.
+    """
+    drawer = Drawer()
+    app = application(token, listener.getsockname()[1], first, drawer)
+    _Server(app, drawer).run(sockets=[listener])
 
 
 def new_token() -> str:

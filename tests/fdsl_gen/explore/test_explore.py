@@ -2,16 +2,16 @@
 
 import base64
 import io
-import os
 import shlex
-import shutil
 import signal
-import subprocess
-import sys
+import socket
 import threading
+import time
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 from PIL import Image
 from starlette.testclient import TestClient
@@ -19,12 +19,12 @@ from starlette.testclient import TestClient
 from fdsl_gen import load_recipe, render
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.explore import controls, server
+from fdsl_gen.dataset.sheet import brightened
+from fdsl_gen.explore import controls, drawing, server
 from fdsl_gen.explore.drawing import Drawer, Superseded
 from fdsl_gen.variants import kinds
-from tests import ROOT
+from tests.fdsl_gen.explore import running
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PORT = 8123
 HOST = f"127.0.0.1:{PORT}"
 
@@ -40,7 +40,8 @@ def test_controls_hold_the_values_of_the_recipe(name):
     assert {"seed"} <= set(found)
     for key, control in found.items():
         owner = recipe if key in ("seed", "num_categories") else recipe.variant
-        assert control["value"] == getattr(owner, key)
+        if (name.partition("-")[0], key) != ("mandelbulb", "image_size"):  # it takes too long
+            assert control["value"] == getattr(owner, key)
         if control["kind"] in ("int", "float"):
             assert control["low"] <= control["value"] <= control["high"], key
 
@@ -58,7 +59,7 @@ def test_every_kind_but_that_of_pictures_can_be_explored():
         ({"name": "../recipes/fractal-1.yaml"}, "no recipe"),
         ({"name": ["fractal-1"]}, "no recipe"),
         ({"name": "fractal-1", "settings": []}, "mapping"),
-        ({"name": "fractal-1", "settings": {"image_size": 8192}}, "no setting"),
+        ({"name": "fractal-1", "settings": {"image_size": 8192}}, "at most"),
         ({"name": "fractal-1", "settings": {"base": "/etc/passwd"}}, "no setting"),
         ({"name": "fractal-1", "settings": {"categories_from": "x.csv"}}, "no setting"),
         ({"name": "fractal-1", "settings": {"num_points": 10**9}}, "at most"),
@@ -75,13 +76,14 @@ def test_hostile_requests_are_refused(asked, word):
 
 def test_tiles_are_the_images_of_the_dataset():
     found = Drawer().grid({"name": "linedb-16", "settings": {"gray_min": 200}})
-    recipe = load_recipe("linedb-16", gray_min=200, image_size=controls.SIDE)
+    recipe = load_recipe("linedb-16", gray_min=200)
     assert len(found["tiles"]) == 24 and found["complete"]
-    for tile in found["tiles"][::7]:
-        category, instance = map(int, tile["key"].split("_"))
-        drawn = render(recipe, category, instance)
-        assert np.array_equal(pixels(tile), drawn.image)
-        assert tile["parameters"] == dict(drawn.parameters)
+    drawn = [render(recipe, *map(int, tile["key"].split("_"))) for tile in found["tiles"]]
+    shown, factor = brightened([one.image for one in drawn])
+    assert found["brightened"] == factor > 1
+    for tile, one, image in zip(found["tiles"], drawn, shown, strict=True):
+        assert np.array_equal(pixels(tile), image)
+        assert tile["parameters"] == dict(one.parameters)
 
 
 @pytest.mark.parametrize("name", ["linedb-16", "fractal-1", "segrcdb"])
@@ -98,44 +100,75 @@ def test_the_command_draws_the_grid_seen(name, tmp_path, monkeypatch):
     assert load_recipe(tmp_path / "mine.yaml").identity == same.identity
 
 
+@pytest.mark.slow
+def test_a_grid_is_drawn_while_one_turns():
+    """0.12 s on a core of an EPYC; as much again and more is for slower machines."""
+    drawer = Drawer()
+    took = []
+    for turn in range(6):
+        begun = time.process_time()
+        drawer.grid({"name": "fractal-1", "settings": {"delta": 0.1 + 0.02 * turn}})
+        took.append(time.process_time() - begun)
+    assert sorted(took[1:])[2] < 0.6
+
+
 def test_masks_are_shown():
     tile = Drawer().grid({"name": "segrcdb"})["tiles"][0]
-    assert pixels(tile, "mask").shape == (controls.SIDE, controls.SIDE, 3)
+    assert pixels(tile, "mask").shape == (192, 192, 3)
 
 
 def test_one_image_is_drawn_larger():
     tile = Drawer().image({"name": "linedb-16", "key": "00015_00000"})
-    assert pixels(tile).shape == (controls.ZOOM, controls.ZOOM)
+    assert np.array_equal(pixels(tile), render("linedb-16", 15).image)
     with pytest.raises(UsageError, match="no such image"):
         Drawer().image({"name": "linedb-16", "key": "../x"})
 
 
 def test_twenty_fast_changes_leave_one_rendering():
+    """The newest, in whatever order they arrive, and whatever another page asks for."""
     drawer = Drawer()
-    ended = []
+    ended = {}
 
-    def ask(seed):
+    def ask(turn):
+        asked = {"name": "linedb-16", "settings": {"seed": turn}, "page": "one", "turn": turn}
         try:
-            drawer.grid({"name": "linedb-16", "settings": {"seed": seed}})
-            ended.append("drawn")
+            ended[turn] = yaml.safe_load(drawer.grid(asked)["yaml"]).get("seed", 0)
         except Superseded:
-            ended.append("superseded")
+            ended[turn] = "superseded"
 
+    turns = [*range(1, 11), 20, *range(11, 20)]
     with drawer._drawing:  # all of them wait
-        threads = [threading.Thread(target=ask, args=(k,)) for k in range(20)]
+        threads = [threading.Thread(target=ask, args=(turn,)) for turn in turns]
         for thread in threads:
             thread.start()
-        while drawer._panels["a"].newest < 20:
-            pass
+        while drawer._panels.get(("one", "a"), drawing._Panel()).newest < 20:
+            time.sleep(0.001)
     for thread in threads:
         thread.join()
-    assert sorted(ended) == ["drawn"] + 19 * ["superseded"]
+    assert ended == dict.fromkeys(range(1, 20), "superseded") | {20: 20}
     assert drawer.finished == 1
+    ask(5)  # arrives when all is done
+    assert ended[5] == "superseded"
+    assert drawer.grid({"name": "linedb-16", "page": "two", "turn": 1})["complete"]
+
+
+def test_pages_that_are_gone_are_forgotten():
+    drawer = Drawer()
+    for page in range(2 * drawing._MOST_PANELS):
+        drawer._turn({"page": page})
+    assert len(drawer._panels) == drawing._MOST_PANELS
+
+
+def test_a_closed_drawer_draws_nothing_more():
+    drawer = Drawer()
+    drawer.close()
+    with pytest.raises(Superseded):
+        drawer.grid({"name": "linedb-16"})
 
 
 @pytest.fixture
 def client():
-    app = server.application("secret", PORT, "linedb-16")
+    app = server.application("secret", PORT, "linedb-16", Drawer())
     with TestClient(app, base_url=f"http://{HOST}") as client:
         yield client
 
@@ -173,6 +206,9 @@ def test_others_are_refused(client, headers):
         ("/grid", b"[]", 400),
         ("/grid", b'{"name": 1}', 400),
         ("/grid", b'{"name": "linedb-16", "panel": "c"}', 400),
+        ("/grid", b'{"name": "linedb-16", "panel": []}', 400),
+        ("/grid", b'{"name": "linedb-16", "turn": "1"}', 400),
+        ("/grid", b'{"name": "linedb-16", "turn": 1e300}', 400),
         ("/grid", b"[" * 60_000, 400),
         ("/grid", b" " * 70_000, 413),
         ("/controls", b"{}", 400),
@@ -196,55 +232,21 @@ def test_the_server_answers_with_what_the_page_shows(client):
     assert "self" in client.get("/page.js").headers["content-security-policy"]
 
 
-@pytest.fixture
-def address():
-    """A running server, as the command starts it."""
-    command = [sys.executable, "-m", "fdsl_gen.cli", "explore", "linedb-16", "--no-browser"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield process.stdout.readline().strip()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) in (0, 130)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_in_a_browser_a_setting_changes_the_grid(address):
-    api = pytest.importorskip("playwright.sync_api")
-    expect = api.expect
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        complaints = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.goto(address)
-        first = "section[data-panel=a] .grid img"
-        page.wait_for_selector(first, timeout=60_000)
-        assert page.locator(first).count() == 24
-        before = page.locator(first).nth(23).get_attribute("src")
-        box = page.locator("section[data-panel=a] input[type=number][name=gray_min]")
-        for value in range(100, 120):  # twenty fast changes
-            box.fill(str(value))
-        shown = page.locator("section[data-panel=a] .shown")
-        expect(shown).to_contain_text("--gray-min 119", timeout=60_000)
-        assert page.locator(first).nth(23).get_attribute("src") != before
-        page.locator("section[data-panel=a] .grid button").nth(23).focus()
-        assert "num_lines" in page.locator("section[data-panel=a] .parameters").text_content()
-        page.keyboard.press("Enter")
-        page.wait_for_selector("dialog[open] img", timeout=60_000)
-        page.keyboard.press("Escape")
-        page.check("#two")
-        page.wait_for_selector("section[data-panel=b] .grid img", timeout=60_000)
-        browser.close()
-    assert not complaints
+def test_a_connection_left_open_does_not_hold_up_the_end():
+    with running() as (process, address):
+        parts = urlsplit(address)
+        with socket.create_connection((parts.hostname, parts.port)) as connection:
+            token = parts.query.removeprefix("token=")
+            lines = ["POST /grid HTTP/1.1", f"host: {parts.netloc}", f"x-token: {token}"]
+            connection.sendall("\r\n".join([*lines, "content-length: 9", "", "{"]).encode())
+            connection.sendall(b'"')  # is read once the head was
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
 
 
 def test_a_taken_port_and_an_unknown_name_are_sentences():
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

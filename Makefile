@@ -29,7 +29,7 @@ $(VENV)/base.done: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/all.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[train,seg,s3,gs,az,hf,dask,plot,coco,corrupt,explore,docs,dev]"
+	$(BIN)/python -m pip install --quiet --editable ".[train,seg,s3,gs,az,hf,dask,plot,track,coco,corrupt,explore,docs,dev]"
 	@touch $@ $(VENV)/base.done
 
 setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clusters, tests

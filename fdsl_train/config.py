@@ -18,11 +18,12 @@ from fdsl_train.input_spec import InputSpec
 
 Purpose = Literal["pretrain", "finetune"]
 Decoder = Literal["linear", "upernet", "dpt"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 # These may differ between a run and its continuation: they change no weight, or (device, threads)
 # only its last bits.
 FREE_ON_RESUME = frozenset(
-    {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache"}
+    {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache", "log_to"}
 )
 
 # Setting one by a flag clears the other.
@@ -204,6 +205,9 @@ class TrainConfig:
         4.0, doc="GB; smaller datasets are decoded once a machine, into a file; 0: never", low=0
     )
     log_every: int = setting(50, doc="steps between lines of metrics.jsonl", low=1)
+    log_to: tuple[Tracker, ...] | None = setting(
+        None, doc="trackers that get these lines too; null: tensorboard, if it is installed"
+    )
     checkpoint_every: int = setting(1000, doc="steps between checkpoints", low=1)
     eval_epochs: float = setting(
         1.0, doc="passes over the data between validations", low=0, above=True

@@ -11,14 +11,18 @@ EXTRAS = {
     "distributed": "dask",
     "huggingface_hub": "hf",
     "matplotlib": "plot",
+    "mlflow": "track",
     "obstore": "s3",
     "safetensors": "train",
     "segmentation_models_pytorch": "seg",
     "starlette": "explore",
+    "tensorboard": "track",
     "timm": "train",
     "torch": "train",
     "torchvision": "train",
+    "trackio": "track",
     "uvicorn": "explore",
+    "wandb": "track",
     "webdataset": "train",
 }
 

@@ -46,6 +46,7 @@ from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.cli.trial import trial
 from fdsl_train.config import describe_recipes, load_config, training_recipes
 from fdsl_train.distributed.launch import Process, find_process
+from fdsl_train.training.trackers import check_installed
 
 
 class _Commands(SummedUp):
@@ -204,6 +205,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
     Every setting of the recipe can be overridden by its flag; `none` unsets those that may be.
     """
     settings = overrides_of(values)
+    check_installed(settings.get("log_to"))
     config = None
     if recipe is not None:
         config = load_config(recipe, "pretrain", settings, find_process().world_size)
@@ -270,6 +272,7 @@ def finetune(
     if (checkpoint is None) != from_scratch:
         raise UsageError("give one of --checkpoint and --from-scratch")
     config = load_config(recipe, "finetune", overrides_of(values), find_process().world_size)
+    check_installed(config.log_to)
     check_there(checkpoint)
     where = data_spec_from(values)
     from fdsl_train.training.finetune import finetune as start

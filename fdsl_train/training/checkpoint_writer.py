@@ -5,7 +5,7 @@ waits for it, and whatever went wrong with it is raised there, or earlier where 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,18 @@ class CheckpointWriter:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
 
-    def save(self, paths: Sequence[Path], payload: dict[str, Any]) -> None:
+    def save(
+        self,
+        paths: Sequence[Path],
+        payload: dict[str, Any],
+        then: Callable[[], None] | None = None,
+    ) -> None:
         """Copy the tensors of a payload to the memory of the CPU, and begin to write it.
 
         Args:
             paths: the names that it gets, one after the other.
             payload: for :func:`fdsl_train.training.checkpoint.save`.
+            then: called once it is on the disk under all names, by the thread that wrote it.
 
         Raises:
             FdslError: if the one before could not be written; this one is then not begun.
@@ -48,7 +54,7 @@ class CheckpointWriter:
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record()
         self._thread = threading.Thread(
-            target=self._write, args=(list(paths), whole, copied), name="checkpoint"
+            target=self._write, args=(list(paths), whole, copied, then), name="checkpoint"
         )
         self._thread.start()
 
@@ -75,7 +81,11 @@ class CheckpointWriter:
             self._thread = None
 
     def _write(
-        self, paths: list[Path], payload: dict[str, Any], copied: "torch.cuda.Event | None"
+        self,
+        paths: list[Path],
+        payload: dict[str, Any],
+        copied: "torch.cuda.Event | None",
+        then: Callable[[], None] | None,
     ) -> None:
         try:
             if copied is not None:
@@ -83,6 +93,8 @@ class CheckpointWriter:
             for path in paths:
                 checkpoint.save(path, payload)
             self.written += 1
+            if then is not None:
+                then()
         except BaseException as error:  # raised in the thread that asked
             self._failure = error
 

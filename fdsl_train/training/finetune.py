@@ -25,6 +25,7 @@ from fdsl_train.tasks import TASKS
 from fdsl_train.training.chance import tell
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
+from fdsl_train.training.trackers import check_installed
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ def finetune(
             " fdsl-train knn, and leave the flag out here"
         )
     config = load_config(recipe, "finetune", settings, process.world_size)
+    check_installed(config.log_to)
     device = choose_device(config, process.local_rank)
     trained = None
     if start.checkpoint is not None:

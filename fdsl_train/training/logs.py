@@ -4,7 +4,8 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,12 @@ from fdsl_gen.core.json_text import parse_json, read_bounded
 from fdsl_gen.storage import local
 from fdsl_train.distributed.group import Group
 from fdsl_train.training.presence import check_present
+from fdsl_train.training.trackers import SINKS, Identity, Line
+from fdsl_train.training.tracking import Tracking
 
+logger = logging.getLogger(__name__)
+
+TENSORBOARD = "tensorboard"
 _MOST_LINE = 1 << 16  # bytes of a line of metrics.jsonl
 _MOST_DIGITS = 16  # of a step
 
@@ -70,19 +76,37 @@ class Means:
 class Log:
     """A JSON line per logged step in ``metrics.jsonl``, a row per summary in ``summary.csv``.
 
-    Both also as TensorBoard events, if the package ``tensorboard`` is installed.
+    Both also as TensorBoard events, and to trackers.
 
     Args:
         folder: where the files are; they are appended to.
         step: forget what was logged after it, and what a killed process left half.
+        trackers: by name; None: TensorBoard, if it is installed.
+        settings: what TensorBoard and trackers are told of the run, plain values by name.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        trackers: Sequence[str] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         check_present(folder)
         self._metrics = folder / "metrics.jsonl"
         self._summary = folder / "summary.csv"
         self._rewind(step)
-        self._board = _open_board(folder / "tensorboard", step)
+        if trackers is None:
+            trackers = [TENSORBOARD] if find_spec(TENSORBOARD) is not None else []
+        self._board: Any = None
+        self._tracking: Tracking | None = None
+        if TENSORBOARD in trackers:
+            with self._on_the_board():
+                self._board = _open_board(folder / TENSORBOARD, step, settings or {})
+        names = [name for name in trackers if name in SINKS]
+        if names:
+            run = Identity(folder, settings or {})
+            self._tracking = Tracking(names, run, step, self._lines_so_far())
 
     def line(self, values: dict[str, float]) -> None:
         """Append to ``metrics.jsonl``.
@@ -109,30 +133,57 @@ class Log:
             writer.writerow(values)
         self._show("summary", values)
 
-    def close(self) -> None:
-        """Write out what TensorBoard's events hold back.
+    def covered(self) -> Callable[[], None] | None:
+        """What to call once a checkpoint of this moment is on the disk; None: nothing."""
+        return None if self._tracking is None else self._tracking.covered()
+
+    def close(self, *, finished: bool = True) -> None:
+        """Hand over what TensorBoard and trackers have not got yet.
+
+        Args:
+            finished: whether this was the last step of the run.
 
         Raises:
             FdslError: if the folder was deleted.
         """
+        if self._tracking is not None:
+            self._tracking.close(finished=finished)
         if self._board is not None:
             with self._on_the_board():
                 self._board.close()
 
     def _show(self, group: str, values: dict[str, float]) -> None:
+        step, named = _named(group, values)
+        if self._tracking is not None:
+            self._tracking.add(step, named)
         if self._board is not None:
             with self._on_the_board():
-                for name, value in values.items():
-                    self._board.add_scalar(f"{group}/{name}", value, int(values["step"]))
+                for name, value in named.items():
+                    self._board.add_scalar(name, value, step)
 
     @contextlib.contextmanager
     def _on_the_board(self) -> Iterator[None]:
         """TensorBoard writes in a thread of its own and tells its failures at a later call."""
         try:
             yield
-        except OSError:
+        except Exception as error:  # of whatever kind: no run stops for it
             check_present(self._metrics.parent)
-            raise
+            self._board = None
+            logger.warning(f"TensorBoard gets no more of this run: {error}; the run goes on")
+
+    def _lines_so_far(self) -> list[Line]:
+        """All that stands in the files, in the order of steps."""
+        found: dict[int, dict[str, float]] = {}
+        with contextlib.suppress(FileNotFoundError):
+            for _, values in read_metrics(self._metrics):
+                step, named = _named("train", values)
+                found.setdefault(step, {}).update(named)
+        with contextlib.suppress(FileNotFoundError):
+            for texts in read_summary(self._summary):
+                with contextlib.suppress(ValueError):  # a column of somebody else's
+                    step, named = _named("summary", {k: float(v) for k, v in texts.items()})
+                    found.setdefault(step, {}).update(named)
+        return [Line(step, found[step]) for step in sorted(found)]
 
     def _rewind(self, step: int) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -162,13 +213,21 @@ def _writing(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _open_board(folder: Path, step: int) -> Any:
-    """A writer of TensorBoard events that hides those after ``step``; None without the package."""
-    if find_spec("tensorboard") is None:
-        return None
+def _named(group: str, values: dict[str, float]) -> tuple[int, dict[str, float]]:
+    """Step and the other values of a row, by the names that trackers get."""
+    named = {f"{group}/{name}": value for name, value in values.items() if name != "step"}
+    return int(values["step"]), named
+
+
+def _open_board(folder: Path, step: int, settings: dict[str, Any]) -> Any:
+    """A writer of TensorBoard events that hides those after ``step``."""
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    board = SummaryWriter(str(folder), purge_step=step + 1)
+    if step == 0 and settings:
+        table = [f"| {name} | {value} |" for name, value in settings.items()]
+        board.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *table]), 0)
+    return board
 
 
 def read_metrics(path: Path) -> Iterator[tuple[bytes, dict[str, float]]]:

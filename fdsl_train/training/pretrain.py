@@ -25,6 +25,7 @@ from fdsl_train.training.chance import tell
 from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.result import RunResult
 from fdsl_train.training.run import Run, train
+from fdsl_train.training.trackers import check_installed
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def pretrain(
         which = f"dataset {wheres[0]} names no" if len(parts) == 1 else "datasets name not the same"
         raise UsageError(f"the {which} training recipe; give one with --recipe")
     config = load_config(name, "pretrain", settings, process.world_size)
+    check_installed(config.log_to)
     device = choose_device(config, process.local_rank)
     opened = join_pretrain(parts, config.data_weights)
     source = opened.train

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fdsl_gen import __version__
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.config import Resolved
@@ -34,7 +35,7 @@ from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.presence import check_present
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.result import RunResult
-from fdsl_train.training.run_dir import EXPORT, check_same_run, open_output, write_args
+from fdsl_train.training.run_dir import EXPORT, FRESH, check_same_run, open_output, write_args
 from fdsl_train.training.train_step import Learner
 from fdsl_train.training.trainer import Trainer, Validation
 from fdsl_train.transforms import transform_for_training, transform_for_validation
@@ -243,6 +244,12 @@ def _trainer(run: Run, group: Group) -> Trainer:
             "held_out": None if run.held_out is None else vars(run.held_out),
         },
         num_samples=samples,
+        about={
+            "data": source.name,
+            "data_digest": run.data_digest,
+            "start": run.start_name or FRESH,
+            "fdsl": __version__,
+        },
         validation=validation,
     )
 

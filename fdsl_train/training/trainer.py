@@ -52,6 +52,7 @@ class Trainer:
         output: folder of the run.
         facts: goes into every checkpoint as it is: digest of the data, classes, their names.
         num_samples: in an epoch, to say how many epochs were seen.
+        about: what trackers are told of the run beside its recipe.
         validation: None where there is nothing to validate on.
         step: steps done.
         best: the validation with the highest first measure so far, the earliest of equals.
@@ -66,6 +67,7 @@ class Trainer:
     output: Path
     facts: dict[str, Any]
     num_samples: int
+    about: dict[str, Any] = field(default_factory=dict)
     validation: Validation | None = None
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
@@ -75,6 +77,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self._since_line = Means(self.group)
         self._since_row = Means(self.group)
+        self._log: Log | None = None
         self._writer = CheckpointWriter(self.group.device)
         self._saved_at = 0  # step of the last checkpoint; it may still be on its way to the disk
 
@@ -110,7 +113,9 @@ class Trainer:
             FdslError: if the loss is not finite; the last checkpoint is older than that.
             Stopped, KeyboardInterrupt: if a signal came; there is a checkpoint of the last step.
         """
-        self._log = Log(self.output, self.step) if self.group.is_main else None
+        if self.group.is_main:
+            settings = self.config.to_dict() | self.about
+            self._log = Log(self.output, self.step, self.config.log_to, settings)
         try:
             with signals.noted() as request:
                 self._steps(batches, progress, request)
@@ -118,7 +123,7 @@ class Trainer:
         finally:
             self._writer.close()
             if self._log is not None:
-                self._log.close()
+                self._log.close(finished=self.step == self.config.steps)
 
     def _steps(
         self, batches: Iterable[Batch], progress: Progress, request: signals.Request
@@ -227,6 +232,7 @@ class Trainer:
         }
         if self.group.is_main:
             paths = [self.output / name for name in names]
-            self._writer.save(paths, state | self.learner.state())
+            covered = self._log.covered() if self._log is not None and LAST in names else None
+            self._writer.save(paths, state | self.learner.state(), covered)
         if LAST in names:
             self._saved_at = self.step

@@ -38,7 +38,8 @@ def _metavar(annotation: Any) -> str:
         return "|".join(map(str, typing.get_args(inner)))
     if typing.get_origin(inner) is tuple:
         (item, _) = typing.get_args(inner)
-        return f"{_metavar(item)},..." if item in _METAVARS else "[[...],...]"
+        flat = item in _METAVARS or typing.get_origin(item) is Literal
+        return f"{_metavar(item)},..." if flat else "[[...],...]"
     return _METAVARS[inner]
 
 

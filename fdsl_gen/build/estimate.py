@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from fdsl_gen.storage import local
 _LEAST = 8  # images, however slow
 _PROBE = 0.2  # seconds that tell how many images can be drawn in the time given
 _PLACES = 16  # at least, from which the spread is known
+_SPREAD = 0.06  # of the bytes, which a second look is to reach
+_AT_MOST = 4  # times as many images as planned, with the second look
 _HASHED_AT_ONCE = 4  # shards, when a finished set is checked
 _ready: set[str] = set()  # what this process has loaded the kernels for
 
@@ -159,7 +161,8 @@ def estimate(recipe: Recipe, *, seconds: float = 10.0, workers: int | None = Non
 
     Args:
         recipe: of the dataset.
-        seconds: how long to draw, about; start and compilation come on top.
+        seconds: how long to draw, about, and up to four times as long where images differ so much
+            that their size is uncertain; start and compilation come on top.
         workers: processes; None: the CPUs that this process may use.
 
     Raises:
@@ -176,7 +179,14 @@ def estimate(recipe: Recipe, *, seconds: float = 10.0, workers: int | None = Non
         wanted = min(everything, max(_LEAST, int(seconds * workers / each)))
         places = min(max(_PLACES, 4 * workers), wanted)
         pieces = _draw_all(dataset, _spread_over(everything, places, wanted), workers)
-        return Estimate(dataset.recipe, pieces, workers, start)
+        found = Estimate(dataset.recipe, pieces, workers, start)
+        lacking = min((found.spread(lambda e: e.bytes) / _SPREAD) ** 2 - 1, _AT_MOST - 1)
+        more = min(int(lacking * wanted), everything - wanted)
+        if more < places:
+            return found
+        others = _spread_over(everything, places, more, done=wanted)
+        pieces += _draw_all(dataset, others, workers)
+        return replace(found, pieces=pieces)
 
 
 def _probe(dataset: DatasetStore, everything: int) -> float:
@@ -190,13 +200,16 @@ def _probe(dataset: DatasetStore, everything: int) -> float:
         count = min(everything, 4 * count)
 
 
-def _spread_over(everything: int, places: int, wanted: int) -> list[Shard]:
-    """``wanted`` images in so many runs of the order of the training split."""
+def _spread_over(everything: int, places: int, wanted: int, done: int = 0) -> list[Shard]:
+    """``wanted`` images in so many runs of the order of the training split.
+
+    Those of another call, ``done`` images in as many runs, stand before them.
+    """
     pieces = []
     for k in range(places):
         size = (k + 1) * wanted // places - k * wanted // places
-        begin = k * everything // places
-        pieces.append(Shard("train", k, begin, begin + size))
+        begin = min(k * everything // places + -(-done // places), everything - size)
+        pieces.append(Shard("train", k + (places if done else 0), begin, begin + size))
     return pieces
 
 

@@ -31,7 +31,7 @@ def estimate_command(name: str) -> click.Command:
             type=click.FloatRange(min=0, min_open=True, max=3600),
             default=10.0,
             show_default=True,
-            help="how long to draw",
+            help="how long to draw; longer where images differ much",
         ),
         click.Option(["--workers"], type=count, help="processes  [default: CPUs granted]"),
         *recipe_options(file),

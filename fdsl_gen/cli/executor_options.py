@@ -80,7 +80,7 @@ def resolve_execution(values: dict[str, Any], workers: int | None) -> Execution:
     return Execution(executor, array_task, workers)
 
 
-def _given(without: Container[str] = (), only: Container[str] | None = None) -> list[str]:
+def given_options(without: Container[str] = (), only: Container[str] | None = None) -> list[str]:
     """Options of this command that were typed, as they would be typed again."""
     ctx = click.get_current_context()
     words = []
@@ -100,19 +100,19 @@ def _given(without: Container[str] = (), only: Container[str] | None = None) -> 
 def search_command(name: str) -> str:
     """The command that searches the categories of the dataset that this command renders."""
     without = (*_OWN, "workers", "dry_run", "tmp_dir")
-    return shlex.join(["fdsl-gen", "categories", name, *_given(without=without)])
+    return shlex.join(["fdsl-gen", "categories", name, *given_options(without=without)])
 
 
 def estimate_command_of(name: str) -> str:
     """The command that measures what the dataset that this command renders takes."""
     without = {*_OWN, "out", "overwrite", "dry_run", "tmp_dir"}
     without.update(StorageOptions.__dataclass_fields__)
-    return shlex.join(["fdsl-gen", "estimate", name, *_given(without=without)])
+    return shlex.join(["fdsl-gen", "estimate", name, *given_options(without=without)])
 
 
 def finalize_command(out: Path | str) -> str:
     """The command that completes the dataset when all tasks are done."""
-    reaching = _given(only=StorageOptions.__dataclass_fields__)
+    reaching = given_options(only=StorageOptions.__dataclass_fields__)
     return shlex.join(["fdsl-gen", "finalize", str(out), *reaching])
 
 

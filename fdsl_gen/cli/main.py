@@ -67,6 +67,7 @@ for _command in (
     explore,
     recipes.categories,
     recipes.estimate,
+    recipes.submit,
     datasets.status,
     datasets.finalize_folder,
     datasets.verify_folder,

@@ -1,4 +1,4 @@
-"""Commands on recipes: run, list, show, preview, categories, estimate, cite."""
+"""Commands on recipes: run, list, show, preview, categories, estimate, submit, cite."""
 
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,17 @@ def estimate(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
     from fdsl_gen.cli.estimate import estimate_command
 
     _pass_on(ctx, estimate_command(recipe), recipe, options)
+
+
+@click.command(context_settings=_PASS_ON)
+@click.argument("recipe", type=RecipeName())
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def submit(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
+    """Render a recipe as jobs of SLURM that wait for each other."""
+    from fdsl_gen.cli.submit import submit_command
+
+    _pass_on(ctx, submit_command(recipe), recipe, options)
 
 
 @click.command()

@@ -20,10 +20,11 @@ Purpose = Literal["pretrain", "finetune"]
 Decoder = Literal["linear", "upernet", "dpt"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
-# These may differ between a run and its continuation: they change no weight, or (device, threads)
-# only its last bits.
+# These may differ between a run and its continuation: they change no weight, or (device, threads,
+# grad_checkpointing) only its last bits.
 FREE_ON_RESUME = frozenset(
     {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache", "log_to"}
+    | {"grad_checkpointing", "profile"}
 )
 
 # Setting one by a flag clears the other.
@@ -127,6 +128,9 @@ class TrainConfig:
     )
     model_ema_decay: float = setting(0.9998, doc="of the moving average", low=0, high=1)
     torchcompile: str | None = setting(None, doc="backend of torch.compile, such as inductor")
+    grad_checkpointing: bool = setting(
+        False, doc="compute activations again in the backward pass: a third more time, less memory"
+    )
     channels_last: bool = setting(False, doc="memory layout that convolutions prefer")
 
     # loss
@@ -209,6 +213,9 @@ class TrainConfig:
         None, doc="trackers that get these lines too; null: tensorboard, if it is installed"
     )
     checkpoint_every: int = setting(1000, doc="steps between checkpoints", low=1)
+    profile: int | None = setting(
+        None, doc="steps to profile, after the first ten: a trace, the ten longest", low=1
+    )
     eval_epochs: float = setting(
         1.0, doc="passes over the data between validations", low=0, above=True
     )

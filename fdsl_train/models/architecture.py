@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
@@ -174,6 +175,36 @@ def freeze_backbone(model: nn.Module) -> None:
     model.requires_grad_(False)
     for layer in _above_backbone(model):
         layer.requires_grad_(True)
+
+
+def checkpoint_gradients(model: nn.Module) -> None:
+    """Let the backward pass compute the activations of the encoder's blocks again.
+
+    Raises:
+        UsageError: if timm cannot do that with this model.
+    """
+    encoder: Any = encoder_of(model)
+    try:
+        encoder.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError):
+        raise UsageError(
+            f"grad_checkpointing: timm has none for {type(encoder).__name__}; leave it out"
+        ) from None
+
+
+def with_shared_norms(model: nn.Module, *, on_gpus: int) -> nn.Module:
+    """The model with batch norms that see the images of all processes, weights the same tensors.
+
+    Args:
+        model: what to train.
+        on_gpus: processes that train it, each on a GPU of its own. Below two nothing changes, and
+            on CPUs PyTorch has no such layer.
+    """
+    has_norms = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
+    if on_gpus < 2 or not has_norms:
+        return model
+    shared: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return shared
 
 
 def set_training_mode(model: nn.Module, *, frozen: bool) -> None:

@@ -46,13 +46,15 @@ class Progress:
             )
 
     def show(self, values: dict[str, float]) -> None:
-        """Numbers of the last logged step: loss, lr, images_per_s, data_wait (a share)."""
+        """Numbers of the last logged step: loss, lr, images_per_s, data_wait and mfu (shares)."""
         self._values = {
             "loss": f"{values['loss']:.4f}",
             "lr": f"{values['lr']:.2e}",
             "images/s": f"{values['images_per_s']:.0f}",
             "data wait": f"{100 * values['data_wait']:.0f} %",
         }
+        if "mfu" in values:
+            self._values["MFU"] = f"{100 * values['mfu']:.0f} %"
         if self._bar is not None:
             shown = list(self._values.items())
             if shutil.get_terminal_size().columns < _ROOM:

@@ -38,6 +38,7 @@ from fdsl_train.training.result import RunResult
 from fdsl_train.training.run_dir import EXPORT, FRESH, check_same_run, open_output, write_args
 from fdsl_train.training.train_step import Learner
 from fdsl_train.training.trainer import Trainer, Validation
+from fdsl_train.training.utilization import peak_rate
 from fdsl_train.transforms import transform_for_training, transform_for_validation
 
 logger = logging.getLogger(__name__)
@@ -250,6 +251,7 @@ def _trainer(run: Run, group: Group) -> Trainer:
             "start": run.start_name or FRESH,
             "fdsl": __version__,
         },
+        peak_rate=peak_rate(config, source.num_classes, group),
         validation=validation,
     )
 

@@ -14,7 +14,12 @@ from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import nearest
 from fdsl_train.config import Resolved
 from fdsl_train.distributed.group import Group
-from fdsl_train.models.architecture import freeze_backbone, set_training_mode
+from fdsl_train.models.architecture import (
+    checkpoint_gradients,
+    freeze_backbone,
+    set_training_mode,
+    with_shared_norms,
+)
 from fdsl_train.tasks.base import Task
 from fdsl_train.training.optim import create_optimizer, learning_rate, set_learning_rate
 from fdsl_train.training.randomness import seed_all, seed_cpu
@@ -38,7 +43,10 @@ class Learner:
     """
 
     def __init__(self, config: Resolved, task: Task, model: nn.Module, group: Group) -> None:
-        self.model = model.to(group.device)
+        gpus = group.world_size if group.device.type == "cuda" else 0
+        self.model = with_shared_norms(model.to(group.device), on_gpus=gpus)
+        if config.grad_checkpointing:
+            checkpoint_gradients(self.model)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self._frozen = config.freeze == "backbone"

@@ -19,6 +19,7 @@ from fdsl_train.training.checkpoint import BEST, LAST
 from fdsl_train.training.checkpoint_writer import CheckpointWriter
 from fdsl_train.training.logs import Log, Means
 from fdsl_train.training.optim import learning_rate
+from fdsl_train.training.profiling import StepProfiler
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.signals import obey
 from fdsl_train.training.train_step import Learner
@@ -53,6 +54,7 @@ class Trainer:
         facts: goes into every checkpoint as it is: digest of the data, classes, their names.
         num_samples: in an epoch, to say how many epochs were seen.
         about: what trackers are told of the run beside its recipe.
+        peak_rate: images a second that the GPUs would compute at their peak, where it is known.
         validation: None where there is nothing to validate on.
         step: steps done.
         best: the validation with the highest first measure so far, the earliest of equals.
@@ -68,6 +70,7 @@ class Trainer:
     facts: dict[str, Any]
     num_samples: int
     about: dict[str, Any] = field(default_factory=dict)
+    peak_rate: float | None = None
     validation: Validation | None = None
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
@@ -116,11 +119,15 @@ class Trainer:
         if self.group.is_main:
             settings = self.config.to_dict() | self.about
             self._log = Log(self.output, self.step, self.config.log_to, settings)
+        count = self.config.profile if self.group.is_main else None
+        left = range(self.step, self.config.steps)
+        self._profiler = StepProfiler(self.output, left, count, self.group.device)
         try:
             with signals.noted() as request:
                 self._steps(batches, progress, request)
             self._writer.wait()
         finally:
+            self._profiler.close()
             self._writer.close()
             if self._log is not None:
                 self._log.close(finished=self.step == self.config.steps)
@@ -131,10 +138,12 @@ class Trainer:
         iterator = iter(batches)
         began, waited, logged = time.perf_counter(), 0.0, self.step
         for step in range(self.step, self.config.steps):
+            self._profiler.before(step)
             asked = time.perf_counter()
             batch = next(iterator)
             waited += time.perf_counter() - asked
             values = self.learner.train_step(step, batch)
+            self._profiler.after(step)
             self._since_line.update(values)
             self._since_row.update(values)
             done = self.step = step + 1
@@ -143,6 +152,8 @@ class Trainer:
                 elapsed = time.perf_counter() - began
                 images = (done - logged) * self.config.global_batch_size
                 means |= {"images_per_s": images / elapsed, "data_wait": waited / elapsed}
+                if self.peak_rate is not None:
+                    means["mfu"] = images / elapsed / self.peak_rate
                 if self._log is not None:
                     self._log.line(means)
                 progress.show(means)

@@ -79,6 +79,7 @@ def _generate(
 ) -> None:
     from fdsl_gen.build.array_task import render_array_task
     from fdsl_gen.build.generate import estimated_bytes, generate
+    from fdsl_gen.cli.estimate import size
     from fdsl_gen.cli.recipe_options import recipe_with
     from fdsl_gen.core.progress import Progress
     from fdsl_gen.recipe.order import shards_of
@@ -97,10 +98,10 @@ def _generate(
                 "--overwrite in a task of a job array would delete what the other tasks wrote;"
                 " give another --out, or delete the dataset before the array begins"
             )
-    size = estimated_bytes(recipe, recipe.num_samples)
+    room = size(estimated_bytes(recipe, recipe.num_samples))
     plan = (
         f"{recipe.name}: {recipe.num_samples:,} images, {recipe.num_categories:,} categories,"
-        f" {len(shards_of(recipe)):,} shards, about {size / 1e6:,.0f} MB"
+        f" {len(shards_of(recipe)):,} shards, about {room}"
     )
     if dry_run:
         click.echo(plan)

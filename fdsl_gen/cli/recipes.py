@@ -39,16 +39,17 @@ def run(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 def list_recipes() -> None:
     """List the datasets: name, images, size and a line on each."""
     from fdsl_gen.build.generate import estimated_bytes
+    from fdsl_gen.cli.estimate import size
     from fdsl_gen.recipe.recipe import load_recipe
 
     folder = recipe_files.recipe_folder()
     rows = [(f"{'name':<20} {'images':>12} {'size':>9}  px", "")]
     for name in recipe_files.recipe_names(folder):
         recipe = load_recipe(name)
-        size = estimated_bytes(recipe, recipe.num_samples) / 1e9
+        room = size(estimated_bytes(recipe, recipe.num_samples))
         text = recipe_files.headline(recipe_files.find_recipe(name, folder))
         pixels = recipe.variant.image.width
-        facts = f"{name:<20} {recipe.num_samples:>12,} {size:>6,.1f} GB {pixels:>3}"
+        facts = f"{name:<20} {recipe.num_samples:>12,} {room:>9}  {pixels}"
         rows.append((facts, text))
     write_table(rows, first=50)
 

@@ -69,7 +69,7 @@ def test_run_takes_the_yaml_that_show_prints(tmp_path):
 def test_dry_run_writes_nothing(tmp_path):
     done = fdsl_gen("fractal-1", "--dry-run", "--out", tmp_path / "x", "--num-categories", 100)
     assert done.returncode == 0
-    assert done.stdout.startswith("fractal-1: 100 images, 100 categories, 8 shards, about 2 MB")
+    assert done.stdout.startswith("fractal-1: 100 images, 100 categories, 8 shards, about 1.70 MB")
     assert not (tmp_path / "x").exists()
 
 

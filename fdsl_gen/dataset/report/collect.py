@@ -1,6 +1,7 @@
 """Figures of a dataset: exact ones of all samples from their index, others from a keyed part."""
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,10 @@ from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core.keys import Key, words
 from fdsl_gen.dataset.reader import Dataset, facts_in
-from fdsl_gen.dataset.report.measure import MEASURES, Measured, measure, near_equal
+from fdsl_gen.dataset.report.measure import MEASURES, measure, near_equal
 
 SHOWN = 24  # images on the page
+_COMPARED = 4096  # images at most that are compared with each other: 16 MB, a second
 _NOT_PARAMETERS = {"labels", "seed"}  # of the keys of a .json
 
 
@@ -34,7 +36,8 @@ class Report:
         labels: how often each label occurs in the opened samples.
         sample_bytes: mean bytes of the members of all samples, by ending.
         blank: images that show nothing, of all samples.
-        near_equal: pairs of nearly equal images among the opened ones.
+        near_equal: pairs of nearly equal images among those compared.
+        compared: how many of the opened samples were compared with each other.
         mask_area: part of the pixels of each category in the masks of the opened samples.
         shown: some of the opened samples.
     """
@@ -50,6 +53,7 @@ class Report:
     sample_bytes: dict[str, float] = field(default_factory=dict)
     blank: int = 0
     near_equal: int = 0
+    compared: int = 0
     mask_area: dict[int, float] = field(default_factory=dict)
     shown: list[Sample] = field(default_factory=list)
 
@@ -97,7 +101,7 @@ def report_of(dataset: Dataset, count: int, tell: Callable[[int], None]) -> Repo
     report.blank = sum(e.blank for s in manifest.splits.values() for e in s.shards)
     places = chosen_places(count, report.num_samples)
     size = dict.fromkeys(manifest.members, 0)
-    opened = _Opened(-(-len(places) // SHOWN))
+    opened = _Opened(len(places))
     passed = 0
     for shard in (shard for split in manifest.splits.values() for shard in split.shards):
         index = dataset.index_of(shard)
@@ -131,19 +135,34 @@ def _categories(keys: NDArray[np.bytes_]) -> dict[int, int]:
 class _Opened:
     """What is found in the samples that are opened, one after another."""
 
-    def __init__(self, shown_every: int) -> None:
-        self._shown_every = shown_every
-        self._measured: list[Measured] = []
-        self._facts: list[Mapping[str, Any]] = []
+    def __init__(self, count: int) -> None:
+        self._shown_every = -(-count // SHOWN)
+        self._compared_every = -(-count // _COMPARED)
+        self._added = 0
+        self._columns = {name: array("d") for name in MEASURES}
+        self._grays = np.zeros(256, np.int64)
+        self._thumbnails: list[NDArray[np.float32]] = []
+        self._numbers: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
+        self._words: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._labels: Counter[int] = Counter()
         self._area: Counter[int] = Counter()
         self._shown: list[Sample] = []
 
     def add(self, sample: Sample, facts: Mapping[str, Any]) -> None:
-        if len(self._measured) % self._shown_every == 0:
+        if self._added % self._shown_every == 0:
             self._shown.append(sample)
-        self._measured.append(measure(sample.image))
-        self._facts.append(facts)
+        measured = measure(sample.image)
+        if self._added % self._compared_every == 0:
+            self._thumbnails.append(measured.thumbnail)
+        self._added += 1
+        for name, value in measured.values.items():
+            self._columns[name].append(value)
+        self._grays += measured.histogram
+        for name, value in facts.items():
+            if type(value) in (int, float):
+                self._numbers[name].append(value)
+            elif name not in _NOT_PARAMETERS:
+                self._words[name][str(value)[:40]] += 1
         self._labels.update(sample.labels)
         if sample.mask is not None:
             counts = np.bincount(sample.mask.ravel())
@@ -151,17 +170,17 @@ class _Opened:
 
     def write(self, report: Report) -> None:
         """Put it into a report."""
-        measured = self._measured
-        report.measured = len(measured)
-        report.grays = np.sum([m.histogram for m in measured], axis=0)
-        report.near_equal = near_equal(np.stack([m.thumbnail for m in measured]))
-        report.columns = {name: np.array([m.values[name] for m in measured]) for name in MEASURES}
+        report.measured = self._added
+        report.grays = self._grays
+        report.compared = len(self._thumbnails)
+        report.near_equal = near_equal(np.stack(self._thumbnails))
+        report.columns = {name: np.array(values) for name, values in self._columns.items()}
         pixels = max(self._area.total(), 1)
         report.mask_area = {level: n / pixels for level, n in sorted(self._area.items())}
         report.labels, report.shown = self._labels, self._shown
-        for name in dict.fromkeys(name for facts in self._facts for name in facts):
-            found = [facts[name] for facts in self._facts if name in facts]
-            if all(type(value) in (int, float) for value in found):
-                report.columns[f"parameter {name}"] = np.array(found, np.float64)
-            elif name not in _NOT_PARAMETERS:
-                report.words[name] = Counter(str(value)[:40] for value in found)
+        for name, values in self._numbers.items():
+            if name in self._words:  # of samples where it is no text
+                self._words[name].update(f"{value:.10g}" for value in values)
+            else:
+                report.columns[f"parameter {name}"] = np.array(values)
+        report.words = dict(self._words)

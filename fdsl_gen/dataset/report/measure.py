@@ -1,5 +1,6 @@
 """Figures of one image, of the kind that papers on synthetic images compare."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,16 +112,23 @@ def spectrum_slope(gray: NDArray[np.uint8]) -> float:
     square = gray[:side, :side].astype(np.float64)
     window = np.hanning(side)
     square = (square - square.mean()) * window[:, None] * window
-    power = np.abs(np.fft.rfft2(square)) ** 2
-    y, x = np.fft.fftfreq(side, 1 / side), np.arange(power.shape[1])
-    ring = np.rint(np.hypot(y[:, None], x)).astype(np.int64)
-    sums = np.bincount(ring.ravel(), power.ravel())
-    mean = sums / np.maximum(np.bincount(ring.ravel()), 1)
+    waves = np.fft.rfft2(square)
+    power = waves.real**2 + waves.imag**2
+    ring, members = _rings(side)
+    mean = np.bincount(ring, power.ravel()) / members
     cycles = np.arange(4, max(side // 4, 6))
     cycles = cycles[cycles < len(mean)]
     if len(cycles) < 2 or np.any(mean[cycles] <= 0):
         return float("nan")
     return float(np.polyfit(np.log(cycles), np.log(mean[cycles]), 1)[0])
+
+
+@functools.lru_cache(maxsize=2)  # the images of a dataset have one size
+def _rings(side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The ring of each frequency of ``rfft2``, and how many each ring has (1 where it has none)."""
+    y, x = np.fft.fftfreq(side, 1 / side), np.arange(side // 2 + 1)
+    ring = np.rint(np.hypot(y[:, None], x)).astype(np.int64).ravel()
+    return ring, np.maximum(np.bincount(ring), 1)
 
 
 def near_equal(thumbnails: NDArray[np.float32], share: float = 0.02) -> int:

@@ -14,6 +14,9 @@ from fdsl_gen import generate, load_recipe, open_dataset
 from fdsl_gen.cli.main import cli
 from fdsl_gen.dataset.report import collect, compare, page
 from fdsl_gen.dataset.report.measure import MEASURES, measure, near_equal, spectrum_slope, to_gray
+from fdsl_gen.variants import kinds
+from tests.fdsl_gen.variants.test_determinism import some_of
+from tests.golden.samples import NAMES
 
 SETS = {  # one of each label type, in gray and in color
     "linedb-16": {"num_categories": 3, "num_instances": 8, "image_size": 32, "metadata": True},
@@ -116,6 +119,42 @@ def test_a_report_agrees_with_the_samples(name, tmp_path):
         assert set(report.columns["parameter num_lines"]) == {1.0, 2.0, 3.0}
     else:
         assert not report.per_category
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_there_is_a_report_of_every_kind(kind, tmp_path):
+    name = {load_recipe(name).variant.KIND: name for name in NAMES}[kind]
+    recipe = some_of(name)
+    manifest = generate(recipe, tmp_path / "set", workers=1)
+    report = reported(tmp_path / "set")
+    assert (
+        report.measured == report.compared == sum(s.num_samples for s in manifest.splits.values())
+    )
+    assert len(report.per_category) == (0 if recipe.variant.SCENE else recipe.num_categories)
+    assert bool(report.mask_area) == (recipe.variant.LABEL_TYPE.panels > 1)
+    assert set(MEASURES) <= set(page.as_json(report)["figures"])
+    tags = Tags()
+    tags.feed(page.as_page(report))
+    assert not tags.open
+
+
+def test_many_images_take_no_more_memory(tmp_path, monkeypatch):
+    """Some of many are compared with each other; parameters of two types are words."""
+    folder = made(tmp_path / "set", "linedb-16")
+    whole = reported(folder)
+    monkeypatch.setattr(collect, "_COMPARED", 5)
+    lines = iter(range(24))
+    monkeypatch.setattr(
+        collect,
+        "facts_in",
+        lambda *_: {"lines": k if (k := next(lines)) % 2 else f"{k} of them", "k": k},
+    )
+    some = reported(folder)
+    assert (some.measured, some.compared, len(some.shown)) == (24, 5, 24)
+    assert some.grays.tolist() == whole.grays.tolist()
+    assert some.words["lines"].total() == 24 and some.words["lines"]["7"] == 1
+    assert some.columns["parameter k"].tolist() == list(range(24))
+    assert "parameter lines" not in some.columns
 
 
 def test_counts_and_bytes_are_those_of_all_samples(tmp_path):

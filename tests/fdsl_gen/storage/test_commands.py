@@ -1,5 +1,6 @@
 """The commands as a user sees them: one sentence, the right exit code, and never a secret."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,12 @@ def test_made_looked_at_and_brought_home(bucket, proxy, tmp_path):
     brought = fdsl_gen("download", bucket.url, home, *there)
     assert brought.stdout.startswith(f"{home} is complete: 11 files, ")
     assert verify.check_pixels(home, 4, lambda count: None) == []
+    figures = tmp_path / "figures.json"
+    words = ["report", bucket.url, f"--against={home}", f"--json={figures}", *there]
+    cli.main(words, standalone_mode=False)
+    found = json.loads(figures.read_text())
+    assert found["opened"] == found["against"]["opened"] == 40
+    assert set(found["distances"].values()) == {0.0}
     bucket.write("fractal-1-train-000001.tar", b"cut")
     sentence = told(fdsl_gen("verify", bucket.url, *there), 4)
     assert "fractal-1-train-000001.tar has 3 bytes instead of" in sentence

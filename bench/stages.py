@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen.archive import tar
+from fdsl_gen.core.keys import category_key
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
-from fdsl_gen.variants.base import category_key
 
 RUNS = 5
 

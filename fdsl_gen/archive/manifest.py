@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from fdsl_gen.archive import content_digest, png
+from fdsl_gen.archive import png
 from fdsl_gen.archive.label_types import LABEL_TYPES, LabelType
 from fdsl_gen.archive.names import MEMBERS, SPLITS, shard_name
 from fdsl_gen.archive.paths import MANIFEST
-from fdsl_gen.archive.sample import SampleFormat
+from fdsl_gen.archive.sample import SampleFormat, digest_text
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.json_text import parse_json
@@ -199,7 +199,7 @@ def _check(manifest: Manifest, path: str) -> None:
         if entry.num_samples != sum(shard.samples for shard in entry.shards):
             raise UsageError(f"{path}: num_samples of {split} is not the sum of its shards")
         samples += entry.num_samples
-    if content_digest.as_text(total) != manifest.content_digest:
+    if digest_text(total) != manifest.content_digest:
         raise UsageError(f"{path}: content_digest is not the sum of its shards")
     most = label_type.max_classes(samples)
     if manifest.num_classes > most:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from fdsl_gen.core.keys import category_key
 from fdsl_gen.executors import Executor, Failure, Observer
 from fdsl_gen.executors.job_array import ArrayTask
-from fdsl_gen.recipe.categories import BLOCK, UNREADABLE, block_bytes, block_path, read_block
+from fdsl_gen.recipe.category_blocks import BLOCK, UNREADABLE, block_bytes, block_path, read_block
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
-from fdsl_gen.variants.base import category_key
 
 Write = Callable[[Path, bytes], None]  # writes a small file whole
 

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 
-from fdsl_gen.archive import content_digest
 from fdsl_gen.archive.manifest import FORMAT, Manifest, ShardEntry, SplitEntry, parse_manifest
 from fdsl_gen.archive.paths import CARD, INFO, MANIFEST, PREVIEW, SHARED
+from fdsl_gen.archive.sample import digest_text
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import card
 from fdsl_gen.dataset.contact_sheet import Preview, draw_preview, preview_png
@@ -42,7 +42,7 @@ def build_manifest(dataset: DatasetStore) -> Manifest:
         recipe=recipe.to_dict(),
         identity=recipe.identity,
         recipe_digest=recipe.recipe_digest,
-        content_digest=content_digest.as_text(total),
+        content_digest=digest_text(total),
         members=recipe.sample_format.members,
         splits={
             name: SplitEntry(num_samples=sum(e.samples for e in split), shards=tuple(split))

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.archive import content_digest, tar
+from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import Manifest, ShardEntry
 from fdsl_gen.archive.paths import SHARED
+from fdsl_gen.archive.sample import digest_text
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.build.category_search import find_categories, missing_blocks
 from fdsl_gen.build.finalize import as_json, finalize
@@ -21,8 +22,7 @@ from fdsl_gen.dataset.store import DatasetStore, lock_dataset
 from fdsl_gen.executors import Executor, Failure, Observer, Silent
 from fdsl_gen.executors.choice import executor_for
 from fdsl_gen.executors.job_array import ArrayTask
-from fdsl_gen.recipe.categories import Categories, load_cached
-from fdsl_gen.recipe.jobs import jobs_of, json_facts, sample_of
+from fdsl_gen.recipe.jobs import Categories, jobs_of, json_facts, sample_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of, sharing_order
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
@@ -75,7 +75,6 @@ def generate_shard(dataset: DatasetStore, shard: Shard, report: Report) -> Shard
     began = time.monotonic()
     recipe = dataset.recipe
     dataset.fetch()
-    load_cached(recipe, dataset.categories)
     samples = samples_of(recipe, shard)
     if not dataset.has(shard):
         encoded, total, blank = render_shard(recipe, samples, dataset.categories, report)
@@ -88,7 +87,7 @@ def generate_shard(dataset: DatasetStore, shard: Shard, report: Report) -> Shard
             samples=len(samples),
             bytes=size,
             sha256=sha256,
-            content_digest=content_digest.as_text(total),
+            content_digest=digest_text(total),
             blank=blank,
         )
         index = tar.index_of(encoded, recipe.sample_format.members)
@@ -135,7 +134,7 @@ def _examine(
         samples=len(samples),
         bytes=tar_path.stat().st_size,
         sha256=local.file_sha256(tar_path),
-        content_digest=content_digest.as_text(total),
+        content_digest=digest_text(total),
         blank=blank,
     )
     return entry, index

@@ -22,11 +22,10 @@ from fdsl_gen.core.cpus import default_workers
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_gen.core.locks import locked
 from fdsl_gen.core.user_dirs import cache_folder
-from fdsl_gen.dataset.source_image import FromSourceImage, pinned
+from fdsl_gen.dataset.inputs import contents_of, pinned
 from fdsl_gen.executors import Observer, Silent
 from fdsl_gen.executors.choice import executor_for
-from fdsl_gen.recipe.categories import Categories, load_cached
-from fdsl_gen.recipe.jobs import jobs_of, sample_of
+from fdsl_gen.recipe.jobs import Categories, jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId, samples_of, shards_of, sharing_order
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
@@ -67,7 +66,6 @@ def prepare(
     cache.mkdir(mode=0o700, exist_ok=True)
     lock = base / f"{recipe.identity}.lock"
     with locked(lock, progress=lambda: sum(1 for _ in cache.iterdir())):
-        load_cached(recipe, cache)
         if recipe.variant.SEARCHED:
             _search(recipe, cache, workers, observer or Silent())
         _warm_up(recipe, cache)
@@ -117,9 +115,8 @@ class RecipeSplit:
     """
 
     def __init__(self, recipe: Recipe, split: str = "train", *, cache: Path | None = None) -> None:
-        if isinstance(recipe.variant, FromSourceImage):
-            recipe.variant.source_image()  # which says so if there is none
         self.recipe = pinned(recipe)
+        contents_of(self.recipe)  # which says so if a file is not there
         self.cache = cache
         self._shards = [shard for shard in shards_of(recipe) if shard.split == split]
         if not self._shards:
@@ -169,8 +166,6 @@ class RecipeSplit:
             RenderError: if the settings cannot give one of the images.
         """
         if self._categories is None:
-            if self.cache is not None:
-                load_cached(self.recipe, self.cache)
             self._categories = Categories(self.recipe, self.cache)
         places: dict[SampleId, list[int]] = {}
         for place, sample in enumerate(samples):

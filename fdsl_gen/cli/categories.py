@@ -104,12 +104,12 @@ def _write(
 ) -> None:
     """Write table and picture, and say where; print the table if nothing was to be written."""
     from fdsl_gen.dataset.contact_sheet import categories_png
-    from fdsl_gen.recipe.categories import as_csv
+    from fdsl_gen.recipe.jobs import categories_csv
     from fdsl_gen.storage import local
 
     if picture is not None and recipe.variant.SCENE:
         raise UsageError("--picture shows a category in an image; images of scenes hold several")
-    text = as_csv(recipe, cache)
+    text = categories_csv(recipe, cache)
     if table is not None:
         with local.at_place_of_user(table):
             local.write(table, text.encode())

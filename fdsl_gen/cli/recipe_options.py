@@ -22,7 +22,9 @@ def recipe_options(file: RecipeFile) -> list[click.Option]:
         ["--samples-per-shard"], metavar="INTEGER", help="instead of --num-shards"
     )
     current = settings.to_dict(recipe.variant, defaults=True)
-    counts = flags_of(Recipe, leave_out=_NOT_OPTIONS, current=recipe.to_dict(defaults=True))
+    said = recipe.to_dict(defaults=True)
+    now = {key: value for key, value in said.items() if key not in _NOT_OPTIONS}
+    counts = flags_of(Recipe, leave_out=_NOT_OPTIONS, current=now)
     formula = flags_of(type(recipe.variant), current=current)
     return [
         *in_group("data", [*counts, per_shard], common=_COMMON),

@@ -56,6 +56,11 @@ class Key:
         return np.frombuffer(self.digest, dtype="<u8").astype(np.uint64)
 
 
+def category_key(seed: int, index: int) -> Key:
+    """The key of a category, which all its draws come from."""
+    return Key(seed, "category", (index,))
+
+
 def words(key: NDArray[np.uint64], count: int, start: int = 0) -> NDArray[np.uint64]:
     """Words ``start .. start + count - 1`` of streams.
 

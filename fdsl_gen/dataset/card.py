@@ -6,7 +6,6 @@ import yaml
 
 from fdsl_gen import __version__
 from fdsl_gen.archive.manifest import Manifest
-from fdsl_gen.dataset.source_image import FromSourceImage
 from fdsl_gen.recipe.recipe import Recipe
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -56,7 +55,7 @@ def _front_matter(recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
 
 
 def _origin(recipe: Recipe) -> str:
-    if isinstance(recipe.variant, FromSourceImage):
+    if "source" in recipe.variant.inputs:
         return "all made from one picture by formulas; the picture is `__meta__/source.png`"
     return "drawn from formulas: no photograph was used"
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fdsl_gen.archive import png
 from fdsl_gen.archive.label_types import INSTANCES
 from fdsl_gen.archive.label_types.instances import boxes
 from fdsl_gen.core import settings
@@ -25,7 +26,6 @@ from fdsl_gen.dataset.sheet import (
     frame,
     grid_sheet,
 )
-from fdsl_gen.dataset.source_image import source_image_of
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
@@ -110,8 +110,8 @@ def preview_png(recipe: Recipe, preview: Preview) -> bytes:
     captions: list[str] = []
     keys: list[list[tuple[Color, str]]] = []
     shown, factor = brightened([drawn.image for _, drawn in preview.drawn])
-    source = source_image_of(recipe)
-    if source is not None:
+    if "source" in recipe.variant.inputs:
+        source = png.decode(recipe.variant.input_bytes("source"))
         images, captions, keys = [source], ["source"], [[]]
     for (sample, drawn), image in zip(preview.drawn, shown, strict=True):
         images.append(image)

@@ -1,7 +1,6 @@
 """The lock of a dataset: ``__meta__/recipe.json``, written once, says whose the place is."""
 
 import contextlib
-import json
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
@@ -19,7 +18,7 @@ from fdsl_gen.archive.paths import (
 from fdsl_gen.core.errors import StorageError, UsageError
 from fdsl_gen.core.json_text import parse_json
 from fdsl_gen.recipe.order import shards_of
-from fdsl_gen.recipe.recipe import Recipe, recipe_from_dict
+from fdsl_gen.recipe.recipe import Recipe, lock_bytes, recipe_from_dict
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.errors import ObjectExists, ObjectMissing
 from fdsl_gen.storage.threads import SMALL_REQUESTS, map_threads
@@ -27,19 +26,9 @@ from fdsl_gen.storage.threads import SMALL_REQUESTS, map_threads
 _REPAIR = "fdsl-gen finalize --repair restores it from the manifest of a finished dataset"
 
 
-def lock_bytes(recipe: Recipe) -> bytes:
-    """The content of ``recipe.json``."""
-    return _lock(recipe.to_dict(), recipe.identity, recipe.recipe_digest)
-
-
 def lock_bytes_of(manifest: Manifest) -> bytes:
     """The content of the ``recipe.json`` of a finished dataset."""
-    return _lock(manifest.recipe, manifest.identity, manifest.recipe_digest)
-
-
-def _lock(recipe: dict[str, Any], identity: str, recipe_digest: str) -> bytes:
-    lock = {"recipe": recipe, "identity": identity, "recipe_digest": recipe_digest}
-    return (json.dumps(lock, indent=1, allow_nan=False) + "\n").encode()
+    return lock_bytes(manifest.recipe, manifest.identity, manifest.recipe_digest)
 
 
 def read_lock(data: bytes, where: str) -> dict[str, Any]:
@@ -108,6 +97,8 @@ def refuse_other(where: str, theirs: bytes, ours: bytes) -> None:
     Raises:
         UsageError: if the recipes differ.
     """
+    if theirs == ours:
+        return
     lock, mine = read_lock(theirs, f"{where}/{LOCK}"), read_lock(ours, LOCK)
     same = lock["recipe_digest"] == mine["recipe_digest"]
     if same and lock["recipe"].get("name") == mine["recipe"]["name"]:
@@ -135,10 +126,14 @@ def was_deleted(where: str) -> StorageError:
     return StorageError(f"{where} was deleted while this ran; the same command makes it anew")
 
 
-def check_lock(store: Store, recipe: Recipe) -> None:
+def check_lock(store: Store, ours: bytes) -> None:
     """See that a place is still that of a recipe.
 
     A service without conditional requests may have let two runs begin at once.
+
+    Args:
+        store: the place.
+        ours: content of ``recipe.json``.
 
     Raises:
         UsageError: if it belongs to another recipe.
@@ -148,7 +143,7 @@ def check_lock(store: Store, recipe: Recipe) -> None:
         theirs = store.read(LOCK)
     except ObjectMissing:
         raise was_deleted(store.url) from None
-    refuse_other(store.url, theirs, lock_bytes(recipe))
+    refuse_other(store.url, theirs, ours)
 
 
 def write_lock(store: Store, ours: bytes, *, overwrite: bool = False) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,12 +17,12 @@ from typing import Any
 
 import fdsl_gen
 from fdsl_gen.archive.manifest import ShardEntry
-from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, SOURCE_IMAGE, TABLE, ShardPaths
+from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, ShardPaths
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
-from fdsl_gen.dataset import category_table, source_image
-from fdsl_gen.dataset.lock import check_lock, lock_bytes, locked_recipe, write_lock
+from fdsl_gen.dataset.inputs import attach_inputs, contents_of, store_inputs
+from fdsl_gen.dataset.lock import check_lock, locked_recipe, write_lock
 from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.dataset.work_folder import WorkFolder, temporary_work_folder, work_folder
 from fdsl_gen.recipe.order import Shard, shards_of
@@ -71,8 +71,9 @@ class DatasetStore:
             StorageError: if it was deleted.
         """
         self.work.check_seen()
-        check_lock(self.store, self.recipe)
-        self.work.fetch(self.store, self._rendered_with())
+        check_lock(self.store, self.recipe.lock_bytes())
+        inputs = self.recipe.variant.inputs.values()
+        self.work.fetch(self.store, {*self.store.list(CATEGORIES), *inputs})
 
     def prepare(self) -> None:
         """See that files can be written.
@@ -82,11 +83,6 @@ class DatasetStore:
                 its recipe.
         """
         self.work.prepare()
-
-    def _rendered_with(self) -> Iterator[str]:
-        yield from self.store.list(CATEGORIES)
-        if isinstance(self.recipe.variant, source_image.FromSourceImage):
-            yield SOURCE_IMAGE
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file of the dataset, replacing what stands there.
@@ -237,19 +233,15 @@ def lock_dataset(
     """
     store = _absolute(store_at(place, storage))
     with temporary_work_folder(store) as work:
-        recipe = _with_source(store, recipe, work)
-        image = source_image.source_image_of(recipe)
-        table = category_table.table_of(recipe)
-    write_lock(store, lock_bytes(recipe), overwrite=overwrite)
-    work = work_folder(store, recipe, tmp_dir)
+        recipe = _with_inputs(store, recipe, work)
+        contents = contents_of(recipe)
+    write_lock(store, recipe.lock_bytes(), overwrite=overwrite)
+    work = work_folder(store, recipe.recipe_digest, tmp_dir)
     work.prepare()
-    recipe = source_image.store_source(recipe, image, work.path)
-    recipe = category_table.store_table(recipe, table, work.path)
+    recipe = store_inputs(recipe, contents, work.path)
     dataset = DatasetStore(store, work, recipe)
-    if image is not None:
-        dataset.write_if_changed(SOURCE_IMAGE, (work.path / SOURCE_IMAGE).read_bytes())
-    if table is not None:
-        dataset.write_if_changed(TABLE, table)
+    for name in recipe.variant.inputs.values():
+        dataset.write_if_changed(name, (work.path / name).read_bytes())
     return dataset
 
 
@@ -268,8 +260,8 @@ def open_for_writing(
         recipe = locked_recipe(store.read(LOCK), f"{store.url}/{LOCK}")
     except ObjectMissing:
         raise UsageError(_no_dataset(store)) from None
-    work = work_folder(store, recipe, tmp_dir)
-    return DatasetStore(store, work, _with_source(store, recipe, work))
+    work = work_folder(store, recipe.recipe_digest, tmp_dir)
+    return DatasetStore(store, work, _with_inputs(store, recipe, work))
 
 
 def _absolute(store: Store) -> Store:
@@ -284,12 +276,10 @@ def _no_dataset(store: Store) -> str:
     return f"{store.url} {what}"
 
 
-def _with_source(store: Store, recipe: Recipe, work: WorkFolder) -> Recipe:
-    """The recipe with the image and the table that its dataset holds, if it names none itself."""
-    if isinstance(recipe.variant, source_image.FromSourceImage) and recipe.variant.source is None:
-        with contextlib.suppress(ObjectMissing):
-            work.fetch(store, [SOURCE_IMAGE])
-    with contextlib.suppress(ObjectMissing):
-        work.fetch(store, [TABLE])
-    recipe = source_image.attach_source(recipe, work.path)
-    return category_table.attach_table(recipe, work.path)
+def _with_inputs(store: Store, recipe: Recipe, work: WorkFolder) -> Recipe:
+    """The recipe with the files that its dataset holds, of which it names none itself."""
+    for setting, name in recipe.variant.inputs.items():
+        if getattr(recipe.variant, setting) is None:
+            with contextlib.suppress(ObjectMissing):
+                work.fetch(store, [name])
+    return attach_inputs(recipe, work.path)

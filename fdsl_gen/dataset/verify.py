@@ -16,8 +16,8 @@ from fdsl_gen.archive.manifest import Manifest, ShardEntry, SplitEntry
 from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, SOURCE_IMAGE, ShardPaths
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.keys import Key, permutation
-from fdsl_gen.dataset import category_table, source_image
 from fdsl_gen.dataset.facts import facts_of
+from fdsl_gen.dataset.inputs import attach_inputs
 from fdsl_gen.dataset.lock import is_lock
 from fdsl_gen.dataset.reader import Dataset, load_index, open_dataset
 from fdsl_gen.dataset.store import DatasetStore
@@ -165,10 +165,7 @@ def check_pixels(place: Path | Store, count: int, seen: Callable[[int], None]) -
 def _check_pixels(
     dataset: Dataset, path: Path, count: int, seen: Callable[[int], None]
 ) -> list[str]:
-    recipe = source_image.attach_source(
-        recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path
-    )
-    recipe = category_table.attach_table(recipe, path)
+    recipe = attach_inputs(recipe_from_dict(dataset.manifest.recipe, "manifest.json"), path)
     if recipe.identity != dataset.manifest.identity:
         raise UsageError(
             f"the dataset was made by another revision of {recipe.variant.KIND} than this version"

@@ -20,7 +20,6 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.user_dirs import private_folder
 from fdsl_gen.dataset.lock import was_deleted
 from fdsl_gen.recipe.order import Shard
-from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
 from fdsl_gen.storage.base import Store
 from fdsl_gen.storage.local import LocalStore
@@ -167,19 +166,19 @@ def temporary_work_folder(store: Store) -> Iterator[WorkFolder]:
         yield Scratch(Path(folder))
 
 
-def work_folder(store: Store, recipe: Recipe, tmp_dir: Path | None = None) -> WorkFolder:
+def work_folder(store: Store, recipe_digest: str, tmp_dir: Path | None = None) -> WorkFolder:
     """The work folder of a dataset.
 
     Args:
         store: where the dataset stands.
-        recipe: of the dataset.
+        recipe_digest: of the recipe of the dataset.
         tmp_dir: where a folder for a dataset in a bucket may be; None: the system's temporary
             folder. There is one for each user, dataset and recipe.
     """
     if isinstance(store, LocalStore):
         return InPlace(store.folder)
     endpoint = store.options.endpoint_url if isinstance(store, ObjectStore) else None
-    known = f"{endpoint} {store.url} {recipe.recipe_digest}"
+    known = f"{endpoint} {store.url} {recipe_digest}"
     digest = sha256(known.encode()).hexdigest()[:16]
     base = (tmp_dir or Path(tempfile.gettempdir())).absolute()
     return Scratch(base / f"fdsl-{os.getuid()}-{digest}")

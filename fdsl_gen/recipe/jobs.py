@@ -1,17 +1,62 @@
-"""What a kind of dataset is asked to draw, and the samples that come of it."""
+"""The categories of a recipe, what its kind is asked to draw of them, and the samples of that."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fdsl_gen.archive.paths import SHARED
 from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core.errors import UsageError
-from fdsl_gen.core.keys import Key
-from fdsl_gen.recipe.categories import Categories
+from fdsl_gen.core.json_text import read_json
+from fdsl_gen.core.keys import Key, category_key
+from fdsl_gen.geometry.category_table import table_text
+from fdsl_gen.recipe.category_blocks import BLOCK, MOST_BYTES, UNREADABLE, read_block
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
+from fdsl_gen.variants._parametric import Parametric
 from fdsl_gen.variants.base import Job, Rendered
+
+
+class Categories:
+    """The categories of a recipe by index.
+
+    Args:
+        recipe: whose categories.
+        cache: folder of a dataset with what was found out about them before.
+    """
+
+    def __init__(self, recipe: Recipe, cache: Path | None = None) -> None:
+        self._recipe = recipe
+        self._cache = cache if recipe.variant.SEARCHED else None
+        self._known: dict[int, Any] = {}
+        if cache is not None:
+            _load_shared(recipe, cache)
+
+    def __getitem__(self, index: int) -> Any:
+        if index not in self._known:
+            self._load(index // BLOCK)
+        if index not in self._known:
+            key = category_key(self._recipe.seed, index)
+            self._known[index] = self._recipe.variant.category(index, key)
+        return self._known[index]
+
+    def _load(self, block: int) -> None:
+        if self._cache is None:
+            return
+        try:
+            found = read_block(self._cache, block, self._recipe.seed)
+        except UNREADABLE:
+            return  # not searched yet, or damaged: the category is searched again
+        self._known.update({one.index: one for one in found})
+
+
+def _load_shared(recipe: Recipe, cache: Path) -> None:
+    """Spare the kind to compute again what its categories share, if an earlier step stored it."""
+    try:
+        recipe.variant.load_cached(recipe.seed, read_json(cache / Path(SHARED).name, MOST_BYTES))
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # not stored yet, or damaged: it is computed again
 
 
 def jobs_of(
@@ -89,3 +134,24 @@ def json_facts(recipe: Recipe, sample: SampleId, rendered: Rendered) -> dict[str
     category = {} if recipe.variant.SCENE else {"category": sample.category}
     own = {"instance": sample.instance, "seed": str(recipe.seed)}
     return category | own | dict(rendered.parameters)
+
+
+def categories_csv(recipe: Recipe, cache: Path | None = None) -> str:
+    """The parameters of all categories of a recipe, as CSV.
+
+    Args:
+        recipe: whose categories.
+        cache: folder of categories that were found before.
+
+    Raises:
+        UsageError: if they have none.
+    """
+    variant = recipe.variant
+    if not isinstance(variant, Parametric):
+        raise UsageError(
+            f"the categories of {recipe.name} have no parameters, but only numbers that their"
+            " images are drawn from"
+        )
+    found = Categories(recipe, cache)
+    count = 1 if variant.TABLE.shared else recipe.num_categories
+    return table_text(variant.TABLE, (variant.category_rows(found[c]) for c in range(count)))

@@ -1,6 +1,7 @@
 """A recipe: everything that decides the bytes of a dataset, and its two digests."""
 
 import dataclasses
+import json
 import re
 import typing
 from dataclasses import dataclass
@@ -173,6 +174,10 @@ class Recipe:
             parts["num_categories"] = self.num_categories
         return settings.digest(parts)
 
+    def lock_bytes(self) -> bytes:
+        """The content of the ``recipe.json`` of its dataset."""
+        return lock_bytes(self.to_dict(), self.identity, self.recipe_digest)
+
     @property
     def recipe_digest(self) -> str:
         """Digest of the identity and of all that the bytes on disk depend on besides it."""
@@ -188,6 +193,17 @@ class Recipe:
         values = {name: getattr(self, name) for name in files}
         own = {"identity": self.identity, "schema": self.schema}
         return settings.digest(values | own | {"num_shards": self.num_train_shards})
+
+
+def lock_bytes(recipe: dict[str, Any], identity: str, recipe_digest: str) -> bytes:
+    """The content of the ``recipe.json`` of a dataset, which says whose its place is.
+
+    Args:
+        recipe: as it would stand in YAML.
+        identity, recipe_digest: its digests.
+    """
+    lock = {"recipe": recipe, "identity": identity, "recipe_digest": recipe_digest}
+    return (json.dumps(lock, indent=1, allow_nan=False) + "\n").encode()
 
 
 def recipe_from_dict(data: Any, path: str) -> Recipe:

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -10,10 +10,19 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive.paths import TABLE
 from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.core.settings import setting
-from fdsl_gen.geometry.category_table import Column, Row, Rows, TableLayout, read_table, rows_digest
+from fdsl_gen.geometry.category_table import (
+    Column,
+    Row,
+    Rows,
+    TableLayout,
+    read_table,
+    rows_digest,
+    table_text,
+)
 from fdsl_gen.variants.base import SearchedIfs, Variant
 
 _MAX_COEFFICIENT = 1e6  # beyond it, everything diverges
@@ -50,6 +59,13 @@ class Parametric(Variant):
         """Whether categories come from a table."""
         return self.categories_from is not None or self.categories_sha256 is not None
 
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        return {"categories_from": TABLE} if self.has_table else {}
+
+    def input_bytes(self, setting: str) -> bytes:
+        return table_text(self.TABLE, self.table()).encode()
+
     def check_files(self) -> None:
         if self.categories_from is not None:
             self.table()
@@ -65,12 +81,11 @@ class Parametric(Variant):
         """The rows of all categories of the table.
 
         Raises:
-            UsageError: if it cannot be read, or is not that of the recipe.
-            RenderError: if its place is not known.
+            UsageError: if it is not named, cannot be read, or is not that of the recipe.
         """
         if self.categories_from is None:
-            raise RenderError(
-                "the file of the categories is not at hand; give its path as categories_from"
+            raise UsageError(
+                "categories_from: say which table has the categories (--categories-from FILE)"
             )
         if _digest_of(type(self), self.categories_from) != self.table_sha256:
             raise UsageError(

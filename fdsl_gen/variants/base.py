@@ -28,11 +28,6 @@ class ImageSpec:
     levels: tuple[int, ...] | None = None
 
 
-def category_key(seed: int, index: int) -> Key:
-    """The key of a category, which all its draws come from."""
-    return Key(seed, "category", (index,))
-
-
 @dataclass(frozen=True, slots=True)
 class Category:
     """A label and the key of the parameters behind it; kinds add fields of their own."""
@@ -170,7 +165,7 @@ class Variant(ABC):
 
         Args:
             index: label, from 0.
-            key: :func:`category_key` of this index; ``key.derive`` makes further ones.
+            key: ``category_key`` of this index; ``key.derive`` makes further ones.
         """
         return Category(index, key)
 
@@ -198,6 +193,20 @@ class Variant(ABC):
             ValueError, KeyError, TypeError: if it is not that; it is computed then.
         """
         return
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Files that these settings name: the setting, and the name of its copy in a dataset."""
+        return {}
+
+    def input_bytes(self, setting: str) -> bytes:
+        """The content of the copy of a file in :attr:`inputs`.
+
+        Raises:
+            UsageError: if it is not named, cannot be read, or is not the one whose digest the
+                settings say.
+        """
+        raise KeyError(setting)
 
     def check_files(self) -> None:
         """Read the files that the settings name, if they name any.

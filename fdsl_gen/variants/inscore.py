@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive.label_types import INSTANCES, LabelType
-from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.keys import Key, Stream, category_key
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.contour import ellipse, grays, grown
 from fdsl_gen.kernels.instances import count_pixels, paint_owned, renumber
 from fdsl_gen.kernels.polygon import fill_polygon
 from fdsl_gen.variants._citations import INSCORE_2025
 from fdsl_gen.variants._contours import Radial, RadialCategorySettings, draw_contours
-from fdsl_gen.variants.base import ImageSpec, Job, Rendered, category_key
+from fdsl_gen.variants.base import ImageSpec, Job, Rendered
 
 _BRIGHTEST = 254  # above 1: no value is that of the background
 

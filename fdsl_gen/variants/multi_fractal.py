@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive.label_types import MULTI, LabelType
-from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.keys import Key, Stream, category_key
 from fdsl_gen.core.settings import setting
 from fdsl_gen.kernels import compose
 from fdsl_gen.variants import _colored
@@ -31,7 +31,7 @@ from fdsl_gen.variants._colored import (
     System,
     Table,
 )
-from fdsl_gen.variants.base import Job, Rendered, category_key
+from fdsl_gen.variants.base import Job, Rendered
 
 BATCH = 16  # images whose games are played together; memory and speed, never pixels
 

@@ -17,7 +17,7 @@ in the source image it comes from, in half-widths about the center; beyond it al
 With ``canny`` the edges are those of the untransformed source image (``kernels/canny.py``).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -25,6 +25,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive import png
+from fdsl_gen.archive.paths import SOURCE_IMAGE
 from fdsl_gen.core import keys
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
@@ -79,6 +81,13 @@ class Real1(Variant):
                 f"canny_low: must be at most canny_high ({self.canny_high:g}),"
                 f" not {self.canny_low:g}"
             )
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        return {"source": SOURCE_IMAGE}
+
+    def input_bytes(self, setting: str) -> bytes:
+        return png.encode(self.source_image(), "rgb8")
 
     def check_files(self) -> None:
         if self.source is not None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fdsl_gen.archive.label_types import SEGMENTATION, LabelType
-from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.keys import Key, Stream, category_key
 from fdsl_gen.core.settings import setting
 from fdsl_gen.geometry.category_table import Row, Rows, TableLayout
 from fdsl_gen.geometry.contour import (
@@ -41,7 +41,7 @@ from fdsl_gen.variants._contours import (
     shape_of,
     shape_row,
 )
-from fdsl_gen.variants.base import Category, Job, Rendered, category_key
+from fdsl_gen.variants.base import Category, Job, Rendered
 
 _WHITE = 255
 

@@ -15,9 +15,10 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from fdsl_gen.archive import content_digest, png, tar
+from fdsl_gen.archive import png, tar
 from fdsl_gen.archive.manifest import ImageEntry, Manifest, ShardEntry, SplitEntry
 from fdsl_gen.archive.paths import META
+from fdsl_gen.archive.sample import digest_text, sample_digest
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.storage.local import write, write_new
 from fdsl_train.cli.main import main
@@ -135,9 +136,7 @@ def build_dataset(
             index = tar.index_of(samples, ("png", "cls"))
             write(folder / META / "index" / f"{stem}.npy", tar.index_bytes(index))
             digest = sum(
-                content_digest.sample_digest(
-                    x.key, _labels(x), pattern(*map(int, x.key.split("_")))
-                )
+                sample_digest(x.key, _labels(x), pattern(*map(int, x.key.split("_"))))
                 for x in samples
             )
             entries.append(
@@ -146,7 +145,7 @@ def build_dataset(
                     samples=len(samples),
                     bytes=size,
                     sha256=sha256,
-                    content_digest=content_digest.as_text(digest),
+                    content_digest=digest_text(digest),
                 )
             )
         splits[split] = SplitEntry(num_samples=len(pairs), shards=tuple(entries))
@@ -155,7 +154,7 @@ def build_dataset(
         recipe={"name": "patterns"} | ({"train_recipe": train_recipe} if train_recipe else {}),
         identity="0" * 64,
         recipe_digest="0" * 64,
-        content_digest=content_digest.as_text(
+        content_digest=digest_text(
             sum(int(e.content_digest, 16) for split in splits.values() for e in split.shards)
         ),
         task="single",

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fdsl_gen import load_recipe
-from fdsl_gen.archive.content_digest import as_text
-from fdsl_gen.archive.sample import Sample
+from fdsl_gen.archive.sample import Sample, digest_text
 from fdsl_gen.core import recipe_files
 from fdsl_gen.recipe.jobs import jobs_of, sample_of
 from fdsl_gen.recipe.order import SampleId
@@ -50,5 +49,5 @@ def golden_samples(recipe: Recipe) -> list[Sample]:
 
 def golden_digests(recipe: Recipe, samples: list[Sample]) -> dict[str, str]:
     """Digest of each pinned sample, by key; the revision says when they changed last."""
-    found = {sample.key: as_text(sample.digest()) for sample in samples}
+    found = {sample.key: digest_text(sample.digest()) for sample in samples}
     return found | {"revision": str(recipe.variant.REVISION)}

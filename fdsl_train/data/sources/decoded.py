@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.archive import content_digest
 from fdsl_gen.archive.label_types import LabelType
 from fdsl_gen.archive.manifest import ImageEntry
+from fdsl_gen.archive.sample import digest_text, sample_digest
 from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.core.locks import StillLocked, locked
 from fdsl_gen.core.user_dirs import NotPrivate, temporary_folder
@@ -136,10 +136,10 @@ def _decode(source: Decodable, final: Path) -> None:
                 labels[at] = own if isinstance(own, tuple) else (own,)
                 if checked is not None:
                     key = source.key(shard, row)
-                    total += content_digest.sample_digest(key, labels[at], pixels[at], mask)
+                    total += sample_digest(key, labels[at], pixels[at], mask)
             number += size
             # The copy is named by what it must hold, and other runs will trust the name.
-            if checked is not None and content_digest.as_text(total) != checked[shard]:
+            if checked is not None and digest_text(total) != checked[shard]:
                 raise Mismatch(
                     f"{source.name}: shard {shard} of its split does not hold the images and labels"
                     " that its manifest says; fdsl-gen verify tells more"

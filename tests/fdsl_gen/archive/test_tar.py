@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fdsl_gen.archive import content_digest, tar
+from fdsl_gen.archive import tar
+from fdsl_gen.archive.sample import digest_text, sample_digest
 from fdsl_gen.archive.tar import Encoded
 from fdsl_gen.storage import local
 
@@ -71,20 +72,20 @@ def test_every_cut_is_noticed(tar_path):
 
 def test_digest_depends_on_everything_but_order():
     image = np.zeros((4, 6), np.uint8)
-    base = content_digest.sample_digest("k", (1,), image)
+    base = sample_digest("k", (1,), image)
     other = image.copy()
     other[3, 5] = 1
     variants = [
-        content_digest.sample_digest("l", (1,), image),
-        content_digest.sample_digest("k", (2,), image),
-        content_digest.sample_digest("k", (1, 1), image),
-        content_digest.sample_digest("k", (1,), image.reshape(6, 4)),
-        content_digest.sample_digest("k", (1,), image, image),
-        content_digest.sample_digest("k", (1,), other),
+        sample_digest("l", (1,), image),
+        sample_digest("k", (2,), image),
+        sample_digest("k", (1, 1), image),
+        sample_digest("k", (1,), image.reshape(6, 4)),
+        sample_digest("k", (1,), image, image),
+        sample_digest("k", (1,), other),
     ]
     assert len({base, *variants}) == 7
-    assert content_digest.as_text(base + variants[0]) == content_digest.as_text(variants[0] + base)
-    assert content_digest.as_text(2**128 + 5) == f"{5:032x}"
+    assert digest_text(base + variants[0]) == digest_text(variants[0] + base)
+    assert digest_text(2**128 + 5) == f"{5:032x}"
 
 
 def test_a_file_is_never_replaced(tmp_path):

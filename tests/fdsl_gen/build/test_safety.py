@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from fdsl_gen import generate, load_recipe
-from fdsl_gen.archive import content_digest, png, tar
+from fdsl_gen.archive import png, tar
+from fdsl_gen.archive.sample import digest_text
 from fdsl_gen.build.generate import estimated_bytes
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import verify
@@ -380,7 +381,7 @@ def test_verify_finds_a_wrong_index_and_a_shard_that_the_manifest_leaves_out(
     gone = manifest["splits"]["train"]["shards"].pop(3)
     manifest["splits"]["train"]["num_samples"] -= gone["samples"]
     left = int(manifest["content_digest"], 16) - int(gone["content_digest"], 16)
-    manifest["content_digest"] = content_digest.as_text(left)
+    manifest["content_digest"] = digest_text(left)
     manifest["num_classes"] = manifest["splits"]["train"]["num_samples"]
     (lacking / "manifest.json").write_text(json.dumps(manifest))
     problems = verify.check_files(lacking, lambda entry: None)

@@ -10,7 +10,6 @@ from fdsl_gen.build.finalize import finalize
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, StorageError, UsageError
-from fdsl_gen.dataset.lock import lock_bytes
 from fdsl_gen.dataset.repair import restore_recipe
 from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.dataset.verify import check_files
@@ -86,7 +85,7 @@ def test_a_folder_that_was_deleted_is_not_made_anew(folder, name):
 
 def test_a_folder_that_was_taken_over_is_noticed(folder, small):
     dataset = open_for_writing(folder)
-    owner(folder).write_bytes(lock_bytes(small(delta=0.2)))
+    owner(folder).write_bytes(small(delta=0.2).lock_bytes())
     with pytest.raises(UsageError, match=r"belongs to another recipe \(different: variant.delta"):
         dataset.fetch()
     owner(folder).unlink()

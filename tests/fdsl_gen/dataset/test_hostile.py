@@ -16,7 +16,7 @@ from fdsl_gen.dataset.export import export_tree
 from fdsl_gen.dataset.reader import open_dataset
 from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.dataset.verify import check_files
-from fdsl_gen.recipe.categories import UNREADABLE, block_path, read_block
+from fdsl_gen.recipe.category_blocks import UNREADABLE, block_path, read_block
 from fdsl_gen.recipe.recipe import load_recipe
 from fdsl_gen.storage.manifest import read_manifest
 from fdsl_train.data.sources.decoded import decode_once

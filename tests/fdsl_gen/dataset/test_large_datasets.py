@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fdsl_gen import load_recipe, open_dataset
-from fdsl_gen.archive import content_digest, tar
+from fdsl_gen.archive import tar
 from fdsl_gen.archive.manifest import FORMAT, Manifest, ShardEntry, SplitEntry
 from fdsl_gen.archive.paths import ShardPaths
-from fdsl_gen.archive.sample import Sample
+from fdsl_gen.archive.sample import Sample, digest_text
 from fdsl_gen.core.errors import Mismatch
 from fdsl_gen.dataset.facts import facts_of
 from fdsl_gen.recipe.order import SampleId, Shard, samples_of, shards_of
@@ -82,7 +82,7 @@ def made(folder: Path, recipe: Recipe, wanted: list[Shard]) -> list[str]:
         recipe=recipe.to_dict(),
         identity=recipe.identity,
         recipe_digest=recipe.recipe_digest,
-        content_digest=content_digest.as_text(0),
+        content_digest=digest_text(0),
         members=members,
         splits={
             name: SplitEntry(num_samples=sum(e.samples for e in split), shards=tuple(split))

@@ -16,7 +16,6 @@ from PIL import Image
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.build.finalize import finalize
 from fdsl_gen.core.errors import ShardsFailed, UsageError
-from fdsl_gen.dataset.lock import lock_bytes
 from fdsl_gen.dataset.repair import restore_recipe
 from fdsl_gen.dataset.store import DatasetStore, lock_dataset, open_for_writing
 from tests.conftest import SMALL, options
@@ -162,7 +161,7 @@ def test_a_foreign_prefix_is_refused(small, bucket, direct, tmp_path):
 def test_a_run_whose_place_was_taken_stops(small, bucket, direct, tmp_path):
     """What a service without conditional requests may let happen."""
     folder = lock_dataset(bucket, small(), tmp_dir=tmp_path / "tmp")
-    direct.write("__meta__/recipe.json", lock_bytes(small(delta=0.2)))
+    direct.write("__meta__/recipe.json", small(delta=0.2).lock_bytes())
     with pytest.raises(UsageError, match="belongs to another recipe"):
         folder.fetch()
     with pytest.raises(UsageError, match="belongs to another recipe"):

@@ -19,7 +19,7 @@ from fdsl_gen.core.errors import RenderError, UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.geometry.category_table import read_table
-from fdsl_gen.recipe.categories import as_csv
+from fdsl_gen.recipe.jobs import categories_csv
 from fdsl_gen.variants import _parametric, kinds, variant_class
 from fdsl_gen.variants._parametric import Parametric
 from tests import PHOTO, ROOT
@@ -56,7 +56,7 @@ def test_every_kind_but_those_without_parameters_has_a_table():
 def test_a_round_trip_gives_the_same_pixels(name, tmp_path):
     recipe = few(name)
     samples = some_samples(recipe)[::4]
-    text = as_csv(recipe)
+    text = categories_csv(recipe)
     (tmp_path / "t.csv").write_text(shuffled(text, 1))
     settings = {"categories_from": str(tmp_path / "t.csv"), "seed": recipe.seed}
     again = tiny(name, num_categories=recipe.num_categories, **settings)
@@ -64,7 +64,7 @@ def test_a_round_trip_gives_the_same_pixels(name, tmp_path):
     assert again.identity != recipe.identity
     layout = recipe.variant.TABLE
     names = [column.name for column in layout.needed]
-    for given_again in csv.DictReader(io.StringIO(as_csv(again))):
+    for given_again in csv.DictReader(io.StringIO(categories_csv(again))):
         first = next(csv.DictReader(io.StringIO(text)))
         assert list(given_again)[: len(names)] == list(first)[: len(names)] == names
     assert read_table(settings["categories_from"], layout) == again.variant.table()
@@ -133,7 +133,7 @@ def test_parts_of_a_category_are_counted(text, words, tmp_path):
 
 def table(tmp_path, name="rcdb-1k", **settings) -> Path:
     path = tmp_path / "categories.csv"
-    path.write_text(as_csv(load_recipe(name, **settings)))
+    path.write_text(categories_csv(load_recipe(name, **settings)))
     return path
 
 
@@ -149,7 +149,7 @@ def test_categories_beyond_the_table(tmp_path):
 def test_a_dataset_keeps_its_table(name, tmp_path):
     counts = {"num_categories": 4, "num_instances": 2, "num_shards": 2}
     path = tmp_path / "t.csv"
-    path.write_text(as_csv(tiny(name, **counts)))
+    path.write_text(categories_csv(tiny(name, **counts)))
     recipe = tiny(name, **counts, categories_from=str(path))
     manifest = generate(recipe, tmp_path / "set", workers=1)
     sha256 = recipe.variant.table_sha256

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fdsl_gen import generate, load_recipe, open_dataset, render
-from fdsl_gen.archive import content_digest
+from fdsl_gen.archive.sample import digest_text, sample_digest
 from fdsl_gen.core import recipe_files
 from fdsl_gen.dataset import verify
 from fdsl_gen.executors.serial import SerialExecutor
@@ -119,10 +119,8 @@ def test_every_recipe_as_a_folder(name, tmp_path):
     splits = {split: entry.num_samples for split, entry in first.splits.items()}
     assert sum(splits.values()) == len(dataset) == recipe.num_samples
     assert ("validation" in splits) == (recipe.validation_instances > 0)
-    total = sum(
-        content_digest.sample_digest(s.key, s.labels, s.image, s.mask) for s in dataset.values()
-    )
-    assert content_digest.as_text(total) == first.content_digest
+    total = sum(sample_digest(s.key, s.labels, s.image, s.mask) for s in dataset.values())
+    assert digest_text(total) == first.content_digest
     assert verify.check_files(tmp_path / "a", lambda entry: None) == []
     assert verify.check_pixels(tmp_path / "a", 100, lambda count: None) == []
     for sample in dataset.values():

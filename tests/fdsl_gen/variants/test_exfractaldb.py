@@ -10,7 +10,7 @@ from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import camera, ifs
 from fdsl_gen.kernels import space
-from fdsl_gen.recipe.categories import Categories
+from fdsl_gen.recipe.jobs import Categories
 from tests.fdsl_gen.variants import naive_space as naive
 
 POINTS, SIDE = 600, 64

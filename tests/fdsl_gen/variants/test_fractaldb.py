@@ -15,8 +15,7 @@ from fdsl_gen.core.keys import Key
 from fdsl_gen.executors import Silent
 from fdsl_gen.executors.local import LocalExecutor
 from fdsl_gen.executors.serial import SerialExecutor
-from fdsl_gen.recipe.categories import Categories
-from fdsl_gen.recipe.jobs import jobs_of
+from fdsl_gen.recipe.jobs import Categories, jobs_of
 from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
 from fdsl_gen.variants import _planar
 from tests.fdsl_gen.variants import naive

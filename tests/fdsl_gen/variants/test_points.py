@@ -12,7 +12,7 @@ from fdsl_gen.cli.main import cli
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key
 from fdsl_gen.dataset import verify
-from fdsl_gen.recipe.categories import Categories
+from fdsl_gen.recipe.jobs import Categories
 from tests.fdsl_gen.variants import naive_space as naive
 
 TRAJECTORY, POINTS = 500, 96

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fdsl_gen import variants
+from fdsl_gen.archive.paths import SHARED
 from fdsl_gen.core.settings import setting
-from fdsl_gen.recipe.categories import SHARED, load_cached
-from fdsl_gen.recipe.jobs import render
+from fdsl_gen.recipe.jobs import Categories, render
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
 from fdsl_gen.variants import fractal_1
 from fdsl_gen.variants.base import ImageSpec, Job, Rendered, Variant
@@ -86,5 +86,5 @@ def test_shared_parameters_are_taken_from_the_cache_unless_damaged(
     monkeypatch.setattr(fractal_1, "_BASES", {})
     recipe = load_recipe("fractal-1", image_size=64, num_points=2000)
     (tmp_path / Path(SHARED).name).write_text(stored)
-    load_cached(recipe, tmp_path)
+    Categories(recipe, tmp_path)
     assert (recipe.variant.shared_parameters(recipe.seed)["rejected_bases"] == 41) == taken

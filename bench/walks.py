@@ -1,9 +1,11 @@
 """Count the hops of four walks through the packages: ``python -m bench.walks [--tree CHECKOUT]``.
 
-A walk is a command, run in a process of its own whose calls are recorded until it has arrived. Of
-the first two walks all files and functions count that are entered; of the others those through
-whose hands the thing goes: an image in their local variables or in what these hold, the learning
-rate as a variable or in a collection. What imports run, lambdas and comprehensions do not count.
+A walk is a command, run in a process of its own whose calls are recorded until it has arrived.
+Those functions count through whose hands the thing goes, as an argument, a local variable or what
+they return: a recipe as its name, as it was read, or as images drawn for it; a seed, keys made from
+it and arrays drawn from these; an image, also inside something; a learning rate, also in a
+collection. A hop is a step from one file to another; a return, a hop to a file that was left
+before. What imports run, lambdas and comprehensions do not count.
 """
 
 import contextlib
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,7 +29,7 @@ RATE = 0.00123457  # a learning rate that nothing else is
 SEED = 20261  # nothing else is
 SIDE = 32  # pixels; nothing else has two such sides
 TINY = ["--num-categories=4", "--image-size=32", "--num-points=300", "--filling-rate=0.01"]
-# What counts, and the function whose call ends the walk.
+# What goes through hands, and the function whose call ends the walk.
 WALKS = {
     "a recipe's name to bytes in a tar": ("recipe", "finalize"),
     "a seed to a pixel": ("drawn", ""),
@@ -77,9 +80,9 @@ def parts_of(value: object) -> Iterator[object]:
 
 
 class Recorder:
-    """Records calls of functions of the packages, in the order of the first ones."""
+    """Records functions of the packages, in the order in which they first return."""
 
-    def __init__(self, tree: Path, holds: Callable[[object], bool] | None, goal: str) -> None:
+    def __init__(self, tree: Path, holds: Callable[[object], bool], goal: str) -> None:
         self.roots = tuple(f"{tree / package}{os.sep}" for package in PACKAGES)
         self.tree, self.holds, self.goal = tree, holds, goal
         self.functions: dict[tuple[str, str], None] = {}
@@ -94,19 +97,17 @@ class Recorder:
             sys.setprofile(None)
             threading.setprofile(None)
             return
-        wanted = "return" if self.holds else "call"
-        if event != wanted or not code.co_filename.startswith(self.roots):
+        if event != "return" or not code.co_filename.startswith(self.roots):
             return
         if code.co_name.startswith("<") or importing(frame):
             return
-        if self.holds and not self.carries([*frame.f_locals.values(), argument]):
+        if not self.carries([*frame.f_locals.values(), argument]):
             return
         file = os.path.relpath(code.co_filename, self.tree)
         self.functions.setdefault((file, code.co_qualname))
 
     def carries(self, values: list[object]) -> bool:
         """Whether one of them is the thing or holds it, in something of ours at most twice."""
-        assert self.holds
         found = False
         for value in values:
             if self.holds(value):
@@ -126,8 +127,8 @@ class Recorder:
         files = list(dict.fromkeys(file for file, _ in self.functions))
         return {
             "files": files,
+            "returns": sum(1 for _ in groupby(file for file, _ in self.functions)) - len(files),
             "functions": [name for _, name in self.functions],
-            "pairs": [f"{f}: {n}" for f, n in self.functions],
             "containers": list(self.containers),
             "yaml_files": self.yaml_files,
         }
@@ -211,7 +212,7 @@ def record(name: str, tree: Path) -> dict[str, Any]:
 @click.option("--tree", type=click.Path(path_type=Path), default=".", help="checkout to walk")
 @click.option("--only", type=click.Choice(list(WALKS)), hidden=True)
 def main(tree: Path, only: str | None) -> None:
-    """Print files, functions and containers of the four walks."""
+    """Print files, returns and functions of the four walks, and what images are inside of."""
     tree = tree.resolve()
     if only is not None:
         found = json.dumps(record(only, tree))
@@ -227,8 +228,12 @@ def main(tree: Path, only: str | None) -> None:
                 [*command, "--only", name], env=environment, stdout=subprocess.DEVNULL, check=True
             )
             found = json.loads(Path(result.name).read_text())
-        click.echo(f"{name}: {len(found['files'])} files, {len(found['functions'])} functions")
-        click.echo(f"  YAML files read {found['yaml_files']}; containers {found['containers']}")
+        click.echo(
+            f"{name}: {len(found['files'])} files, {found['returns']} returns,"
+            f" {len(found['functions'])} functions; YAML files read: {found['yaml_files']}"
+        )
+        if WALKS[name][0] == "image":
+            click.echo(f"  inside {', '.join(found['containers'])}")
         click.echo("  " + " > ".join(found["files"]))
 
 

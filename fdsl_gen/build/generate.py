@@ -49,7 +49,7 @@ def render_shard(
     Returns:
         The samples, the sum of their digests, and how many images are blank.
     """
-    order = sharing_order(recipe, samples)
+    order = sharing_order(recipe.variant, samples)
     ordered = [samples[k] for k in order]
     encoded: list[Encoded | None] = [None] * len(samples)
     total = blank = 0
@@ -57,9 +57,10 @@ def render_shard(
     sample_format = recipe.sample_format
     for k, identity, rendered in zip(order, ordered, drawn, strict=True):
         sample = sample_of(recipe, identity, rendered)
+        facts = json_facts(recipe, identity, rendered)
         total += sample.digest()
         blank += rendered.blank or sample.is_blank()
-        encoded[k] = sample_format.encode(sample, json_facts(recipe, identity, rendered))
+        encoded[k] = sample_format.encode(sample, facts)
         report(1)
     return [one for one in encoded if one is not None], total, blank
 
@@ -140,14 +141,9 @@ def _examine(
     return entry, index
 
 
-def estimated_bytes(recipe: Recipe, num_samples: int) -> int:
-    """Rough size of that many samples on disk."""
-    return num_samples * recipe.variant.nominal_bytes(recipe.num_categories)
-
-
 def _check_space(dataset: DatasetStore, missing: list[Shard], workers: int) -> None:
     under_way = dataset.shards_on_disk(missing, workers)
-    needed = estimated_bytes(dataset.recipe, sum(shard.num_samples for shard in under_way))
+    needed = dataset.recipe.estimated_bytes(sum(shard.num_samples for shard in under_way))
     free = shutil.disk_usage(dataset.work.path).free
     if needed > free:
         raise ShardsFailed(

@@ -171,7 +171,7 @@ class RecipeSplit:
         for place, sample in enumerate(samples):
             places.setdefault(sample, []).append(place)
         distinct = list(places)
-        ordered = [distinct[k] for k in sharing_order(self.recipe, distinct)]
+        ordered = [distinct[k] for k in sharing_order(self.recipe.variant, distinct)]
         drawn = self.recipe.variant.render(jobs_of(self.recipe, ordered, self._categories))
         for identity, rendered in zip(ordered, drawn, strict=True):
             found = sample_of(self.recipe, identity, rendered)

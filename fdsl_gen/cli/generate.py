@@ -78,7 +78,7 @@ def _generate(
     **values: Any,
 ) -> None:
     from fdsl_gen.build.array_task import render_array_task
-    from fdsl_gen.build.generate import estimated_bytes, generate
+    from fdsl_gen.build.generate import generate
     from fdsl_gen.cli.estimate import size
     from fdsl_gen.cli.recipe_options import recipe_with
     from fdsl_gen.core.progress import Progress
@@ -98,7 +98,7 @@ def _generate(
                 "--overwrite in a task of a job array would delete what the other tasks wrote;"
                 " give another --out, or delete the dataset before the array begins"
             )
-    room = size(estimated_bytes(recipe, recipe.num_samples))
+    room = size(recipe.estimated_bytes(recipe.num_samples))
     plan = (
         f"{recipe.name}: {recipe.num_samples:,} images, {recipe.num_categories:,} categories,"
         f" {len(shards_of(recipe)):,} shards, about {room}"

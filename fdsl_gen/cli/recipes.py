@@ -38,7 +38,6 @@ def run(ctx: click.Context, recipe: str, options: tuple[str, ...]) -> None:
 @click.command("list")
 def list_recipes() -> None:
     """List the datasets: name, images, size and a line on each."""
-    from fdsl_gen.build.generate import estimated_bytes
     from fdsl_gen.cli.estimate import size
     from fdsl_gen.recipe.recipe import load_recipe
 
@@ -46,7 +45,7 @@ def list_recipes() -> None:
     rows = [(f"{'name':<20} {'images':>12} {'size':>9}  px", "")]
     for name in recipe_files.recipe_names(folder):
         recipe = load_recipe(name)
-        room = size(estimated_bytes(recipe, recipe.num_samples))
+        room = size(recipe.estimated_bytes(recipe.num_samples))
         text = recipe_files.headline(recipe_files.find_recipe(name, folder))
         pixels = recipe.variant.image.width
         facts = f"{name:<20} {recipe.num_samples:>12,} {room:>9}  {pixels}"

@@ -3,14 +3,18 @@
 The copies serve workers, other machines and later runs; the originals are needed once.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_gen.dataset.work_folder import WorkFolder
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
+from fdsl_gen.storage.base import Store
+from fdsl_gen.storage.errors import ObjectMissing
 
 
 def pinned(recipe: Recipe) -> Recipe:
@@ -36,6 +40,15 @@ def attach_inputs(recipe: Recipe, folder: Path) -> Recipe:
             if getattr(recipe.variant, setting) is None and copy.exists()
         },
     )
+
+
+def attach_stored(store: Store, recipe: Recipe, work: WorkFolder) -> Recipe:
+    """The recipe with the files that its dataset holds, of which it names none itself."""
+    for setting, name in recipe.variant.inputs.items():
+        if getattr(recipe.variant, setting) is None:
+            with contextlib.suppress(ObjectMissing):
+                work.fetch(store, [name])
+    return attach_inputs(recipe, work.path)
 
 
 def contents_of(recipe: Recipe) -> dict[str, bytes]:

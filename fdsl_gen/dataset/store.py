@@ -4,7 +4,6 @@ It belongs to a recipe (``lock.py``). A shard is written whole or not at all and
 index and its marker follow, and the manifest comes when all are there.
 """
 
-import contextlib
 import json
 import os
 import socket
@@ -21,7 +20,7 @@ from fdsl_gen.archive.paths import CATEGORIES, LOCK, MANIFEST, ShardPaths
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import Mismatch, UsageError
 from fdsl_gen.core.json_text import parse_json
-from fdsl_gen.dataset.inputs import attach_inputs, contents_of, store_inputs
+from fdsl_gen.dataset.inputs import attach_stored, contents_of, store_inputs
 from fdsl_gen.dataset.lock import check_lock, locked_recipe, write_lock
 from fdsl_gen.dataset.shard_check import is_intact
 from fdsl_gen.dataset.work_folder import WorkFolder, temporary_work_folder, work_folder
@@ -233,7 +232,7 @@ def lock_dataset(
     """
     store = _absolute(store_at(place, storage))
     with temporary_work_folder(store) as work:
-        recipe = _with_inputs(store, recipe, work)
+        recipe = attach_stored(store, recipe, work)
         contents = contents_of(recipe)
     write_lock(store, recipe.lock_bytes(), overwrite=overwrite)
     work = work_folder(store, recipe.recipe_digest, tmp_dir)
@@ -261,7 +260,7 @@ def open_for_writing(
     except ObjectMissing:
         raise UsageError(_no_dataset(store)) from None
     work = work_folder(store, recipe.recipe_digest, tmp_dir)
-    return DatasetStore(store, work, _with_inputs(store, recipe, work))
+    return DatasetStore(store, work, attach_stored(store, recipe, work))
 
 
 def _absolute(store: Store) -> Store:
@@ -274,12 +273,3 @@ def _no_dataset(store: Store) -> str:
         return f"{store.url} is not a dataset of fdsl-gen"
     what = "is not a dataset folder of fdsl-gen" if store.folder.exists() else "does not exist"
     return f"{store.url} {what}"
-
-
-def _with_inputs(store: Store, recipe: Recipe, work: WorkFolder) -> Recipe:
-    """The recipe with the files that its dataset holds, of which it names none itself."""
-    for setting, name in recipe.variant.inputs.items():
-        if getattr(recipe.variant, setting) is None:
-            with contextlib.suppress(ObjectMissing):
-                work.fetch(store, [name])
-    return attach_inputs(recipe, work.path)

@@ -9,12 +9,11 @@ stand in the order of their images.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from fdsl_gen.core.keys import Key, permutation
-from fdsl_gen.recipe.recipe import Recipe
-
-Split = Literal["train", "validation"]
+from fdsl_gen.recipe.recipe import Recipe, Split
+from fdsl_gen.variants.base import Variant
 
 
 class SampleId(NamedTuple):
@@ -61,27 +60,12 @@ class Shard:
         return f"{name}-{self.split}-{self.index:06d}"
 
 
-def instances_of(recipe: Recipe, split: Split) -> range:
-    """Instances of every category (or images) that belong to ``split``: the last ones validate."""
-    border = recipe.run_length - recipe.validation_instances
-    return range(border) if split == "train" else range(border, recipe.run_length)
-
-
-def num_shards_of(recipe: Recipe, split: Split) -> int:
-    """Shards of a split: the recipe's number for training, in proportion for validation."""
-    if split == "train":
-        return recipe.num_train_shards
-    held_out = len(instances_of(recipe, split))
-    share = -(-recipe.num_train_shards * held_out // len(instances_of(recipe, "train")))
-    return min(share, recipe.num_runs * held_out)
-
-
 def shards_of(recipe: Recipe) -> list[Shard]:
     """All shards of a dataset, training first."""
     shards = []
     for split in ("train", "validation"):
-        total = recipe.num_runs * len(instances_of(recipe, split))
-        count = num_shards_of(recipe, split)
+        total = recipe.num_runs * len(recipe.instances_of(split))
+        count = recipe.num_shards_of(split)
         for s in range(count):
             shards.append(Shard(split, s, s * total // count, (s + 1) * total // count))
     return shards
@@ -90,7 +74,7 @@ def shards_of(recipe: Recipe) -> list[Shard]:
 def _work_groups(recipe: Recipe, split: Split) -> list[list[int]]:
     """Instances of a category in a split, in work groups."""
     group_of = recipe.variant.work_group
-    ordered = sorted(instances_of(recipe, split), key=lambda i: (group_of(i), i))
+    ordered = sorted(recipe.instances_of(split), key=lambda i: (group_of(i), i))
     return [list(members) for _, members in groupby(ordered, key=group_of)]
 
 
@@ -113,20 +97,20 @@ def _positions(recipe: Recipe, shard: Shard) -> Iterator[SampleId]:
 def samples_of(recipe: Recipe, shard: Shard) -> list[SampleId]:
     """Samples of a shard in the order in which they stand in the file."""
     if recipe.variant.SCENE:
-        first = instances_of(recipe, shard.split).start
+        first = recipe.instances_of(shard.split).start
         return [SampleId(-1, first + i) for i in range(shard.start, shard.stop)]
     samples = list(_positions(recipe, shard))
-    indices = (num_shards_of(recipe, shard.split), shard.index)
+    indices = (recipe.num_shards_of(shard.split), shard.index)
     key = Key(recipe.seed, f"{shard.split} shard", indices)
     return [samples[i] for i in permutation(key, len(samples))]
 
 
-def sharing_order(recipe: Recipe, samples: Sequence[SampleId]) -> list[int]:
+def sharing_order(variant: Variant, samples: Sequence[SampleId]) -> list[int]:
     """Numbers of the samples in the order in which to draw them: what shares work stands together.
 
     That is the order of (category, work group, instance).
     """
-    group_of = recipe.variant.work_group
+    group_of = variant.work_group
     return sorted(
         range(len(samples)), key=lambda k: (samples[k][0], group_of(samples[k][1]), samples[k])
     )

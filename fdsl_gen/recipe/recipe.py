@@ -6,7 +6,7 @@ import re
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -18,6 +18,8 @@ from fdsl_gen.core.keys import MAX_SEED
 from fdsl_gen.core.settings import setting
 from fdsl_gen.variants import variant_class
 from fdsl_gen.variants.base import Variant
+
+Split = Literal["train", "validation"]
 
 SCHEMA = 1
 MAX_SHARD_BYTES = 128_000_000
@@ -134,12 +136,29 @@ class Recipe:
         """Shards of the training split: as given, or chosen by their size."""
         if self.num_shards is not None:
             return self.num_shards
-        return _auto_shards(self.num_train_samples, self.variant.nominal_bytes(self.num_categories))
+        return _auto_shards(self.num_train_samples, self.estimated_bytes(1))
+
+    def instances_of(self, split: Split) -> range:
+        """Instances of a category (or images) that belong to a split: the last ones validate."""
+        border = self.run_length - self.validation_instances
+        return range(border) if split == "train" else range(border, self.run_length)
+
+    def num_shards_of(self, split: Split) -> int:
+        """Shards of a split: as given or by size for training, in proportion for validation."""
+        if split == "train":
+            return self.num_train_shards
+        held_out = len(self.instances_of(split))
+        share = -(-self.num_train_shards * held_out // len(self.instances_of("train")))
+        return min(share, self.num_runs * held_out)
 
     @property
     def num_samples(self) -> int:
         """Images in all splits."""
         return self.num_runs * self.run_length
+
+    def estimated_bytes(self, num_samples: int) -> int:
+        """Rough size of so many samples on disk."""
+        return num_samples * self.variant.nominal_bytes(self.num_categories)
 
     @property
     def num_classes(self) -> int:

@@ -199,8 +199,7 @@ class Fractal1(Parametric):
             c.key.derive("try", c.index, one.attempts)
             for one, c in zip(pending, categories, strict=True)
         ]
-        affine_LN6, canvases = self._attempts(categories[0].base, instance_keys)
-        rates = _planar.filling_rates(canvases, self.image_size).tolist()
+        affine_LN6, canvases, rates = self._attempts(categories[0].base, instance_keys)
         images: list[Rendered | None] = []
         for one, affine_N6, canvas, rate in zip(pending, affine_LN6, canvases, rates, strict=True):
             if rate > self.filling_rate:
@@ -213,24 +212,29 @@ class Fractal1(Parametric):
 
     def _attempts(
         self, base: Base, instance_keys: list[Key]
-    ) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
-        """Perturbed systems, float64 (L, N, 6), and their bit images, one for each key."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint64], list[float]]:
+        """Perturbed systems, float64 (L, N, 6), their bit images and how full these are.
+
+        One of each for each key.
+        """
         affine_LN6 = perturb(base.affine_N6, self.perturbation, self.delta, instance_keys)
         masks = np.stack(
             [key.derive(f"{key.role} patch", *key.indices).words for key in instance_keys]
         )
         if self.map_sequence == "shared":
             maps_T = _planar.shared_sequence(self.num_points, base.cumulative_N)
-            return affine_LN6, _planar.draw(affine_LN6, maps_T, self.image_size, self.draw, masks)
-        canvases = []
-        for lane, key in enumerate(instance_keys):
-            own = key.derive(f"{key.role} sequence", *key.indices).words
-            maps_T = _planar.fresh_sequence(self.num_points, base.cumulative_N, own)
-            one = slice(lane, lane + 1)
-            canvases.append(
-                _planar.draw(affine_LN6[one], maps_T, self.image_size, self.draw, masks[one])
-            )
-        return affine_LN6, np.concatenate(canvases)
+            canvases = _planar.draw(affine_LN6, maps_T, self.image_size, self.draw, masks)
+        else:
+            drawn = []
+            for lane, key in enumerate(instance_keys):
+                own = key.derive(f"{key.role} sequence", *key.indices).words
+                maps_T = _planar.fresh_sequence(self.num_points, base.cumulative_N, own)
+                one = slice(lane, lane + 1)
+                drawn.append(
+                    _planar.draw(affine_LN6[one], maps_T, self.image_size, self.draw, masks[one])
+                )
+            canvases = np.concatenate(drawn)
+        return affine_LN6, canvases, _planar.filling_rates(canvases, self.image_size).tolist()
 
     def accepts(self, base: Base, key: Key) -> bool:
         """Whether at least half of 100 probe perturbations of a base are full enough."""
@@ -241,9 +245,8 @@ class Fractal1(Parametric):
                 break
             probes = range(first, first + min(LANES, left))
             instance_keys = [key.derive(key.role, *key.indices, j) for j in probes]
-            _, canvases = self._attempts(base, instance_keys)
-            rates = _planar.filling_rates(canvases, self.image_size)
-            passed += int(np.count_nonzero(rates > self.filling_rate))
+            _, _, rates = self._attempts(base, instance_keys)
+            passed += sum(rate > self.filling_rate for rate in rates)
         return passed >= PROBES_NEEDED
 
 

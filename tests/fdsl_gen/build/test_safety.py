@@ -19,7 +19,6 @@ import pytest
 from fdsl_gen import generate, load_recipe
 from fdsl_gen.archive import png, tar
 from fdsl_gen.archive.sample import digest_text
-from fdsl_gen.build.generate import estimated_bytes
 from fdsl_gen.core.errors import Mismatch, ShardsFailed, UsageError
 from fdsl_gen.dataset import verify
 from fdsl_gen.dataset.store import open_for_writing
@@ -207,7 +206,7 @@ def test_a_write_error_leaves_no_broken_shard(tmp_path, workers):
 
 def test_no_space_is_said_before_the_start(small, tmp_path, monkeypatch):
     recipe = small()
-    needed = estimated_bytes(recipe, recipe.num_samples)
+    needed = recipe.estimated_bytes(recipe.num_samples)
 
     def leave(free):
         found = shutil.disk_usage(tmp_path)._replace(free=free)

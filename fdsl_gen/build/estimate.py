@@ -24,7 +24,8 @@ from fdsl_gen.core.errors import FdslError
 from fdsl_gen.dataset.store import DatasetStore, lock_dataset
 from fdsl_gen.executors import Silent
 from fdsl_gen.executors.choice import executor_for
-from fdsl_gen.recipe.categories import BLOCK, Categories, load_cached
+from fdsl_gen.recipe.category_blocks import BLOCK
+from fdsl_gen.recipe.jobs import Categories
 from fdsl_gen.recipe.order import Shard, samples_of, shards_of
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local
@@ -230,7 +231,6 @@ def _result(dataset: DatasetStore, piece: Shard) -> Path:
 def _draw(dataset: DatasetStore, piece: Shard, report: Callable[[int], None]) -> None:
     """Make a piece as a shard is made, note what it took, and remove it."""
     recipe = dataset.recipe
-    load_cached(recipe, dataset.categories)
     samples = samples_of(recipe, piece)
     if recipe.identity not in _ready:
         render_shard(recipe, samples[:1], dataset.categories, report)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fdsl_gen.build.estimate import Estimate
 from fdsl_gen.core.errors import FdslError, UsageError
-from fdsl_gen.recipe.categories import BLOCK
+from fdsl_gen.recipe.category_blocks import BLOCK
 from fdsl_gen.recipe.order import shards_of
 from fdsl_gen.recipe.recipe import Recipe
 from fdsl_gen.storage import local

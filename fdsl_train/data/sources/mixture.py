@@ -139,7 +139,8 @@ def shares_of(count: int, weights: Sequence[float]) -> list[int]:
     order = sorted(range(len(shares)), key=lambda k: (shares[k] - wanted[k], k))
     for k in order[: max(0, count - sum(shares))]:
         shares[k] += 1
-    shares[shares.index(max(shares))] -= max(0, sum(shares) - count)
+    for _ in range(sum(shares) - count):
+        shares[shares.index(max(shares))] -= 1
     return shares
 
 

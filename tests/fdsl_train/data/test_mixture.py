@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -93,6 +93,7 @@ def test_sets_stand_between_each_other_and_any_batch_can_be_had(sets: list[Sourc
     count=st.integers(1, 10**9),
     weights=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=5),
 )
+@example(count=5, weights=[1.0, 1.0, 1.0, 6.0, 6.0])
 def test_shares_are_whole_and_next_to_exact(count: int, weights: list[float]) -> None:
     count = max(count, len(weights))
     shares = shares_of(count, weights)

@@ -144,6 +144,22 @@ def exp(x):
 
 
 @kernel
+def _log_series(f, t):
+    """R and f^2 / 2: log(1 + f) = 2 atanh(t) = 2 t + t R = f - t (f - R), since 2 t = f - f t."""
+    z = t * t
+    p = 2.0 / 21.0 + z * (2.0 / 23.0)
+    p = z * p + 2.0 / 19.0
+    p = z * p + 2.0 / 17.0
+    p = z * p + 2.0 / 15.0
+    p = z * p + 2.0 / 13.0
+    p = z * p + 2.0 / 11.0
+    p = z * p + 2.0 / 9.0
+    p = z * p + 2.0 / 7.0
+    p = z * p + 2.0 / 5.0
+    return z * (z * p + 2.0 / 3.0), 0.5 * f * f
+
+
+@kernel
 def log(x):
     """Natural logarithm; NaN below 0, minus infinity at 0."""
     if not x > 0.0:
@@ -156,19 +172,7 @@ def log(x):
         k -= 1
     f = m - 1.0  # exact
     t = f / (2.0 + f)
-    z = t * t
-    # log(1 + f) = 2 atanh(t) = 2 t + t R, and 2 t = f - f t, so log(1 + f) = f - t (f - R)
-    p = 2.0 / 21.0 + z * (2.0 / 23.0)
-    p = z * p + 2.0 / 19.0
-    p = z * p + 2.0 / 17.0
-    p = z * p + 2.0 / 15.0
-    p = z * p + 2.0 / 13.0
-    p = z * p + 2.0 / 11.0
-    p = z * p + 2.0 / 9.0
-    p = z * p + 2.0 / 7.0
-    p = z * p + 2.0 / 5.0
-    rest = z * (z * p + 2.0 / 3.0)
-    half = 0.5 * f * f
+    rest, half = _log_series(f, t)
     # f - t (f - R) = f - (half - t (half + R)): the largest term is exact
     if k == 0:
         return f - (half - t * (half + rest))
@@ -176,35 +180,16 @@ def log(x):
 
 
 @kernel
-def log_lanes(x_L, log_L):
-    """:func:`log` of many positive normal numbers, to the bit, in loops without a branch.
+def log_of_normal(x):
+    """:func:`log` of a positive normal number, to the bit; of 0 and infinity some number.
 
-    Args:
-        x_L: float64; lost.
-        log_L: output.
+    Without a branch, so that loops become vector code.
     """
-    bits_L = x_L.view(np.uint64)
-    whole_L = log_L.view(np.uint64)
-    for i in range(x_L.shape[0]):
-        bits = bits_L[i]
-        # x = m 2^k with sqrt(1/2) <= m < sqrt(2); k + 1023 as the low bits of 2^52 + k + 1023
-        biased = (bits - _ROOT_HALF + _BIAS) >> _52
-        whole_L[i] = biased | _TWO_52
-        bits_L[i] = bits - (biased << _52) + _BIAS
-    for i in range(x_L.shape[0]):
-        k = log_L[i] - _OFFSET
-        f = x_L[i] - 1.0
-        t = f / (2.0 + f)
-        z = t * t
-        p = 2.0 / 21.0 + z * (2.0 / 23.0)
-        p = z * p + 2.0 / 19.0
-        p = z * p + 2.0 / 17.0
-        p = z * p + 2.0 / 15.0
-        p = z * p + 2.0 / 13.0
-        p = z * p + 2.0 / 11.0
-        p = z * p + 2.0 / 9.0
-        p = z * p + 2.0 / 7.0
-        p = z * p + 2.0 / 5.0
-        rest = z * (z * p + 2.0 / 3.0)
-        half = 0.5 * f * f
-        log_L[i] = k * _LN2_1 - ((half - (t * (half + rest) + k * _LN2_2)) - f)
+    # x = m 2^k with sqrt(1/2) <= m < sqrt(2); k + 1023 as the low bits of 2^52 + k + 1023
+    bits = np.float64(x).view(np.uint64) + _BIAS
+    biased = (bits - _ROOT_HALF) >> _52
+    k = np.uint64(biased | _TWO_52).view(np.float64) - _OFFSET
+    f = np.uint64(bits - (biased << _52)).view(np.float64) - 1.0
+    t = f / (2.0 + f)
+    rest, half = _log_series(f, t)
+    return k * _LN2_1 - ((half - (t * (half + rest) + k * _LN2_2)) - f)

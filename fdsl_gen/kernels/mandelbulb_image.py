@@ -6,7 +6,7 @@ Shapes: G side of the grid of samples, F maps that take turns, H samples that hi
 import numpy as np
 
 from fdsl_gen.core.jit import kernel
-from fdsl_gen.kernels.mandelbulb import march
+from fdsl_gen.kernels.mandelbulb import evaluate, march
 
 _RAYS = 65_536  # of a batch: whole rows of samples; the last rays of a batch leave lanes unused
 _NEAR, _FAR = 0.001, 10.0
@@ -32,17 +32,18 @@ def _power_10(x):
 
 
 @kernel
-def draw_field(map_FK, limits_3, view_43, color_33, image_GG3):
+def draw_field(map_FK, limits_5, view_43, color_33, image_GG3):
     """Draw a distance field.
 
     Args:
-        map_FK: int64, see :func:`fdsl_gen.kernels.mandelbulb.march`.
-        limits_3: float64: rounds of an orbit, distances along a ray and along a ray of light.
+        map_FK: int64, see :func:`fdsl_gen.geometry.power_map.row`.
+        limits_5: float64: rounds of an orbit, distances along a ray and along a ray of light;
+            what :func:`fdsl_gen.geometry.power_map.ball` returns.
         view_43: eye, direction of view, up and right, float64; the last three of length 1.
         color_33: color of each of the three traps, float64.
         image_GG3: output, uint8; the top row first.
     """
-    rounds, steps, light_steps = limits_3
+    rounds, steps, light_steps, reach, detour = limits_5
     side = image_GG3.shape[0]
     rows = max(1, _RAYS // side)
     ray_6R = np.empty((6, rows * side))
@@ -54,9 +55,8 @@ def draw_field(map_FK, limits_3, view_43, color_33, image_GG3):
     point_3H = np.empty((3, rows * side))
     slope_3H = np.empty((3, rows * side))
     place_H = np.empty(rows * side, np.int64)
-    along = np.array([rounds, _NEAR, _FAR, steps])
-    once = np.array([rounds, -np.inf, np.inf, 1.0])
-    to_light = np.array([rounds, _LIGHT_NEAR, _LIGHT_FAR, light_steps])
+    along = np.array([_NEAR, _FAR, steps, reach, detour])
+    to_light = np.array([_LIGHT_NEAR, _LIGHT_FAR, light_steps, reach, detour])
     shade = np.empty(3)
     image_GG3[:] = 255
     image = image_GG3.reshape(-1)
@@ -74,7 +74,7 @@ def draw_field(map_FK, limits_3, view_43, color_33, image_GG3):
             norm = np.sqrt(square)
             for c in range(3):
                 ray_6R[3 + c, k] /= norm
-        march(map_FK, along, False, ray_6R, count, length_R, trap_3R)
+        march(map_FK, rounds, along, ray_6R, count, length_R)
         hits = 0
         for k in range(count):
             length = length_R[k]
@@ -83,19 +83,18 @@ def draw_field(map_FK, limits_3, view_43, color_33, image_GG3):
                     point_3H[c, hits] = ray_6R[c, k] + length * ray_6R[3 + c, k]
                 place_H[hits] = (first * side + k) * 3
                 hits += 1
-        hit_6H[3:, :hits] = 0.0
         hit_6H[:3, :hits] = point_3H[:, :hits]
         for c in range(3):
             for h in range(hits):
                 hit_6H[c, h] = point_3H[c, h] + _STEP
-            march(map_FK, once, False, hit_6H, hits, plus_R, trap_3R)
+            evaluate(map_FK, rounds, False, hit_6H, hits, plus_R, trap_3R)
             for h in range(hits):
                 hit_6H[c, h] = point_3H[c, h] - _STEP
-            march(map_FK, once, False, hit_6H, hits, minus_R, trap_3R)
+            evaluate(map_FK, rounds, False, hit_6H, hits, minus_R, trap_3R)
             for h in range(hits):
                 hit_6H[c, h] = point_3H[c, h]
                 slope_3H[c, h] = plus_R[h] - minus_R[h]
-        march(map_FK, once, True, hit_6H, hits, plus_R, trap_3R)
+        evaluate(map_FK, rounds, True, hit_6H, hits, plus_R, trap_3R)
         for h in range(hits):
             x, y, z = point_3H[0, h], point_3H[1, h], point_3H[2, h]
             gx, gy, gz = slope_3H[0, h], slope_3H[1, h], slope_3H[2, h]
@@ -123,7 +122,7 @@ def draw_field(map_FK, limits_3, view_43, color_33, image_GG3):
             for c in range(3):
                 mixed = color_33[0, c] * shade[0] + color_33[1, c] * shade[1]
                 slope_3H[c, h] = _clamp((mixed + color_33[2, c] * shade[2]) * strength)
-        march(map_FK, to_light, False, hit_6H, hits, plus_R, trap_3R)
+        march(map_FK, rounds, to_light, hit_6H, hits, plus_R)
         for h in range(hits):
             lit = _LIT if plus_R[h] >= _LIGHT_FAR else 0.0
             for c in range(3):

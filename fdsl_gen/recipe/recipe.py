@@ -185,7 +185,7 @@ class Recipe:
         """Digest of all that pixels and labels depend on, besides (category, instance)."""
         parts = {
             "kind": self.variant.KIND,
-            "revision": self.variant.REVISION,
+            "revision": self.variant.revision,
             "seed": self.seed,
             "settings": settings.to_dict(self.variant, defaults=False, identity=True),
         }

@@ -132,6 +132,11 @@ class Variant(ABC):
     SEARCHED: ClassVar[bool] = False
 
     @property
+    def revision(self) -> int:
+        """``REVISION``, or that of these settings where only some settings' pixels have changed."""
+        return self.REVISION
+
+    @property
     def uses_num_categories(self) -> bool:
         """Whether pixels or labels depend on the number of categories, as in scene sets."""
         return self.SCENE

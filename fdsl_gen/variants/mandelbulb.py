@@ -4,13 +4,13 @@ Chiche, Horikawa and Fujita, "Pre-training Vision Models with Mandelbulb Variati
 section 3. A category is a power and a rule that says which sines and cosines make the coordinates
 (MandelbulbVAR-1k), or two of them taking turns (Hybrid-21k); an instance has its own camera and
 colors. The released generator draws in single precision on a GPU; this one needs none, draws in
-double precision and repeats itself to the bit. Its images are those of the released generator up
-to the roughness of the surface, which single precision shows differently.
+double precision and repeats itself to the bit.
 
 As released: a category of Hybrid-21k with one map applies it twice a round. Latitude and longitude
 are drawn in degrees and used as radians; the surface is lit where it faces away from the light.
-With ``draws: released`` the angles are also rounded as that GPU rounds them: parts of a turn in
-single precision, toward zero. Found by comparing with released images, which it brings closer.
+With ``draws: released`` the camera's angles and theta are also as on that GPU: parts of a turn in
+single precision, toward zero, and an arccosine from four terms. Both were found by comparing with
+released images, which then differ by the roughness of the surface in single precision alone.
 
 Ours: ``draws: keyed``, any number of instances; a surface without a slope is lit as if it faced
 sideways; what is not a number is black.
@@ -90,10 +90,10 @@ class Bulb(Category):
     powers_and_rules: tuple[int, ...]
 
 
-def _bulb(index: int, key: Key, numbers: tuple[int, ...]) -> Bulb:
-    """A category by its powers and rules, in turn."""
+def _bulb(index: int, key: Key, numbers: tuple[int, ...], bent: bool) -> Bulb:
+    """A category by its powers and rules, in turn; see :func:`power_map.row`."""
     pairs = zip(numbers[::2], numbers[1::2], strict=True)
-    map_FK = np.array([power_map.row(power, rule) for power, rule in pairs], np.int64)
+    map_FK = np.array([power_map.row(power, rule, bent) for power, rule in pairs], np.int64)
     return Bulb(index, key, map_FK, numbers)
 
 
@@ -129,6 +129,10 @@ class Mandelbulb(Parametric):
         return ImageSpec(height=self.image_size, width=self.image_size, channels=3)
 
     @property
+    def revision(self) -> int:
+        return 2 if self.draws == "released" else 1
+
+    @property
     def max_instances(self) -> int | None:
         return _RELEASED_INSTANCES[self.classes] if self.draws == "released" else None
 
@@ -143,7 +147,7 @@ class Mandelbulb(Parametric):
                 f"classes {self.classes} has {len(known)} categories, no number {index};"
                 " give fewer num_categories"
             )
-        return _bulb(index, key, known[index])
+        return _bulb(index, key, known[index], self.draws == "released")
 
     def category_rows(self, category: Bulb) -> Sequence[Row]:
         numbers = category.powers_and_rules
@@ -152,7 +156,7 @@ class Mandelbulb(Parametric):
 
     def category_of_rows(self, index: int, key: Key, rows: Rows) -> Bulb:
         numbers = [int(row[name]) for row in rows for name in ("power", "rule")]
-        return _bulb(index, key, tuple(numbers))
+        return _bulb(index, key, tuple(numbers), self.draws == "released")
 
     def _uniforms(self, job: Job) -> list[float]:
         """The eleven draws U(0, 1) of an image."""
@@ -177,8 +181,9 @@ class Mandelbulb(Parametric):
         map_FK = job.category.map_FK
         # One map twice a round is that map in twice as many rounds.
         rounds = self.iterations * max(_MAPS[self.classes] // len(map_FK), 1)
-        limits_3 = np.array([rounds, self.ray_steps, self.light_steps], np.float64)
-        draw_field(map_FK, limits_3, power_map.view(*angles), color_33, large)
+        ball = power_map.ball(*job.category.powers_and_rules[:2])
+        limits_5 = np.array([rounds, self.ray_steps, self.light_steps, *ball], np.float64)
+        draw_field(map_FK, limits_5, power_map.view(*angles), color_33, large)
         image = large
         if self.supersampling > 1:
             image = np.empty((self.image_size, self.image_size, 3), np.uint8)

@@ -30,12 +30,37 @@ def radius_power(r, r2, n):
     return value * r if n % 2 else value
 
 
-def powered(z, n, rule):
+FOUR = (1.5707288, 0.2121144, 0.0742610, 0.0187293)
+EIGHT = (1.5707963050, 0.2145988016, 0.0889789874, 0.0501743046)
+EIGHT += (0.0308918810, 0.0170881256, 0.0066700901, 0.0012624911)
+
+
+def bent(z, r):
+    """The point turned as far as arccosines of four and of eight terms differ."""
+    x, y, height = z
+    rho = math.sqrt(x * x + y * y)
+    if rho == 0:
+        return z
+    a, p = abs(height) / r, EIGHT[7]
+    for k in range(6, -1, -1):
+        sign = 1 if k % 2 else -1
+        p = p * a + sign * (EIGHT[k] - (FOUR[k] if k < 4 else 0))
+    angle = math.sqrt(max(1 - a, 0.0)) * p
+    angle = -angle if height < 0 else angle
+    cosine = 1 - 0.5 * angle * angle
+    out = cosine + angle * (height / rho)
+    return x * out, y * out, cosine * height - angle * rho
+
+
+def powered(z, n, rule, as_released=False):
     """The power of z by a rule, without the point that is added."""
     x, y, height = z
-    rho2 = x * x + y * y
     r2 = x * x + y * y + height * height
-    r, rho = math.sqrt(r2), math.sqrt(rho2)
+    r = math.sqrt(r2)
+    if as_released:
+        x, y, height = bent(z, r)
+    rho2 = x * x + y * y
+    rho = math.sqrt(rho2)
     u = (r, 0.0) if rho2 == 0 else (x * (r / rho), y * (r / rho))
     phi, theta = power_of(*u, n), power_of(height, rho, n)
     found = []
@@ -60,8 +85,8 @@ def distance(p, maps, rounds):
     for step in range(rounds * len(maps)):
         if ended():
             break
-        n, rule = maps[step % len(maps)]
-        moved, r_n = powered(z, n, rule)
+        n, *rule = maps[step % len(maps)]
+        moved, r_n = powered(z, n, *rule)
         slope = r_n * n * slope + 1
         z = [value + start for value, start in zip(moved, p, strict=True)]
         x, y, height = map(abs, z)
@@ -143,7 +168,10 @@ def turned(v, tilt, turn):
 
 
 def picture(maps, angles, colors, side, over, rounds, steps, light_steps):
-    """The picture, uint8 (side, side, 3)."""
+    """The picture, uint8 (side, side, 3).
+
+    Maps are (power, rule), or (power, rule, True) for theta as in the released images.
+    """
     ahead, up = turned((0.0, -1.0, 0.0), *angles), turned((0.0, 0.0, 1.0), *angles)
     right = (
         ahead[1] * up[2] - ahead[2] * up[1],

@@ -11,7 +11,7 @@ from fdsl_gen import load_recipe, render
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.core.keys import Key, Stream
 from fdsl_gen.geometry import power_map
-from fdsl_gen.kernels.elementary import log, log_lanes
+from fdsl_gen.kernels.elementary import log, log_of_normal
 from fdsl_gen.kernels.lanczos import fill_weights, shrink
 from fdsl_gen.variants import mandelbulb
 from tests import ROOT
@@ -66,6 +66,61 @@ def test_images_equal_the_twin(name, maps, settings):
     assert len(np.unique(expected)) > 20
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mandelbulb-1k", "mandelbulb-hybrid-21k"])
+def test_released_images_equal_the_twin(name):
+    maps = [(5, 190, True)] if name == "mandelbulb-1k" else [(10, 132, True), (9, 32, True)]
+    recipe = load_recipe(name, draws="released", image_size=16, iterations=25)
+    drawn = render(recipe, category(recipe, *(n for m in maps for n in m[:2])), 3)
+    facts = drawn.parameters
+    angles = [mandelbulb._gpu_angle(facts[angle]) for angle in ("latitude", "longitude")]
+    colors = [[facts[f"color_{k}_{c}"] for c in "rgb"] for k in range(3)]
+    expected = naive.picture(maps, angles, colors, 16, 2, 25, 1000, 10_000)
+    assert np.array_equal(drawn.image, expected)
+
+
+def test_theta_of_released_images_is_an_arccosine_of_four_terms():
+    for k in range(200):
+        stream = Stream(Key(5, "bent", (k,)))
+        z = [stream.uniform(-1.3, 1.3) for _ in range(3)]
+        r = float(np.linalg.norm(z))
+        x = abs(z[2]) / r
+        theta = np.sqrt(1 - x) * (1.5707288 - 0.2121144 * x + 0.0742610 * x**2 - 0.0187293 * x**3)
+        theta = theta if z[2] >= 0 else np.pi - theta
+        turned = naive.bent(z, r)
+        assert np.arctan2(np.hypot(*turned[:2]), turned[2]) == pytest.approx(theta, abs=3e-8)
+        assert np.linalg.norm(turned) == pytest.approx(r)
+        assert np.arctan2(turned[1], turned[0]) == pytest.approx(np.arctan2(z[1], z[0]))
+
+
+def test_rays_out_of_the_ball_are_lost():
+    """What need not be followed meets nothing, however little that is tried."""
+    for power, rule in ((2, 42), (7, 334), (18, 434), (100, 42)):
+        reach, detour = power_map.ball(power, rule)
+        assert 1 < reach <= 16
+        for k in range(100):
+            stream = Stream(Key(6, "ball", (power, k)))
+            v = np.array([stream.uniform(-1, 1) for _ in range(3)])
+            p = v / np.linalg.norm(v) * np.sqrt(reach) * stream.uniform(1, 4 / np.sqrt(reach))
+            found, _ = naive.distance(p.tolist(), [(power, rule)], 100)
+            assert found >= 8 / (detour - 20) > 0.001
+    assert power_map.ball(4, 0) == (np.inf, np.inf)  # cos n phi three times: power 0 in places
+    assert mandelbulb._classes("1k")[0][0] == 2
+    for rule in {maps[1] for maps in mandelbulb._classes("hybrid-21k")}:
+        assert power_map.ball(9, rule)[0] < 2
+
+
+def test_powers_beyond_the_published_ones(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("category,map,power,rule\n0,0,21,42\n")
+    recipe = load_recipe(
+        "mandelbulb-1k", categories_from=str(table), num_categories=1, image_size=16, iterations=9
+    )
+    angles, colors = angles_and_colors(recipe, 0, 0)
+    expected = naive.picture([(21, 42)], angles, colors, 16, 2, 9, 1000, 10_000)
+    assert np.array_equal(render(recipe, 0, 0).image, expected)
+
+
 def test_a_rule_is_sines_and_cosines_of_polar_angles():
     """The powers mean what the paper says, but for rounding."""
     for k in range(200):
@@ -92,9 +147,8 @@ def test_logarithms_of_many_are_those_of_one():
     x = np.array([Stream(Key(2, "x", (k,))).uniform(1e-3, 40) for k in range(600)])
     x = np.concatenate([x, 2.0 ** np.arange(-1000, 1000, 7), [0.7071067811865475, 1.0, 1e11]])
     x = np.concatenate([x, [0.7071067811865476, 1 + 2**-52, 1 - 2**-53]])
-    found = np.empty_like(x)
-    log_lanes(x.copy(), found)
-    assert found.tolist() == [log(float(value)) for value in x]
+    found = [log_of_normal(float(value)) for value in x]
+    assert found == [log(float(value)) for value in x]
 
 
 @pytest.mark.parametrize(("size", "out"), [(64, 32), (40, 40), (96, 32), (70, 33), (17, 16)])
@@ -162,15 +216,15 @@ def test_mean_colors_of_released_images(stem):
     name, c, i = of_released(stem)
     image = render(load_recipe(name, draws="released", image_size=128), c, i).image
     means = image.reshape(16, 8, 16, 8, 3).mean((1, 3))
-    assert np.abs(means - np.array(BLOCKS[stem])).mean() < 1.5
+    assert np.abs(means - np.array(BLOCKS[stem])).mean() < 1.3
 
 
-# The surface of the last two is rough at the scale of single precision, and so is their difference.
+# The outline of the last one is dust: a camera turned by 1e-10 changes 0.5 % of its pixels.
 MOST = {
-    "mandelbulb_1k_power10-rule42_0": (1.0, 0.965, 0.005),
-    "mandelbulb_1k_power12-rule243_3": (1.5, 0.94, 0.005),
-    "mandelbulb_Hybrid-21k_power10-rule132_power9-rule32_0": (1.9, 0.915, 0.005),
-    "mandelbulb_Hybrid-21k_power2-rule42_0": (2.5, 0.915, 0.018),
+    "mandelbulb_1k_power10-rule42_0": (0.25, 0.99, 0.001),
+    "mandelbulb_1k_power12-rule243_3": (0.2, 0.99, 0.001),
+    "mandelbulb_Hybrid-21k_power10-rule132_power9-rule32_0": (0.8, 0.96, 0.001),
+    "mandelbulb_Hybrid-21k_power2-rule42_0": (2.0, 0.935, 0.012),
 }
 
 

@@ -14,9 +14,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fdsl_gen.core.keys import Key, Stream
+from fdsl_gen.core.errors import UsageError
+from fdsl_gen.core.keys import Stream
 from fdsl_gen.core.settings import setting
-from fdsl_gen.geometry.category_table import Rows
 from fdsl_gen.geometry.jitter import Jitter, Kind, jittered
 from fdsl_gen.kernels import splat
 from fdsl_gen.variants import _colored
@@ -101,9 +101,16 @@ class FractalColor(ColoredSettings):
         """Measured: 75 kB at 224 pixels; 5 kB in gray."""
         return 1_600 + (self.image_size**2 // 12 if self.gray else self.image_size**2 * 3 // 2)
 
-    def category_of_rows(self, index: int, key: Key, rows: Rows) -> _colored.System:
-        self.sigma_range(len(rows))  # in which they are varied; a table may have fewer maps
-        return super().category_of_rows(index, key, rows)
+    def check_files(self) -> None:
+        """The table, whose categories may have fewer maps than drawn ones and are varied, too."""
+        super().check_files()
+        for number, rows in enumerate(self.table() if self.categories_from else ()):
+            if self.sigma_offset_min >= 5 * len(rows):
+                raise UsageError(
+                    f"categories_from: {self.categories_from}: category {number} has"
+                    f" {len(rows)} map{'s' * (len(rows) > 1)}, for which sigma_offset_min must be"
+                    f" less than {5 * len(rows)}, not {self.sigma_offset_min:g}"
+                )
 
     def jitter_of(self, num_maps: int) -> Jitter:
         """How systems of N maps are changed."""

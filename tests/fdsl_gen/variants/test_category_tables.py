@@ -131,6 +131,16 @@ def test_parts_of_a_category_are_counted(text, words, tmp_path):
         load_recipe("mandelbulb-1k", categories_from=str(tmp_path / "t.csv"))
 
 
+def test_systems_of_too_few_maps_to_vary_are_refused_when_read(tmp_path):
+    path = table(tmp_path, "fractal-color", num_categories=2)
+    lines = path.read_text().splitlines()
+    one_map = next(line for line in lines if line.startswith("1,"))
+    path.write_text("\n".join([line for line in lines if not line.startswith("1,")] + [one_map]))
+    with pytest.raises(UsageError, match="category 1 has 1 map, for which sigma_offset_min must"):
+        load_recipe("fractal-color", categories_from=str(path), num_categories=2)
+    load_recipe("fractal-color", categories_from=str(path), num_categories=2, sigma_offset_min=4.0)
+
+
 def table(tmp_path, name="rcdb-1k", **settings) -> Path:
     path = tmp_path / "categories.csv"
     path.write_text(categories_csv(load_recipe(name, **settings)))

@@ -43,6 +43,7 @@ WITHOUT = [
     ("timm", "fdsl-train pretrain --data {}/shards --output {}/out --recipe cpu_smoke"),
     ("torch", "fdsl-train finetune --from-scratch --data {}/photos --output {}/o --val-split 0.5"),
     ("wandb", "fdsl-train pretrain --data {}/shards --output {}/out --log-to mlflow,wandb"),
+    ("huggingface_hub", "fdsl-train eval hf://OWNER/NAME --data {}/photos"),
     ("torch", "fdsl-train eval {}/photo.png --data {}/photos"),
     ("torch", "fdsl-train knn {}/photo.png --data {}/photos --val-split 0.5"),
     ("torch", "fdsl-train attention {}/photo.png {}/photo.png"),

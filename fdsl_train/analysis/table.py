@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
+from fdsl_train.config import FREE_ON_RESUME
 from fdsl_train.training.logs import read_metrics, read_summary
 from fdsl_train.training.run_dir import ARGS
 
@@ -19,7 +20,7 @@ Form = Literal["text", "csv", "latex", "md"]
 _MEASURES = ("val_top1", "val_recall", "val_miou")
 _HEAD = ["run", "data", "identity", "start", "model", "steps", "seeds", "measure", "last", "best"]
 _BEGINNING = re.compile(r"^# data (\w*), start (.*)$", re.M)
-_FREE = ("seed", "workers", "log_every", "checkpoint_every", "threads", "decoded_cache")
+_FREE = FREE_ON_RESUME | {"seed"}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import click
 from fdsl_gen.core.cli.help import PagedCommand, in_group
 from fdsl_gen.core.cli.paths import FILE, PATH
 from fdsl_train.cli.data_options import data_spec_from, location_options, val_data_option
+from fdsl_train.models.hub import local_weights, parse_model_url
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,16 +39,36 @@ def class_order_option(command: F) -> F:
     return option(command)
 
 
-def check_there(checkpoint: Path | None) -> None:
-    """Whether there is something to read weights from, told before PyTorch is imported.
+class _Weights(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
+    """Where weights are: a path, or a model of the Hub."""
+
+    name = PATH.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        if isinstance(value, str) and value.startswith("hf:"):
+            parse_model_url(value)
+            return value
+        path: Path = PATH.convert(value, param, ctx)
+        return path
+
+
+WEIGHTS = _Weights()
+
+
+def weights_there(place: Path | str) -> Path:
+    """Where there is something to read weights from, told before PyTorch is imported.
 
     Raises:
         UsageError: if there is not.
     """
     from fdsl_train.models.weight_files import check_regular
 
-    if checkpoint is not None and not os.path.isdir(checkpoint):
-        check_regular(checkpoint)
+    found = local_weights(place)
+    if not os.path.isdir(found):
+        check_regular(found)
+    return found
 
 
 def _checkpoint_options(command: F) -> F:
@@ -63,7 +84,7 @@ def _checkpoint_options(command: F) -> F:
         click.option("--img-size", type=click.IntRange(1), help="side of the input, pixels"),
         click.option("--model", help="timm's name, for files of others that do not say it"),
         click.option("--use-ema", is_flag=True, help="take the moving average in the checkpoint"),
-        click.argument("checkpoint", metavar="CKPT", type=PATH),
+        click.argument("checkpoint", metavar="CKPT", type=WEIGHTS),
     ):
         command = option(command)
     return command
@@ -123,9 +144,10 @@ def evaluate(
 ) -> None:
     """Measure top-1, top-5 and calibration of a trained model on images, or mean IoU on masks.
 
-    CKPT is a run of fdsl-train, one of its checkpoints or its export folder, or a file of others.
+    CKPT is a run of fdsl-train, one of its checkpoints or its export folder, a file of others, or
+    hf://OWNER/NAME.
     """
-    check_there(values["checkpoint"])
+    values["checkpoint"] = weights_there(values["checkpoint"])
     where = data_spec_from(values)
     from fdsl_train.analysis.evaluate import evaluate as start
 
@@ -178,7 +200,7 @@ def knn(
 
     The head is not used, so a model straight from pre-training will do.
     """
-    check_there(values["checkpoint"])
+    values["checkpoint"] = weights_there(values["checkpoint"])
     where = data_spec_from(values)
     from fdsl_train.analysis.knn import knn as start
 
@@ -223,7 +245,7 @@ def attention(images: tuple[Path, ...], out: Path, block: int, rollout: bool, **
 
     CKPT is as in eval, and the head is not used.
     """
-    check_there(which["checkpoint"])
+    which["checkpoint"] = weights_there(which["checkpoint"])
     from fdsl_train.analysis.attention import draw_attention
     from fdsl_train.analysis.inference import Inference
 

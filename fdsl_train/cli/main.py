@@ -27,13 +27,14 @@ from fdsl_gen.core.extras import without_library
 from fdsl_gen.core.settings import load_yaml
 from fdsl_train.cli import AFTER_A_SIGNAL, NAME
 from fdsl_train.cli.analysis import (
+    WEIGHTS,
     attention,
-    check_there,
     class_order_option,
     data_options,
     evaluate,
     knn,
     plot,
+    weights_there,
 )
 from fdsl_train.cli.data_options import (
     check_pretrain_data,
@@ -42,6 +43,7 @@ from fdsl_train.cli.data_options import (
     location_options,
     val_data_option,
 )
+from fdsl_train.cli.hub import push
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.cli.trial import trial
 from fdsl_train.config import describe_recipes, load_config, training_recipes
@@ -221,8 +223,9 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 @main.command(cls=PagedCommand)
 @click.option(
     "--checkpoint",
-    type=PATH,
-    help="a run, its last.pth.tar or export folder; or a .pth or .safetensors file of others",
+    type=WEIGHTS,
+    help="a run, its last.pth.tar or export folder; a .pth or .safetensors file of others;"
+    " hf://OWNER/NAME",
 )
 @click.option("--from-scratch", is_flag=True, help="instead: start --model from nothing")
 @click.option("--keep-head", is_flag=True, help="keep the trained classifier; default: a new one")
@@ -247,7 +250,7 @@ def pretrain(recipe: str | None, output: Path, resume: str | None, **values: Any
 @_RESUME
 @recipe_options
 def finetune(
-    checkpoint: Path | None,
+    checkpoint: Path | str | None,
     from_scratch: bool,
     keep_head: bool,
     keep_decoder: bool,
@@ -273,14 +276,14 @@ def finetune(
         raise UsageError("give one of --checkpoint and --from-scratch")
     config = load_config(recipe, "finetune", overrides_of(values), find_process().world_size)
     check_installed(config.log_to)
-    check_there(checkpoint)
+    weights = None if checkpoint is None else weights_there(checkpoint)
     where = data_spec_from(values)
     from fdsl_train.training.finetune import finetune as start
 
     start(
         where,
         output,
-        checkpoint=checkpoint,
+        checkpoint=weights,
         recipe=config,
         keep_head=keep_head,
         keep_decoder=keep_decoder,
@@ -291,7 +294,7 @@ def finetune(
     )
 
 
-_COMMANDS: list[click.Command] = [trial, evaluate, knn, plot, attention]
+_COMMANDS: list[click.Command] = [trial, evaluate, knn, plot, attention, push]
 for _command in _COMMANDS:
     main.add_command(_command)
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from fdsl_train.models.adapt import build_from_pretrained
 from fdsl_train.models.architecture import Architecture, encoder_of
+from fdsl_train.models.hub import local_weights
 from fdsl_train.models.pretrained import read_pretrained
 
 
@@ -25,7 +26,8 @@ def load_model(
     classes stand in ``model.pretrained_cfg["label_names"]``.
 
     Args:
-        path: a run, one of its checkpoints, its ``export``, or a file of others.
+        path: a run, one of its checkpoints, its ``export``, a file of others, or
+            ``hf://OWNER/NAME``.
         num_classes: width of a new head, freshly drawn; None: the trained one. 0: no head, and no
             decoder: the encoder as timm has it.
         img_size: side of the input, pixels; None: as trained.
@@ -44,7 +46,7 @@ def load_model(
     >>> logits = model(torch.zeros(1, 3, 64, 64))  # float32 (1, num_classes)
     """
     asked = Architecture.of({"model": model, "img_size": img_size})
-    trained = read_pretrained(Path(path), vars(asked), averaged=use_ema)
+    trained = read_pretrained(local_weights(path), vars(asked), averaged=use_ema)
     wanted, architecture = num_classes, trained.architecture
     if num_classes == 0:
         wanted, architecture = 1, architecture.classifier()

@@ -19,6 +19,7 @@ from fdsl_train.distributed.launch import find_process
 from fdsl_train.models.adapt import build_from_pretrained, resize_note
 from fdsl_train.models.architecture import Architecture, architecture_of, create_model, published
 from fdsl_train.models.class_labels import ClassOrder, model_labels
+from fdsl_train.models.hub import local_weights
 from fdsl_train.models.pretrained import PretrainedWeights, read_pretrained
 from fdsl_train.models.value_digest import value_digest
 from fdsl_train.tasks import TASKS
@@ -85,8 +86,8 @@ def finetune(
             ``hfds/NAME``; they need a validation part. With the setting ``task="segmentation"``
             images with masks.
         output: folder of the run.
-        checkpoint: file or folder of weights to start from; None: freshly drawn ones, of the
-            setting ``model``.
+        checkpoint: file or folder of weights to start from, or ``hf://OWNER/NAME``; None: freshly
+            drawn ones, of the setting ``model``.
         recipe: name or path of a training recipe, or one that ``load_config`` has read.
         keep_head: keep the trained classifier instead of drawing a new one.
         keep_decoder: of a model trained on masks: keep its decoder, too.
@@ -107,7 +108,7 @@ def finetune(
     >>> export = "runs/smoke/export"
     >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu-finetune").best
     """
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else local_weights(checkpoint)
     start = InitSpec(
         checkpoint=path,
         keep_head=keep_head,

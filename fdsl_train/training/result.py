@@ -8,6 +8,16 @@ from fdsl_train.training.checkpoint import LAST
 from fdsl_train.training.logs import read_metrics
 from fdsl_train.training.run_dir import EXPORT
 
+#: Words for the measures of a validation.
+MEASURES = {
+    "val_top1": "top-1",
+    "val_top5": "top-5",
+    "val_recall": "recall",
+    "val_miou": "mean IoU",
+    "val_macc": "mean accuracy",
+    "val_pacc": "pixel accuracy",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
@@ -36,11 +46,9 @@ class RunResult:
 
     def in_words(self, measures: dict[str, float]) -> str:
         """Measures of :attr:`last` or :attr:`best` as text, with what a guess would reach."""
-        known = {
-            **{"val_top1": "top-1", "val_top5": "top-5", "val_recall": "recall"},
-            **{"val_miou": "mean IoU", "val_macc": "mean accuracy", "val_pacc": "pixel accuracy"},
-        }
-        words = [f"{known[name]} {measures[name]:.2f} %" for name in known if name in measures]
+        words = [
+            f"{MEASURES[name]} {measures[name]:.2f} %" for name in MEASURES if name in measures
+        ]
         if words and self.standing is not None and self.standing.guess is not None:
             words[0] += f" (a guess: {self.standing.guess.percent:.2f} %)"
         return ", ".join(words)

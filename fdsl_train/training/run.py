@@ -32,6 +32,7 @@ from fdsl_train.tasks import task_for
 from fdsl_train.training import checkpoint
 from fdsl_train.training.chance import guess_from, standing
 from fdsl_train.training.checkpoint import LAST
+from fdsl_train.training.data_record import write_data
 from fdsl_train.training.presence import check_present
 from fdsl_train.training.progress import Progress
 from fdsl_train.training.result import RunResult
@@ -153,6 +154,7 @@ def _open(run: Run, resume: bool) -> str | None:
     if saved is not None:
         check_same_run(run.output, saved, run.config, run.data_digest, run.start)
     write_args(run.output, run.config, run.source.name, run.source.digest, run.start_name)
+    write_data(run.output, run.source, run.start_name or FRESH)
     return None if saved is None else str(saved["digest"])
 
 

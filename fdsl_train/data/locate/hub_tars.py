@@ -3,10 +3,11 @@
 import re
 from typing import Any
 
-from fdsl_gen.core.errors import StorageError, UsageError
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.extras import missing
 from fdsl_gen.storage.base import Version
 from fdsl_gen.storage.clouds import hub_address
+from fdsl_gen.storage.hub_errors import not_read
 from fdsl_gen.storage.objects import ObjectStore
 from fdsl_gen.storage.options import StorageOptions
 
@@ -41,7 +42,7 @@ def hub_tars(url: str, options: StorageOptions) -> tuple[ObjectStore, dict[str, 
             )
         )
     except Exception as error:  # of many kinds, whose messages may quote requests
-        raise _translated(error, repo_id) from None
+        raise not_read(error, repo_id, "dataset") from None
     start = len(folder) + 1 if folder else 0
     files = {
         entry.path[start:]: Version(entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id)
@@ -50,19 +51,3 @@ def hub_tars(url: str, options: StorageOptions) -> tuple[ObjectStore, dict[str, 
     }
     prefix = f"{commit}/{folder}" if folder else commit
     return ObjectStore("hf", repo_id, prefix, options), files
-
-
-def _translated(error: Exception, repo_id: str) -> Exception:
-    """What a failure of the Hub or of its library means, without any secret in it."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status in (401, 403, 404):
-        return UsageError(
-            f"the Hub has no dataset {repo_id} that this account may read ({status}); correct"
-            " OWNER/NAME, or log in with hf auth login or HF_TOKEN"
-        )
-    if status is not None:
-        return StorageError(f"the Hub failed at {repo_id} ({status}); run this again later")
-    return StorageError(
-        f"the Hub cannot be reached ({type(error).__name__}); check the network, then run the same"
-        " command again"
-    )

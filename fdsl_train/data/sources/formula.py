@@ -42,6 +42,7 @@ class FormulaSource:
         self._starts = list(accumulate(self.shard_sizes, initial=0))
         self.label_type = recipe.variant.LABEL_TYPE
         self.digest = settings.digest({"recipe": recipe.recipe_digest, "split": part})
+        self.origin = {"recipe": recipe.to_dict(), "identity": recipe.identity}
         self.image = ImageEntry(
             height=spec.height, width=spec.width, channels=spec.channels, levels=spec.levels
         )

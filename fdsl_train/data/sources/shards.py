@@ -101,6 +101,7 @@ class ShardSource:
                 "shards": [[shard.samples, shard.content_digest] for shard in entry.shards],
             }
         )
+        self.origin = {"recipe": manifest.recipe, "identity": manifest.identity}
         self.image = manifest.image
         self.content_digests: tuple[str, ...] | None = tuple(
             shard.content_digest for shard in entry.shards

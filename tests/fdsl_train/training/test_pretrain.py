@@ -57,7 +57,8 @@ def test_the_loss_goes_down(finished: Path) -> None:
 
 def test_what_a_run_leaves(finished: Path) -> None:
     assert sorted(path.name for path in finished.iterdir()) == [
-        "args.yaml", "export", "last.pth.tar", "metrics.jsonl", "summary.csv", "tensorboard",
+        "args.yaml", "data.json", "export", "last.pth.tar", "metrics.jsonl", "summary.csv",
+        "tensorboard",
     ]  # fmt: skip
     with (finished / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -16,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery docs package
+.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -116,6 +116,10 @@ golden: $(VENV)/all.done  ## rewrite the pinned digests after pixels changed on 
 
 gallery: $(VENV)/all.done  ## draw the picture of all kinds of dataset for README
 	$(BIN)/python -m docs.site.pictures docs/gallery.jpg
+
+notebooks: $(VENV)/all.done  ## write the notebooks beside the examples anew
+	cd examples && for name in *.ipynb; do \
+		../$(BIN)/jupytext --quiet --to ipynb "$${name%.ipynb}.py" --output "$$name"; done
 
 docs: $(VENV)/all.done  ## build the documentation site into build/site, with all its pictures
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --site-dir build/site

@@ -101,7 +101,7 @@ def choose_effort(
 def refit(
     effort: Effort, speed: float, left: float, *, labels: int, measured: int, jobs: int
 ) -> Effort:
-    """The same trial with a fine-tuning that fits into what is left after pre-training.
+    """The same trial with what fits into what is left after pre-training.
 
     Args:
         effort: as it was planned.
@@ -110,16 +110,19 @@ def refit(
         labels, measured, jobs: as in :meth:`Effort.seconds`.
 
     Returns:
-        Never a longer one; the shortest if none fits.
+        Never a longer one: a shorter fine-tuning, and fewer sets if the shortest does not fit.
     """
-    for _, steps, draws in _PLANS:
-        fine = Effort(0, 0, steps, draws)
-        if steps > effort.finetune_steps or draws > effort.draws:
-            continue
-        size = {"labels": labels, "measured": measured, "jobs": jobs}
-        if (effort.sets + 1) * fine.seconds(speed, **size) <= left:
-            break
-    return Effort(effort.sets, effort.pretrain_steps, steps, draws)
+    size = {"labels": labels, "measured": measured, "jobs": jobs}
+    plans = [
+        (steps, draws)
+        for _, steps, draws in _PLANS
+        if steps <= effort.finetune_steps and draws <= effort.draws
+    ]
+    for sets in range(effort.sets, 0, -1):
+        for steps, draws in plans:
+            if (sets + 1) * Effort(0, 0, steps, draws).seconds(speed, **size) <= left:
+                return Effort(sets, effort.pretrain_steps, steps, draws)
+    return Effort(1, effort.pretrain_steps, *plans[-1])
 
 
 def measure_speed(pool: Executor, jobs: int, device: str) -> float:

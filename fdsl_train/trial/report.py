@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fdsl_gen.storage import local
 from fdsl_train.analysis.figures.gains import Bar, draw_gains
-from fdsl_train.trial.budget import Effort
+from fdsl_train.trial.budget import FINETUNE, Effort
 from fdsl_train.trial.pieces import Command
 from fdsl_train.trial.results import Row, verdict
 
@@ -119,6 +119,9 @@ def _markdown(found: Finding) -> str:
         "\n".join(_pretraining_lines(rows)),
         f"Learning rates: {rates}.",
         textwrap.fill(" ".join(found.facts), 100),
+        "## A model from this trial",
+        "In minutes on a CPU:",
+        f"```sh\n{small_command(found)}\n```",
         "## At full size",
         textwrap.fill(
             "The trial is small: 200 images a set, a model of half a million weights, minutes."
@@ -157,10 +160,26 @@ def _pretraining_lines(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _best(found: Finding) -> Row:
+    """The formula set that gained most."""
+    rows = found.tables[-1][1]
+    return max((row for row in rows if row.gains), key=lambda row: row.gain)
+
+
+def small_command(found: Finding) -> str:
+    """How to get a model from what the trial has made: its best start, all of the pictures."""
+    best = _best(found)
+    start = shlex.quote(str(found.output / "pretrained" / best.arm.name))
+    return (
+        f"fdsl-train finetune {f'--checkpoint {start}' if best.gain > 0 else '--from-scratch'}"
+        f" --data {shlex.quote(str(found.data))} --val-split 0.2 --recipe {FINETUNE}"
+        " --output runs/small"
+    )
+
+
 def next_commands(found: Finding) -> list[str]:
     """How to go on at full size, with the set that did best."""
-    rows = found.tables[-1][1]
-    best = max((row for row in rows if row.gains), key=lambda row: row.gain).arm
+    best = _best(found).arm
     full = best.full or best.name
     data = shlex.quote(str(found.data))
     return [

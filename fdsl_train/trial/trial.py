@@ -43,6 +43,7 @@ from fdsl_train.trial.report import (
     Finding,
     conclusion,
     next_commands,
+    small_command,
     table_lines,
     write_report,
 )
@@ -200,7 +201,9 @@ def trial(
                 effort, 1 / seen, left, labels=len(amounts), measured=measured, jobs=jobs
             )
             _keep(output, asked | {"effort": effort.to_dict()})
-            run = replace(run, effort=effort)
+            if effort.sets < len(arms) - 1:
+                logger.info(f"this machine got slower: {effort.sets} sets, not {len(arms) - 1}")
+            run = replace(run, effort=effort, arms=arms[: effort.sets + 1])
         rates = _choose_rates(run, pool)
         tables, pieces = _measure(run, rates, pool)
     minutes_taken = (time.monotonic() - began) / 60
@@ -233,7 +236,9 @@ def _tell(found: Finding) -> None:
             logger.info(line)
     logger.info(conclusion(found.tables))
     logger.info(f"report {found.output / REPORT}, picture {found.output / PICTURE}")
-    logger.info("at full size:")
+    logger.info("a model from this trial, in minutes on a CPU:")
+    logger.info(f"  {small_command(found)}")
+    logger.info("at full size, on a GPU:")
     for command in next_commands(found):
         logger.info(f"  {command}")
 

@@ -28,7 +28,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"fractal-1 +1p-frac", done.stdout)
+    assert re.search(r" fractal-1 +fractal-1-21k", done.stdout)
     assert re.search(r"verify +Check every file", done.stdout)
 
 
@@ -93,7 +93,7 @@ def test_status_and_finalize(tmp_path):
 
 def test_list_cite_version_preview(tmp_path):
     listed = fdsl_gen("list").stdout
-    assert re.search(r"fractal-1-21k +21,000 +0\.4 GB +512 ", listed)
+    assert re.search(r"fractal-1-21k +21,000 +357 MB +512 ", listed)
     assert "Scaling Backwards" in fdsl_gen("cite", "fractal-1").stdout
     assert re.fullmatch(r"fdsl-gen, version \d+\.\d+\.\d+\n", fdsl_gen("--version").stdout)
     done = fdsl_gen(

@@ -25,6 +25,7 @@ from fdsl_gen.dataset.sheet import (
     contact_sheet,
     frame,
     grid_sheet,
+    in_lines,
 )
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
@@ -32,6 +33,7 @@ from fdsl_gen.recipe.recipe import Recipe, load_recipe
 from fdsl_gen.variants.base import Rendered
 
 _GOLDEN = (5**0.5 - 1) / 2
+_LINES = 5  # of parameters
 _SMALL, _FEW = 72, 100  # tile of many categories; so many have room for their parameters
 
 
@@ -189,7 +191,8 @@ def categories_png(recipe: Recipe, cache: Path | None) -> bytes:
     captions = [str(s.category) for s in samples]
     if few:
         captions = [
-            f"{name}: {_parameters(one)}" for name, one in zip(captions, drawn, strict=True)
+            in_lines(f"{name}: {_parameters(one)}", tile, _LINES)
+            for name, one in zip(captions, drawn, strict=True)
         ]
     columns = min(len(images), 6 if few else max(6, math.isqrt(2 * len(images))))
     title = title_of(recipe, factor)
@@ -197,9 +200,11 @@ def categories_png(recipe: Recipe, cache: Path | None) -> bytes:
 
 
 def _parameters(drawn: Rendered) -> str:
-    """Parameters in short; a caption cuts off what has no room."""
+    """Parameters in short; a caption cuts off what has no room, and breaks between them."""
     return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name}\N{NO-BREAK SPACE}{value:.3g}"
+        if isinstance(value, float)
+        else f"{name}\N{NO-BREAK SPACE}{value}"
         for name, value in drawn.parameters.items()
     )
 

@@ -14,6 +14,7 @@ _SIDE_LABEL = 150  # left of the rows of a grid, pixels
 _BACKGROUND = (24, 24, 28)
 _CAPTION_COLOR = (225, 225, 225)
 _LETTER = 7  # pixels, of the widest letters of a caption on average
+_MORE = 12  # pixels, of the dots where a key has no room
 _BRIGHT = 150  # gray level that the brightest pixels of a sheet should have at least ...
 _SHARE = 99.8  # ... at this percentile
 
@@ -47,14 +48,15 @@ def contact_sheet(
 
     Args:
         images: uint8 (H, W) or (H, W, 3), of any size.
-        captions: one for each.
+        captions: one for each, of one or several lines.
         columns: images in a row.
         tile: side of an image on the sheet, pixels.
         title: above all, wrapped.
         keys: for each image, colors and what they mean, behind its caption; empty: none at all.
     """
     rows = -(-len(images) // columns)
-    step_x, step_y = tile + _GAP, tile + _CAPTION + _GAP
+    most = max((caption.count("\n") + 1 for caption in captions), default=1)
+    step_x, step_y = tile + _GAP, tile + most * _CAPTION + _GAP
     width = columns * step_x + _GAP
     lines = textwrap.wrap(title, max(20, width // _LETTER))
     head = len(lines) * _CAPTION + (_GAP if lines else 0)
@@ -67,19 +69,28 @@ def contact_sheet(
         left = _GAP + (k % columns) * step_x
         top = head + _GAP + (k // columns) * step_y
         _paste(sheet, image, left, top, tile)
-        end = left + tile
-        text = _shortened(drawing, caption, font, tile - 4)
-        drawing.text((left + 2, top + tile + 2), text, fill=_CAPTION_COLOR, font=font)
+        end = left + tile - _MORE
+        for number, line in enumerate(caption.split("\n")):
+            text = _shortened(drawing, line, font, tile - 4)
+            at = (left + 2, top + tile + 2 + number * _CAPTION)
+            drawing.text(at, text, fill=_CAPTION_COLOR, font=font)
         place = left + 8 + drawing.textlength(text, font=font)
         for color, meaning in keys[k] if keys else ():
             wanted = 14 + drawing.textlength(meaning, font=font) + 6
             if place + wanted > end:
+                drawing.text((place, top + tile + 2), "...", fill=_CAPTION_COLOR, font=font)
                 break
-            at = top + tile + 5
-            drawing.rectangle((place, at, place + 9, at + 9), fill=color)
+            middle = top + tile + 5
+            drawing.rectangle((place, middle, place + 9, middle + 9), fill=color)
             drawing.text((place + 13, top + tile + 2), meaning, fill=_CAPTION_COLOR, font=font)
             place += wanted
     return sheet
+
+
+def in_lines(text: str, tile: int, most: int) -> str:
+    """A caption in lines as wide as a tile, so many at most."""
+    lines = textwrap.wrap(text, tile // _LETTER, max_lines=most, placeholder=" ...")
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")  # which the font does not have
 
 
 def grid_sheet(

@@ -174,7 +174,7 @@ def evaluate(
         logger.info(f"report {report}")
     if confusion is not None:
         assert counts.confusion is not None
-        title = f"{trained.name} on {label} of {where}, top-1 {top1:.2f} %"
+        title = f"{trained.name} on {label} of {where}, top-1 {top1:.2f}\N{NO-BREAK SPACE}%"
         draw_confusion(confusion, counts.confusion.numpy(), names, title)
         logger.info(f"picture {confusion}")
     if asked:

@@ -29,6 +29,11 @@ _ADVICE: dict[Purpose, str] = {
     ),
 }
 
+_OVERFITTED = (
+    "try more images, a --checkpoint that was pre-trained on formulas, or more augmentation; few"
+    " images to measure on tell little"
+)
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -51,7 +56,12 @@ class Standing:
         """Whether the run knows more than nothing; validation decides where there is one."""
         if self.reached is not None and self.guess is not None:
             return self.reached > self.guess.limit
-        return self.loss is None or self.loss < _NEAR * self.blind_loss
+        return self.fitted is not False
+
+    @property
+    def fitted(self) -> bool | None:
+        """Whether it knows more than nothing of its training images; None: nothing is known."""
+        return None if self.loss is None else self.loss < _NEAR * self.blind_loss
 
 
 def guess_from(saved: Any) -> Guess | None:
@@ -98,14 +108,19 @@ def tell(found: Standing | None, purpose: Purpose, class_names: Sequence[str] | 
             f" knowing nothing: {found.blind_loss:.2f}"
         )
     if not found.learned:
-        logger.warning(f"THIS RUN LEARNED NOTHING: {_why(found, class_names)}; {_ADVICE[purpose]}")
+        what = "KNOWS ITS TRAINING IMAGES ALONE" if found.fitted else "LEARNED NOTHING"
+        advice = _OVERFITTED if found.fitted else _ADVICE[purpose]
+        logger.warning(f"THIS RUN {what}: {_why(found, class_names)}; {advice}")
 
 
 def _why(found: Standing, class_names: Sequence[str] | None) -> str:
     guess = found.guess
     if guess is None or found.reached is None:
         return "its loss is that of knowing nothing"
-    text = f"{found.reached:.2f} % is no better than a guess, {guess.percent:.2f} %"
+    text = (
+        f"{found.reached:.2f} % of {guess.images:,} others is no better than a guess,"
+        f" {guess.percent:.2f} %"
+    )
     if guess.always is None:
         return text
     name = guess.always if class_names is None else class_names[guess.always]

@@ -15,6 +15,7 @@ from fdsl_gen.build.finalize import finalize
 from fdsl_gen.cli.main import cli
 from fdsl_gen.core.errors import FdslError
 from fdsl_gen.dataset.contact_sheet import draw_preview, preview_samples
+from fdsl_gen.dataset.sheet import contact_sheet, in_lines
 from fdsl_gen.dataset.store import open_for_writing
 from fdsl_gen.executors import Silent
 from tests.conftest import fdsl_gen
@@ -196,3 +197,13 @@ def test_the_command_tells_of_blank_images(tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "warning: 1 of 2 images are blank" in done.stderr
     assert not isinstance(done.exception, FdslError)
+
+
+def test_captions_of_several_lines_keep_words_together():
+    text = "0: vertices_53, some_noise_0.288, offset_1".replace("_", "\N{NO-BREAK SPACE}")
+    lines = in_lines(text, 192, 2).split("\n")
+    assert lines == ["0: vertices 53,", "some noise 0.288, offset 1"]
+    assert in_lines(text, 192, 1).endswith("...")
+    image = np.zeros((8, 8), np.uint8)
+    one, two = (contact_sheet([image], [c], 1).height for c in ("a", "a\nb"))
+    assert two - one == 18

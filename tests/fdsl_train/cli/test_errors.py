@@ -208,7 +208,7 @@ def test_a_checkpoint_that_is_none(dataset: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_recipe_for_a_gpu_names_the_one_for_the_cpu(dataset: Path, tmp_path: Path) -> None:
     result = pretrain("one-instance-1k", dataset, tmp_path / "out")
-    assert_refused(result, "use --recipe cpu_smoke (with make: RECIPE=cpu_smoke), or insist with")
+    assert_refused(result, "use --recipe cpu-smoke (with make: RECIPE=cpu-smoke), or insist with")
     recipe = write_recipe(tmp_path / "r.yaml", device="auto", steps=3, warmup_steps=0)
     insisted = pretrain(recipe, dataset, tmp_path / "out", "--device", "cpu")
     assert insisted.exit_code == 0, insisted.output

@@ -12,7 +12,7 @@ import fdsl_train
 from fdsl_train.tasks.base import Guess
 from fdsl_train.tasks.classification import Accuracy
 from fdsl_train.tasks.multilabel import Recall
-from fdsl_train.training.chance import Standing
+from fdsl_train.training.chance import Standing, tell
 from tests.fdsl_train.conftest import FINETUNE, TINY, build_dataset, run, write_recipe
 
 SIZES = ["--img-size=32", "--patch-size=8", "--embed-dim=32", "--depth=1", "--num-heads=2"]
@@ -64,6 +64,15 @@ def test_when_a_run_has_learned(standing: Standing, learned: bool) -> None:
     assert standing.learned is learned
 
 
+def test_what_was_learned_by_heart_is_told_apart(caplog: pytest.LogCaptureFixture) -> None:
+    tell(Standing(1.0, 1.79, reached=36.0, guess=Guess(26.0, 50)), "finetune", None)
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith(
+        "THIS RUN KNOWS ITS TRAINING IMAGES ALONE: 36.00 % of 50 others is no better than a guess,"
+        " 26.00 %; try more images"
+    )
+
+
 def test_pre_training_that_learns_nothing_says_so(dataset: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", steps=3, warmup_steps=0, lr=1e-6, min_lr=0)
     words = ["pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out"]
@@ -72,7 +81,7 @@ def test_pre_training_that_learns_nothing_says_so(dataset: Path, tmp_path: Path)
     assert f"knowing nothing: {math.log(8):.2f}" in done.output
     (said,) = done.stderr.splitlines()
     assert said.startswith("THIS RUN LEARNED NOTHING: its loss is that of knowing nothing; try")
-    assert "--recipe cpu_pretrain" in said
+    assert "--recipe cpu-pretrain" in said
     again = run(*words, "--resume", "auto")
     assert "LEARNED NOTHING" in again.stderr, "a finished run says it again"
 
@@ -107,4 +116,4 @@ def test_fine_tuning_that_calls_every_image_the_same_says_so(tmp_path: Path) -> 
     assert "(a guess: 50.00 %)" in done.output
     assert "LEARNED NOTHING" in done.stderr
     assert "is no better than a guess, 50.00 %" in done.stderr
-    assert "--recipe cpu_finetune" in done.stderr
+    assert "--recipe cpu-finetune" in done.stderr

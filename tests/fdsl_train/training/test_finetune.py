@@ -240,4 +240,4 @@ def test_the_default_recipe_is_for_a_gpu(pretrained: Path, digits: Path, tmp_pat
     given = ("--checkpoint", pretrained, "--data", digits, "--output", tmp_path / "out")
     result = run("finetune", *given)
     assert result.exit_code == 2
-    assert "use --recipe cpu_finetune" in result.stderr
+    assert "use --recipe cpu-finetune" in result.stderr

@@ -177,6 +177,7 @@ def test_released_draws_are_those_of_numpy():
         assert facts["longitude"] == 360 * draws[1]
         assert facts["color_2_b"] == draws[10]
     assert recipe.variant.max_instances == 1000
+    assert (recipe.variant.revision, load_recipe("mandelbulb-1k").variant.revision) == (2, 1)
     assert load_recipe("mandelbulb-hybrid-21k", draws="released").variant.max_instances == 50
 
 

@@ -10,13 +10,16 @@ CKPT ?= runs/pretrain/export
 ARGS ?=
 NPROC ?= 1
 JOBS ?= 2
+LOCK ?=
+COMMA := ,
+EXTRAS := train seg s3 gs az hf dask plot track coco corrupt explore browser docs dev
 
 TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup shards pretrain finetune eval plot trial transfer test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package
+.PHONY: help setup lock shards pretrain finetune eval plot trial transfer test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,10 +32,15 @@ $(VENV)/base.done: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/all.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[train,seg,s3,gs,az,hf,dask,plot,track,coco,corrupt,explore,docs,dev]"
+	$(BIN)/python -m pip install --quiet $(if $(LOCK),--constraint $(LOCK)) --editable ".[$(subst $() ,$(COMMA),$(EXTRAS))]"
 	@touch $@ $(VENV)/base.done
 
-setup: $(VENV)/all.done  ## make .venv with everything: training, storage, clusters, tests
+setup: $(VENV)/all.done  ## make .venv with everything, for tests, too [LOCK=requirements-dev.lock]
+
+lock: | $(BIN)/python  ## write the versions of all that into requirements-dev.lock
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --python-version 3.11.5 \
+		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements-dev.lock
 
 shards: $(VENV)/base.done  ## render fractal-1 into DATA (shards/)
 	$(BIN)/fdsl-gen fractal-1 --out $(DATA) $(ARGS)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -180,8 +181,22 @@ def test_every_public_function_has_a_docstring():
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
-def test_changelog_tells_the_version():
+def test_the_version_is_told():
     import fdsl_gen
 
-    assert f"## {fdsl_gen.__version__}" in (ROOT / "CHANGELOG.md").read_text()
-    assert f'version = "{fdsl_gen.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    dated = rf"^## {re.escape(fdsl_gen.__version__)} \(\d{{4}}-\d\d-\d\d\)$"
+    assert re.search(dated, (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert f"version: {fdsl_gen.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_the_lock_pins_all_that_is_asked_for():
+    """``make lock`` writes it; it says versions, and no place to get them from."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = [line.split()[0] for line in (ROOT / "requirements-dev.lock").read_text().splitlines()]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.+]+", line) for line in pinned)
+    extras = re.search(r"^EXTRAS := (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    wanted = [*project["dependencies"]]
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    names = {re.match(r"[\w-]+", one)[0].lower().replace("_", "-") for one in wanted}
+    assert names <= {line.partition("==")[0] for line in pinned}

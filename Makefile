@@ -18,8 +18,10 @@ TORCHRUN := $(BIN)/torchrun --nproc-per-node=$(NPROC) -m fdsl_train.cli
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 
+REPRODUCE = $(if $(filter-out 1,$(NPROC)),$(BIN)/torchrun --nproc-per-node=$(NPROC),$(BIN)/python)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup lock shards pretrain finetune eval plot trial transfer test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package
+.PHONY: help setup lock shards pretrain finetune eval plot trial transfer reproduce test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -64,6 +66,9 @@ trial: $(VENV)/all.done  ## does formula pre-training help on the pictures in DA
 
 transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two cores
 	$(BIN)/python -m experiments.transfer $(ARGS)
+
+reproduce: $(VENV)/all.done  ## render, pre-train, fine-tune a row of a paper [ROW=1p-frac-cifar100] [NPROC=8]
+	$(REPRODUCE) -m experiments.reproduce $(ROW) $(ARGS)
 
 test: $(VENV)/all.done  ## run the tests [JOBS=2 processes]
 	$(PYTEST) $(ARGS)

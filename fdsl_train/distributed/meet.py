@@ -1,19 +1,21 @@
 """Waiting for the other processes of a run: told at once, with an end, and open to signals."""
 
+import itertools
 import logging
 import os
 import socket
 import time
 from datetime import timedelta
 
-from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 
 from fdsl_gen.core.errors import FdslError, UsageError
 from fdsl_train.distributed.launch import TIMEOUT, Process
 
 logger = logging.getLogger(__name__)
 
-_ARRIVED = "fdsl/arrived"
+_ARRIVED = "arrived"
+_meetings = itertools.count()  # of this process
 _POLL_SECONDS = 0.1
 _SILENT_SECONDS = 1.0  # in which process 0 may be a little later than another
 
@@ -30,7 +32,7 @@ def meet(process: Process) -> Store:
     try:
         if process.rank > 0:
             _wait_for_first(process, began)
-        store = _open(process)
+        store = PrefixStore(_name_of_meeting(), _open(process))
         _wait_for_all(process, store, began)
         return store
     except (RuntimeError, ValueError) as error:
@@ -41,6 +43,15 @@ def meet(process: Process) -> Store:
             f"process {process.rank} of {process.world_size} cannot meet the others at"
             f" {process.address}:{process.port}: {reason}"
         ) from None
+
+
+def _name_of_meeting() -> str:
+    """A name that all processes give to this meeting and to no other.
+
+    The store of torchrun outlives a run: a script may do several, and torchrun may start all of its
+    processes anew.
+    """
+    return f"fdsl/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_meetings)}"
 
 
 def _wait_for_first(process: Process, began: float) -> None:

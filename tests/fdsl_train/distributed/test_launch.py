@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from torch.distributed import TCPStore
 
 from fdsl_gen.core import slurm
 from fdsl_gen.core.errors import UsageError
@@ -143,3 +144,31 @@ def test_all_who_come_meet() -> None:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 2, errors
         assert all(line.startswith("waiting for ") for line in errors.splitlines()), errors
+
+
+IN_A_ROW = """
+import time, torch
+from fdsl_train.distributed.group import process_group
+from fdsl_train.distributed.launch import find_process
+for k in range(3):
+    time.sleep(find_process().rank == k % 2)  # the other one must wait
+    with process_group(find_process(), torch.device("cpu")) as group:
+        print(int(group.sum([group.rank + 1.0])[0]))
+"""
+
+
+def test_runs_of_one_script_meet_one_after_the_other() -> None:
+    """The store of torchrun stands all the while, with what the first meeting left in it."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    place = {"MASTER_PORT": str(store.port), "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}
+    place |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "FDSL_JOIN_TIMEOUT": "60"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", IN_A_ROW],
+            env=environment() | place | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    assert [process.communicate(timeout=120)[0] for process in both] == ["3\n3\n3\n"] * 2

@@ -21,7 +21,7 @@ TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 REPRODUCE = $(if $(filter-out 1,$(NPROC)),$(BIN)/torchrun --nproc-per-node=$(NPROC),$(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock shards pretrain finetune eval plot trial transfer reproduce test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package
+.PHONY: help setup lock shards pretrain finetune eval plot trial transfer reproduce test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package hypotheses
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two
 
 reproduce: $(VENV)/all.done  ## render, pre-train, fine-tune a row of a paper [ROW=1p-frac-cifar100] [NPROC=8]
 	$(REPRODUCE) -m experiments.reproduce $(ROW) $(ARGS)
+hypotheses: $(VENV)/all.done  ## do the papers' claims hold? under 100 minutes on two cores [ARGS="--only delta"]
+	$(BIN)/python -m pip install --quiet --no-deps animal-mnist
+	$(BIN)/python -m experiments.hypotheses $(ARGS)
 
 test: $(VENV)/all.done  ## run the tests [JOBS=2 processes]
 	$(PYTEST) $(ARGS)

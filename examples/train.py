@@ -27,7 +27,7 @@ for k, (image, label) in enumerate(zip(digits.images[:700], digits.target[:700],
 formulas = "recipe:fractal-1?num_categories=32&image_size=48&num_points=3000&draw=fill&delta=0.4"
 tiny = {"workers": 0, "log_every": 20, "warmup_steps": 5, "global_batch_size": 32}
 small = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 2}
-run = pretrain(formulas, "runs/formulas", recipe="cpu_pretrain", steps=100, **small, **tiny)
+run = pretrain(formulas, "runs/formulas", recipe="cpu-pretrain", steps=100, **small, **tiny)
 print(run.metrics["loss"])
 
 # %% [markdown]
@@ -35,7 +35,7 @@ print(run.metrics["loss"])
 
 # %%
 print("nearest neighbors", knn(run.export, "digits", k=5, workers=0)["val_top1"])
-how = {"recipe": "cpu_finetune", "steps": 200, "lr": 2e-3, "scale": (0.8, 1.0), "eval_epochs": 100}
+how = {"recipe": "cpu-finetune", "steps": 200, "lr": 2e-3, "scale": (0.8, 1.0), "eval_epochs": 100}
 tuned = finetune("digits", "runs/digits", checkpoint=run.export, **how, **tiny)
 top1, top5 = evaluate(tuned.export, "digits", workers=0).percent()
 print(f"top-1 {top1:.1f} %, chance 10 %")

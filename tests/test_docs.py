@@ -18,7 +18,9 @@ from PIL import Image
 import fdsl_gen
 import fdsl_train
 from fdsl_gen.cli.main import cli
+from fdsl_gen.core import recipe_files
 from fdsl_train.cli.main import main
+from fdsl_train.config import training_recipes
 from tests import ROOT, test_rules
 from tests.documents import DOCUMENTS, Block, blocks, commands, mentions
 from tests.fdsl_train.scenes import write_scenes
@@ -202,6 +204,17 @@ def assert_options_are_known(program: str, words: list[str]) -> None:
 def test_commands_are_found():
     for program in PROGRAMS:
         assert len({tuple(words) for file in DOCUMENTS for words in commands(file, program)}) > 10
+
+
+def test_recipes_are_spelt_one_way():
+    """Underscores are understood, but not shown."""
+    for name in recipe_files.recipe_names(training_recipes()):
+        if "-" in name:
+            for file in DOCUMENTS:
+                assert not re.search(rf"\b{name.replace('-', '_')}\b", file.read_text()), (
+                    file,
+                    name,
+                )
 
 
 def test_an_unknown_option_is_noticed():

@@ -188,7 +188,8 @@ def evaluate(
             local.write(corrupt_report, found.table().encode())
             logger.info(f"report {corrupt_report}")
         if corrupt_plot is not None:
-            draw_robustness(corrupt_plot, found, f"{label}, mean error {found.mean().top1:.1f} %")
+            title = f"{label}, mean corruption error {found.mean().top1:.1f} %"
+            draw_robustness(corrupt_plot, found, title)
             logger.info(f"picture {corrupt_plot}")
     return counts
 

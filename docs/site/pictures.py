@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fdsl_gen.core import recipe_files
-from fdsl_gen.dataset.sheet import colored
+from fdsl_gen.dataset.sheet import brightened, colored, contact_sheet
 from fdsl_gen.recipe.jobs import jobs_of
 from fdsl_gen.recipe.order import SampleId
 from fdsl_gen.recipe.recipe import Recipe, load_recipe
@@ -26,11 +26,6 @@ Pixels = NDArray[np.uint8]
 
 SIDE = 256  # pixels drawn; smaller ones than published where lines would vanish on a page
 _TILE = 148
-_GAP = 6
-_CAPTION = 20
-_PAPER = (255, 255, 255)
-_INK = (40, 40, 46)
-_COLUMNS = 6
 _CHOSEN = {  # (category, instance) that show what a kind is about; others show the first
     "bezier-curve": (40, 0),
     "dead-leaves": (7, 0),
@@ -111,30 +106,10 @@ def within(recipe: Recipe, count: int = 6) -> list[tuple[int, int]]:
     return [(category, i) for i in range(min(count, recipe.num_instances))]
 
 
-def sheet(panels: Sequence[tuple[Pixels, str]], columns: int = _COLUMNS) -> Image.Image:
-    """Pictures in rows on white, each over its caption."""
-    rows = -(-len(panels) // columns)
-    width = min(columns, len(panels)) * (_TILE + _GAP) + _GAP
-    page = Image.new("RGB", (width, rows * (_TILE + _CAPTION + _GAP) + _GAP), _PAPER)
-    drawing = ImageDraw.Draw(page)
-    font = ImageFont.load_default(13)
-    for k, (pixels, caption) in enumerate(panels):
-        left = _GAP + k % columns * (_TILE + _GAP)
-        top = _GAP + k // columns * (_TILE + _CAPTION + _GAP)
-        image = Image.fromarray(brightened(pixels)).convert("RGB")
-        page.paste(image.resize((_TILE, _TILE), Image.Resampling.LANCZOS), (left, top))
-        drawing.text((left + 1, top + _TILE + 2), caption, fill=_INK, font=font)
-    return page
-
-
-def brightened(pixels: Pixels) -> Pixels:
-    """Gray pictures of few thin strokes, raised so that they are seen in a small tile."""
-    top, mean = int(pixels.max()), float(pixels.mean())
-    if pixels.ndim == 3 or top == 0 or top < 3 * mean:
-        return pixels
-    gain = min(2.5, 255 / top * 2)
-    raised: Pixels = np.minimum(pixels * gain, 255).astype(np.uint8)
-    return raised
+def sheet(panels: Sequence[tuple[Pixels, str]], columns: int = 6) -> Image.Image:
+    """Pictures in rows, each over its caption."""
+    images, captions = zip(*panels, strict=True)
+    return contact_sheet(images, captions, min(columns, len(panels)), _TILE)
 
 
 def gallery() -> Image.Image:
@@ -144,8 +119,8 @@ def gallery() -> Image.Image:
         recipe = small(recipes_of(kind)[0])
         category, instance = _CHOSEN.get(kind, (1, 0))
         (found,) = draw(recipe, [(min(category, recipe.num_categories - 1), instance)])
-        panels.append((found[0], kind))
-    return sheet(panels)
+        panels.append((brightened(found[:1], _TILE)[0][0], kind))
+    return sheet(panels, 8)
 
 
 def jpeg(image: Image.Image) -> bytes:
@@ -157,16 +132,18 @@ def jpeg(image: Image.Image) -> bytes:
 
 def samples_sheet(recipe: Recipe, samples: Sequence[tuple[int, int]]) -> Image.Image:
     """Samples with their numbers below."""
+    drawn = draw(recipe, samples)
+    shown = brightened([found[0] for found in drawn], _TILE)[0]
     panels: list[tuple[Pixels, str]] = []
-    for (category, instance), found in zip(samples, draw(recipe, samples), strict=True):
+    for (category, instance), image, found in zip(samples, shown, drawn, strict=True):
         name = f"image {instance}" if category < 0 else f"category {category} / {instance}"
-        panels += zip(found, [name, "its mask"], strict=False)
+        panels += zip([image, *found[1:]], [name, "its mask"], strict=False)
     return sheet(panels)
 
 
 def setting_sheet(name: str, setting: str, values: Sequence[Any]) -> Image.Image:
     """The same sample under several values of one setting."""
-    panels: list[tuple[Pixels, str]] = []
+    images, captions = [], []
     for value in values:
         recipe = small(name, **{setting: value})
         kind = recipe.variant.KIND
@@ -174,8 +151,10 @@ def setting_sheet(name: str, setting: str, values: Sequence[Any]) -> Image.Image
         (found,) = draw(recipe, [(min(category, recipe.num_categories - 1), instance)])
         default = {f.name: f.default for f in dataclasses.fields(variant_class(kind, "kind"))}
         usual = " (default)" if default.get(setting) == value else ""
-        panels.append((found[-1], f"{value}{usual}"))
-    return sheet(panels)
+        images.append(found[-1])
+        captions.append(f"{value}{usual}")
+    shown = images if len(found) > 1 else brightened(images, _TILE)[0]  # masks have colors
+    return sheet(list(zip(shown, captions, strict=True)))
 
 
 if __name__ == "__main__":

@@ -108,10 +108,11 @@ class RecipeSplit:
         shard_sizes: samples in each shard, as on disk.
         cache: as given; may be given later.
 
-    >>> recipe = load_recipe("fractal-1", num_categories=10, image_size=128)
-    >>> split = RecipeSplit(recipe, cache=prepare(recipe))
-    >>> [sample.image.shape for _, sample in split.render([split.sample(0, 0)])]
-    [(128, 128)]
+    Examples:
+        >>> recipe = load_recipe("fractal-1", num_categories=10, image_size=128)
+        >>> split = RecipeSplit(recipe, cache=prepare(recipe))
+        >>> [sample.image.shape for _, sample in split.render([split.sample(0, 0)])]
+        [(128, 128)]
     """
 
     def __init__(self, recipe: Recipe, split: str = "train", *, cache: Path | None = None) -> None:
@@ -145,7 +146,8 @@ class RecipeSplit:
         """The identity of sample ``row`` of a shard.
 
         Args:
-            shard, row: where it stands.
+            shard: in which it stands.
+            row: where it stands there.
             epoch: above 0, an instance (or image) that the dataset on disk does not hold: the one
                 ``epoch`` times their number after it.
         """

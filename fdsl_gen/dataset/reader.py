@@ -178,10 +178,11 @@ class Dataset(Mapping[str, Sample]):
             UsageError: if the dataset was made without ``metadata``.
             Mismatch: if the bytes of a sample are damaged.
 
-        >>> recipe = load_recipe("fractal-1", num_categories=4, image_size=64, metadata=True)
-        >>> manifest = generate(recipe, "described", workers=1)
-        >>> sorted(open_dataset("described").parameters()["category"])
-        [0, 1, 2, 3]
+        Examples:
+            >>> recipe = load_recipe("fractal-1", num_categories=4, image_size=64, metadata=True)
+            >>> manifest = generate(recipe, "described", workers=1)
+            >>> sorted(open_dataset("described").parameters()["category"])
+            [0, 1, 2, 3]
         """
         if "json" not in self.manifest.members:
             raise UsageError(

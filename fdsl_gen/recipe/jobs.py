@@ -94,10 +94,11 @@ def render(recipe: Recipe | str | Path, category: int | None = None, instance: i
     Raises:
         UsageError: if there is no such image, or no such recipe.
 
-    >>> render("fractal-1", category=7).image.shape
-    (512, 512)
-    >>> render("fractal-1", category=7).label
-    7
+    Examples:
+        >>> render("fractal-1", category=7).image.shape
+        (512, 512)
+        >>> render("fractal-1", category=7).label
+        7
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)

@@ -22,8 +22,9 @@ def parse_recipe(text: str) -> Recipe:
     Raises:
         UsageError: if there is no such recipe or setting, or a value cannot be.
 
-    >>> parse_recipe("recipe:fractal-1?num_categories=10&image_size=128").num_samples
-    10
+    Examples:
+        >>> parse_recipe("recipe:fractal-1?num_categories=10&image_size=128").num_samples
+        10
     """
     name, _, query = text.removeprefix(SCHEME).partition("?")
     if not name:

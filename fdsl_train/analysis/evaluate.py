@@ -117,7 +117,8 @@ def evaluate(
     Raises:
         UsageError: if model and images do not fit together, or a sample cannot be used.
 
-    >>> counts = evaluate("runs/photos", "photos/")
+    Examples:
+        >>> counts = evaluate("runs/photos", "photos/")
     """
     inference, where = Inference(checkpoint=Path(checkpoint), **how), data_spec(data)
     asked = _asked_corruptions(corrupt, corrupt_report, corrupt_plot)

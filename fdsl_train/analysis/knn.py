@@ -56,7 +56,8 @@ def knn(
     Raises:
         UsageError: if the data cannot be used, or has fewer than ``k`` training images.
 
-    >>> knn("runs/smoke/export", "photos/", k=10)["val_top1"]
+    Examples:
+        >>> knn("runs/smoke/export", "photos/", k=10)["val_top1"]
     """
     inference, where = Inference(checkpoint=Path(checkpoint), **how), data_spec(data)
     trained = inference.read()

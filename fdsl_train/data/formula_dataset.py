@@ -44,12 +44,13 @@ class FormulaDataset(Dataset[tuple[Any, Any]]):
         recipe: what is drawn.
         num_classes: labels are below it.
 
-    >>> dataset = FormulaDataset("fractal-1", num_categories=10, image_size=64)
-    >>> len(dataset)
-    10
-    >>> image, label = dataset[3]
-    >>> image.shape
-    torch.Size([1, 64, 64])
+    Examples:
+        >>> dataset = FormulaDataset("fractal-1", num_categories=10, image_size=64)
+        >>> len(dataset)
+        10
+        >>> image, label = dataset[3]
+        >>> image.shape
+        torch.Size([1, 64, 64])
     """
 
     def __init__(

@@ -41,9 +41,10 @@ def load_model(
     Raises:
         UsageError: if there are no such weights, or they do not fit the model.
 
-    >>> import torch
-    >>> model = load_model("runs/photos")
-    >>> logits = model(torch.zeros(1, 3, 64, 64))  # float32 (1, num_classes)
+    Examples:
+        >>> import torch
+        >>> model = load_model("runs/photos")
+        >>> logits = model(torch.zeros(1, 3, 64, 64))  # float32 (1, num_classes)
     """
     asked = Architecture.of({"model": model, "img_size": img_size})
     trained = read_pretrained(local_weights(path), vars(asked), averaged=use_ema)

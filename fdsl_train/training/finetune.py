@@ -105,8 +105,9 @@ def finetune(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
 
-    >>> export = "runs/smoke/export"
-    >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu-finetune").best
+    Examples:
+        >>> export = "runs/smoke/export"
+        >>> finetune("photos/", "runs/photos", checkpoint=export, recipe="cpu-finetune").best
     """
     path = None if checkpoint is None else local_weights(checkpoint)
     start = InitSpec(

@@ -60,7 +60,8 @@ def pretrain(
             sample that cannot be used.
         FdslError: if the loss is not finite, or a loader process died.
 
-    >>> pretrain("shards/", "runs/smoke", recipe="cpu-smoke", epochs=20).metrics["loss"][-1]
+    Examples:
+        >>> pretrain("shards/", "runs/smoke", recipe="cpu-smoke", epochs=20).metrics["loss"][-1]
     """
     given = [data] if isinstance(data, str | Path | DatasetLocation | DataSpec) else data
     wheres, output = [data_spec(one) for one in given], Path(output)

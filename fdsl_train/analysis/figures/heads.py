@@ -26,7 +26,7 @@ def draw_heads(
         heads: float32 (heads, rows, columns).
         title: above it.
     """
-    panels = [("mean of heads", heads.mean(axis=0))] if len(heads) > 1 else []
+    panels = [("mean", heads.mean(axis=0))] if len(heads) > 1 else []
     panels += [(f"head {number}", head) for number, head in enumerate(heads)]
     if len(heads) == 1:
         panels = [("", heads[0])]

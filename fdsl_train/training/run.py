@@ -190,6 +190,8 @@ def _worth_decoding(source: Source, shown: Fraction) -> int:
         return 0
     if isinstance(source, FormulaSource) and not source.is_fixed:
         return 0
+    if isinstance(source, ShardSource) and source.has_points:
+        return 0  # their digests are of the points, too, which training does not read
     return decoded_bytes(source)
 
 

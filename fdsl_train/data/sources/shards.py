@@ -107,6 +107,7 @@ class ShardSource:
             shard.content_digest for shard in entry.shards
         )
         self._shelf = locator
+        self.has_points = "npy" in manifest.members
         self._members = manifest.members
         self._shard_bytes = tuple(shard.bytes for shard in entry.shards)
         self._open: OrderedDict[int, OpenShard] = OrderedDict()

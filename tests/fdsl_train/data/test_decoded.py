@@ -6,11 +6,13 @@ import tempfile
 from collections import namedtuple
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fdsl_gen import generate, load_recipe
 from fdsl_gen.core.errors import UsageError
 from fdsl_train.cli.main import main
 from fdsl_train.data.sources import decoded
@@ -78,6 +80,17 @@ def test_masks_stand_beside_the_pixels(tmp_path: Path, own: Path) -> None:
         assert np.array_equal(ours.image, stored.image)
         assert np.array_equal(np.asarray(ours.label), np.asarray(stored.label))
         assert np.asarray(ours.label).dtype == np.asarray(stored.label).dtype
+
+
+def test_a_set_with_points_is_trained_on_as_it_stands(tmp_path: Path, own: Path) -> None:
+    sizes: dict[str, Any] = {"num_categories": 2, "num_instances": 8, "image_size": 32}
+    points = load_recipe("exfractaldb-1k", num_shards=1, points=16, **sizes)
+    generate(points, tmp_path / "points", workers=1)
+    recipe = write_recipe(tmp_path / "tiny.yaml", steps=2, epochs=None, warmup_steps=0)
+    words = ["pretrain", "--recipe", recipe, "--data", tmp_path / "points"]
+    result = CliRunner().invoke(main, list(map(str, [*words, "--output", tmp_path / "out"])))
+    assert result.exit_code == 0, result.output
+    assert "decoded once" not in result.output
 
 
 def test_one_of_several_processes_decodes(dataset: Path, own: Path) -> None:

@@ -53,7 +53,9 @@ def paste(
     mask[top : top + stamp.height, left : left + stamp.width][opaque] = label
 
 
-def write_scenes(stamps: Path, out: Path, *, train: int, val: int, seed: int = 0) -> None:
+def write_scenes(
+    stamps: Path, out: Path, *, train: int, val: int, seed: int = 0, tuning: bool = False
+) -> None:
     """Write ``images/`` and ``annotations/``, each with ``training`` and ``validation``.
 
     Args:
@@ -61,6 +63,7 @@ def write_scenes(stamps: Path, out: Path, *, train: int, val: int, seed: int = 0
         out: folder to write to.
         train, val: how many scenes.
         seed: of all draws.
+        tuning: validate on other pictures than usual, and show those nowhere.
     """
     found = {name: pictures_of(stamps, name) for name in CLASSES}
     for part, count, kept in (("training", train, False), ("validation", val, True)):
@@ -70,7 +73,11 @@ def write_scenes(stamps: Path, out: Path, *, train: int, val: int, seed: int = 0
             for _ in range(OBJECTS):
                 label = int(rng.integers(0, len(CLASSES)))
                 own = found[CLASSES[label]]
-                own = [one for i, one in enumerate(own) if (i % _HELD_OUT == 0) == kept]
+                own = [
+                    one
+                    for i, one in enumerate(own)
+                    if (i % _HELD_OUT == tuning) == kept and not (tuning and i % _HELD_OUT == 0)
+                ]
                 paste(image, mask, own[int(rng.integers(0, len(own)))], label + 1, rng)
             for kind, picture in (("images", image), ("annotations", Image.fromarray(mask))):
                 path = out / kind / part / f"{number:04d}.png"

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from experiments.segmentation import scenes
 from experiments.segmentation.scenes import CLASSES, write_scenes
 from fdsl_gen.cli.main import cli
 from fdsl_train.cli.main import main
@@ -54,6 +55,25 @@ def test_the_whole_way_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert Path("confusion.png").stat().st_size > 1000
     rows = Path("classes.csv").read_text().splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["ground", *CLASSES, ""]
+
+
+def test_settings_are_chosen_by_other_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the experiment validates on is seen by nobody before; so is what tuning validates on."""
+    write_stamps(tmp_path / "stamps")
+    pasted: dict[tuple[bool, str], set[str]] = {}
+
+    def note(image: Image.Image, mask: object, path: Path, *_: object) -> None:
+        pasted[tuning, part].add(path.stem)
+
+    monkeypatch.setattr(scenes, "paste", note)
+    for tuning in (False, True):
+        for part, counts in (("train", {"train": 20, "val": 0}), ("val", {"train": 0, "val": 20})):
+            pasted[tuning, part] = set()
+            write_scenes(tmp_path / "stamps", tmp_path / "out", **counts, tuning=tuning)
+    assert pasted[False, "val"] == {"0"} and pasted[False, "train"] == {"1", "2", "3"}
+    assert pasted[True, "val"] == {"1"} and pasted[True, "train"] == {"2", "3"}
 
 
 def test_scenes_are_what_they_say(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The commands of docs/segmentation.md, one after the other, made short."""
 
 import shlex
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,13 @@ from PIL import Image
 
 from experiments.segmentation import scenes
 from experiments.segmentation.scenes import CLASSES, write_scenes
+from experiments.segmentation.shuffle import shuffle_masks
 from fdsl_gen.cli.main import cli
 from fdsl_train.cli.main import main
+from fdsl_train.data.sources.decoded import decode_once
+from fdsl_train.data.sources.shards import open_split, read_dataset
 from tests.documents import ROOT, blocks
+from tests.fdsl_train.training.segment import write_masked
 
 STAMPS = "/usr/share/tuxpaint/stamps"
 SHORT = {
@@ -74,6 +79,25 @@ def test_settings_are_chosen_by_other_pictures(
             write_scenes(tmp_path / "stamps", tmp_path / "out", **counts, tuning=tuning)
     assert pasted[False, "val"] == {"0"} and pasted[False, "train"] == {"1", "2", "3"}
     assert pasted[True, "val"] == {"1"} and pasted[True, "train"] == {"2", "3"}
+
+
+def test_the_control_is_another_set_of_the_same_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own, control = write_masked(tmp_path / "own"), tmp_path / "control"
+    shuffle_masks(own, control)
+    sources = [open_split(folder, read_dataset(folder), "train") for folder in (own, control)]
+    assert sources[0].digest != sources[1].digest
+    for source in sources:
+        assert decode_once(source) is not None  # which compares the digests
+    pairs = []
+    for source in sources:
+        samples = [source.read_sample(0, row) for row in range(source.shard_sizes[0])]
+        pairs.append([(one.image.tobytes(), np.asarray(one.label).tobytes()) for one in samples])
+    (images, masks), (same_images, others) = (zip(*pair, strict=True) for pair in pairs)
+    assert images == same_images and sorted(masks) == sorted(others)
+    assert all(one != other for one, other in zip(masks, others, strict=True))
 
 
 def test_scenes_are_what_they_say(tmp_path: Path) -> None:

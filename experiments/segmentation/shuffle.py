@@ -1,11 +1,14 @@
 """The control: the same images and masks, but each image with the mask of another one."""
 
+import hashlib
 import io
 import json
 import tarfile
 from pathlib import Path
 
 import numpy as np
+
+from fdsl_gen.archive import content_digest, png
 
 _MASK = ".mask.png"
 
@@ -23,16 +26,27 @@ def shuffle_masks(dataset: Path, out: Path, *, seed: int = 0) -> None:
     for split in manifest["splits"].values():
         for number, shard in enumerate(split["shards"]):
             with tarfile.open(dataset / shard["file"]) as tar:
-                members = [(one.name, tar.extractfile(one).read()) for one in tar.getmembers()]
-            masks = [content for name, content in members if name.endswith(_MASK)]
-            order = np.random.default_rng([seed, number]).permutation(len(masks))
-            place = {int(i): int(order[k - 1]) for k, i in enumerate(order)}  # nobody keeps its own
-            given = iter(masks[place[i]] for i in range(len(masks)))
+                members = {one.name: tar.extractfile(one).read() for one in tar.getmembers()}
+            names = [name for name in members if name.endswith(_MASK)]
+            order = np.random.default_rng([seed, number]).permutation(len(names)).tolist()
+            given = [members[names[order[k - 1]]] for k in range(len(names))]
+            members |= {names[i]: mask for i, mask in zip(order, given, strict=True)}
             with tarfile.open(out / shard["file"], "w", format=tarfile.USTAR_FORMAT) as tar:
-                for name, content in members:
-                    content = next(given) if name.endswith(_MASK) else content
+                for name, content in members.items():
                     info = tarfile.TarInfo(name)
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
-            shard["bytes"] = (out / shard["file"]).stat().st_size
+            written = (out / shard["file"]).read_bytes()
+            shard["bytes"], shard["sha256"] = len(written), hashlib.sha256(written).hexdigest()
+            total = sum(_digest(name.removesuffix(_MASK), members) for name in names)
+            shard["content_digest"] = content_digest.as_text(total)
+    shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
+    whole = sum(int(shard["content_digest"], 16) for shard in shards)
+    manifest["content_digest"] = content_digest.as_text(whole)
     (out / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _digest(key: str, members: dict[str, bytes]) -> int:
+    """Of a sample: a copy with the old digests would be taken for the set that it was made from."""
+    image, mask = (png.decode(members[key + ending]) for ending in (".png", _MASK))
+    return content_digest.sample_digest(key, (), image, mask)

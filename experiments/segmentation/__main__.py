@@ -11,6 +11,7 @@ from experiments.segmentation.runs import (
     FROM,
     POOL,
     SCRATCH,
+    SEED,
     Measures,
     measured,
     pretrained,
@@ -43,7 +44,7 @@ def compare(stamps: Path, work: Path) -> dict[str, list[Measures]]:
         generate(load_recipe("segrcdb", num_shards=4, **FORMULAS), work / "formulas", workers=1)
         shuffle_masks(work / "formulas", work / "shuffled")
     if not (work / "pool" / "classes.txt").exists():
-        write_scenes(stamps, work / "pool", train=POOL, val=100, seed=1)
+        write_scenes(stamps, work / "pool", train=POOL, val=100, seed=SEED)
     for draw in range(DRAWS):
         write_draw(work / "pool", work / f"draw-{draw}", draw)
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:

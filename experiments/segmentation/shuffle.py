@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fdsl_gen.archive import content_digest, png
+from fdsl_gen.archive import png
+from fdsl_gen.archive.sample import digest_text, sample_digest
 
 _MASK = ".mask.png"
 
@@ -39,14 +40,14 @@ def shuffle_masks(dataset: Path, out: Path, *, seed: int = 0) -> None:
             written = (out / shard["file"]).read_bytes()
             shard["bytes"], shard["sha256"] = len(written), hashlib.sha256(written).hexdigest()
             total = sum(_digest(name.removesuffix(_MASK), members) for name in names)
-            shard["content_digest"] = content_digest.as_text(total)
+            shard["content_digest"] = digest_text(total)
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     whole = sum(int(shard["content_digest"], 16) for shard in shards)
-    manifest["content_digest"] = content_digest.as_text(whole)
+    manifest["content_digest"] = digest_text(whole)
     (out / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _digest(key: str, members: dict[str, bytes]) -> int:
     """Of a sample: a copy with the old digests would be taken for the set that it was made from."""
     image, mask = (png.decode(members[key + ending]) for ending in (".png", _MASK))
-    return content_digest.sample_digest(key, (), image, mask)
+    return sample_digest(key, (), image, mask)

@@ -2,6 +2,8 @@
 
     python -m experiments.segmentation STAMPS WORK
 
+The results are in docs/segmentation.md.
+
 Two runs failed. In the first (a small vision transformer, 512 images of formulas) nothing had been
 learned well: +0.3 points. In the second (these settings, 200 steps of fine-tuning, other scenes)
 segrcdb gained 3.0, -0.1 and -1.0 points over scratch, the control lost 5 in the mean.

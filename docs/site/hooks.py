@@ -18,6 +18,8 @@ _HOME = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
+_STYLE = ".md-typeset td:first-child code { white-space: nowrap; }\n"
+_ROLE = re.compile(r":(?:attr|class|func|meth|mod):(?=<(?:a|code))")  # of docstrings
 _LINK = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 
 
@@ -36,6 +38,8 @@ def on_files(files: Files, config: Any) -> Files:
     made |= pages.command_pages()
     made |= pages.api_pages()
     made |= pages.example_pages(ROOT / "examples")
+    made["site.css"] = _STYLE
+    config["extra_css"].append("site.css")
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     config["nav"] = _navigation({file.src_uri for file in files.documentation_pages()})
@@ -72,6 +76,11 @@ def _navigation(pages_left: set[str]) -> list[Any]:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links out of `docs/` lead to the pages made from those files."""
     return _LINK.sub(_inside, markdown) if "/" not in page.file.src_uri else markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Names in docstrings without the roles that only Sphinx knows."""
+    return _ROLE.sub("", html)
 
 
 def _from_root(text: str) -> str:

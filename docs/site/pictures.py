@@ -136,7 +136,8 @@ def samples_sheet(recipe: Recipe, samples: Sequence[tuple[int, int]]) -> Image.I
     shown = brightened([found[0] for found in drawn], _TILE)[0]
     panels: list[tuple[Pixels, str]] = []
     for (category, instance), image, found in zip(samples, shown, drawn, strict=True):
-        name = f"image {instance}" if category < 0 else f"category {category} / {instance}"
+        several = f" / {instance}" if recipe.num_instances > 1 else ""
+        name = f"image {instance}" if category < 0 else f"category {category}{several}"
         panels += zip([image, *found[1:]], [name, "its mask"], strict=False)
     return sheet(panels)
 

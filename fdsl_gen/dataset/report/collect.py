@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fdsl_gen.archive.label_types.instances import boxes
 from fdsl_gen.archive.manifest import Manifest
 from fdsl_gen.archive.sample import Sample
 from fdsl_gen.core.keys import Key, words
@@ -17,7 +18,7 @@ from fdsl_gen.dataset.report.measure import MEASURES, measure, near_equal
 
 SHOWN = 24  # images on the page
 _COMPARED = 4096  # images at most that are compared with each other: 16 MB, a second
-_NOT_PARAMETERS = {"labels", "seed"}  # of the keys of a .json
+_NOT_PARAMETERS = {"labels", "seed", "annotations", "height", "width"}  # of the keys of a .json
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Report:
         manifest: of the dataset.
         measured: how many samples were opened.
         columns: figures of them by name, float64 (measured,): ``MEASURES``, and numbers stored with
-            images (``metadata``).
+            images (``metadata``); where there are instances, figures of their boxes.
         words: how often each text stored with images occurs, by name.
         grays: pixels of each gray level in them, int64 (256,).
         per_category: samples of each category, of all samples; empty for scene sets.
@@ -159,14 +160,23 @@ class _Opened:
             self._columns[name].append(value)
         self._grays += measured.histogram
         for name, value in facts.items():
+            if name in _NOT_PARAMETERS:
+                continue
             if type(value) in (int, float):
-                self._numbers[name].append(value)
-            elif name not in _NOT_PARAMETERS:
+                self._numbers[f"parameter {name}"].append(value)
+            else:
                 self._words[name][str(value)[:40]] += 1
         self._labels.update(sample.labels)
         if sample.mask is not None:
             counts = np.bincount(sample.mask.ravel())
             self._area.update({int(k): int(counts[k]) for k in np.flatnonzero(counts)})
+            if sample.labels:  # of instances
+                seen_K4 = boxes(sample.mask, len(sample.labels))
+                seen_K4 = seen_K4[seen_K4[:, 2] > 0]
+                self._numbers["boxes: instances an image"].append(len(seen_K4))
+                for name, column in (("width", 2), ("height", 3)):
+                    parts = seen_K4[:, column] / sample.mask.shape[3 - column]
+                    self._numbers[f"boxes: {name}, parts of the image"].extend(parts)
 
     def write(self, report: Report) -> None:
         """Put it into a report."""
@@ -179,8 +189,9 @@ class _Opened:
         report.mask_area = {level: n / pixels for level, n in sorted(self._area.items())}
         report.labels, report.shown = self._labels, self._shown
         for name, values in self._numbers.items():
-            if name in self._words:  # of samples where it is no text
-                self._words[name].update(f"{value:.10g}" for value in values)
+            word = name.removeprefix("parameter ")
+            if word in self._words:  # of samples where it is no text
+                self._words[word].update(f"{value:.10g}" for value in values)
             else:
-                report.columns[f"parameter {name}"] = np.array(values)
+                report.columns[name] = np.array(values)
         report.words = dict(self._words)

@@ -86,7 +86,7 @@ def as_page(report: Report, against: Report | None = None) -> str:
     parts.append(_figure("gray levels of all pixels", grays))
     stored = [n for n in report.columns if n not in MEASURES]
     if stored:
-        parts += ["<h2>Parameters</h2>", *_charts(reports, stored)]
+        parts += ["<h2>Parameters and boxes</h2>", *_charts(reports, stored)]
     parts += [_words(name, counter.most_common(20)) for name, counter in report.words.items()]
     if report.mask_area:
         parts += ["<h2>Masks</h2>", _masks(report)]

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from fdsl_gen import generate, load_recipe, open_dataset
+from fdsl_gen.archive.label_types.instances import annotations
 from fdsl_gen.cli.main import cli
 from fdsl_gen.dataset.report import collect, compare, page
 from fdsl_gen.dataset.report.measure import MEASURES, measure, near_equal, spectrum_slope, to_gray
@@ -136,6 +137,18 @@ def test_there_is_a_report_of_every_kind(kind, tmp_path):
     tags = Tags()
     tags.feed(page.as_page(report))
     assert not tags.open
+
+
+def test_boxes_of_instances_are_measured(tmp_path):
+    made(tmp_path / "set", "inscore", num_images=4, image_size=48)
+    report = reported(tmp_path / "set")
+    found = [annotations(sample.target) for sample in open_dataset(tmp_path / "set").values()]
+    seen = [[one["bbox"] for one in image if one["area"]] for image in found]
+    assert report.columns["boxes: instances an image"].tolist() == [len(image) for image in seen]
+    for name, at in (("width", 2), ("height", 3)):
+        wanted = [box[at] / 48 for image in seen for box in image]
+        assert report.columns[f"boxes: {name}, parts of the image"].tolist() == wanted
+    assert not report.words
 
 
 def test_many_images_take_no_more_memory(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ TRAIN = $(if $(filter-out 1,$(NPROC)),$(TORCHRUN),$(BIN)/fdsl-train)
 REPRODUCE = $(if $(filter-out 1,$(NPROC)),$(BIN)/torchrun --nproc-per-node=$(NPROC),$(BIN)/python)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock shards pretrain finetune eval plot trial transfer reproduce test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package hypotheses
+.PHONY: help setup lock shards pretrain finetune eval plot trial transfer reproduce test test-fast test-nojit test-lowest coverage mutants fuzz check bench bench-loader bench-storage azurite golden clean gallery notebooks docs package hypotheses gpu-check
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -78,7 +78,7 @@ test: $(VENV)/all.done  ## run the tests [JOBS=2 processes]
 
 test-fast: $(VENV)/all.done  ## run those of the generator that take no seconds each: two minutes
 	$(PYTEST) -q -m "not (slow or train)" $(ARGS) \
-		$(addprefix --ignore=tests/,fdsl_gen/executors fdsl_gen/storage fdsl_train)  # not even imported
+		$(addprefix --ignore=tests/,fdsl_gen/executors fdsl_gen/storage fdsl_train gpu)  # not even imported
 
 # Where numba overflows in silence, the same Python code warns; both give infinity.
 test-nojit: $(VENV)/all.done  ## run the twins of pixels with kernels as plain Python
@@ -126,6 +126,10 @@ bench-loader: $(VENV)/all.done  ## measure reading against timm's, drawing from 
 
 bench-storage: $(VENV)/all.done  ## measure object storage beside plain boto3
 	$(BIN)/python -m bench.storage $(ARGS)
+
+gpu-check: $(VENV)/all.done  ## on a machine with a GPU: its tests, then the table of what it computes
+	$(BIN)/python -m pytest -q tests/gpu
+	$(BIN)/python -m bench.gpu $(ARGS)
 
 golden: $(VENV)/all.done  ## rewrite the pinned digests after pixels changed on purpose
 	$(BIN)/python -m tests.golden $(ARGS)

@@ -25,7 +25,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # under nohup
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-MARKERS_OF_FOLDERS = {"executors": "cluster", "storage": "storage", "fdsl_train": "train"}
+MARKERS_OF_FOLDERS = {
+    "executors": "cluster",
+    "storage": "storage",
+    "fdsl_train": "train",
+    "gpu": "train",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

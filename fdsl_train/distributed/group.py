@@ -97,11 +97,14 @@ class Group:
         return found
 
 
+def backend_of(device: torch.device) -> str:
+    """How tensors travel: those on the CPU by gloo, those on a GPU by NCCL."""
+    return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+
+
 @contextmanager
 def process_group(process: Process, device: torch.device) -> Iterator[Group]:
     """Meet the other processes of the run, and part at the end.
-
-    Tensors on the CPU travel by gloo, those on a GPU by NCCL.
 
     Raises:
         UsageError: if the others cannot be met.
@@ -110,9 +113,10 @@ def process_group(process: Process, device: torch.device) -> Iterator[Group]:
     if process.world_size == 1:
         yield Group(process, device)
         return
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     store = meet(process)
-    dist.init_process_group(backend, store=store, rank=process.rank, world_size=process.world_size)
+    dist.init_process_group(
+        backend_of(device), store=store, rank=process.rank, world_size=process.world_size
+    )
     try:
         yield Group(process, device)
     except RuntimeError as error:

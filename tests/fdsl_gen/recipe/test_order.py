@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fdsl_gen.core.keys import Key, permutation
 from fdsl_gen.recipe.order import SampleId, samples_of, shards_of
+from fdsl_gen.recipe.recipe import Recipe
 
 
 @dataclass
@@ -32,6 +33,9 @@ class Plan:
     num_train_shards: int
     variant: Kind
     seed: int = 3
+
+    instances_of = Recipe.instances_of
+    num_shards_of = Recipe.num_shards_of
 
     @property
     def num_runs(self) -> int:

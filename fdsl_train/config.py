@@ -20,13 +20,6 @@ Purpose = Literal["pretrain", "finetune"]
 Decoder = Literal["linear", "upernet", "dpt"]
 Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
-# These may differ between a run and its continuation: they change no weight, or (device, threads,
-# grad_checkpointing) only its last bits.
-FREE_ON_RESUME = frozenset(
-    {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache", "log_to"}
-    | {"grad_checkpointing", "profile"}
-)
-
 # Setting one by a flag clears the other.
 _RIVALS = {
     "steps": "epochs",
@@ -235,13 +228,7 @@ class TrainConfig:
             for name in ("pixmix", "pattern", "texture"):
                 if getattr(self, name):
                     raise UsageError(f"{name}: is for images without masks; leave it out")
-        for name, count in (
-            ("scale", 2),
-            ("ratio", 2),
-            ("mean", 3),
-            ("std", 3),
-            ("resize_ratio", 2),
-        ):
+        for name, count in {"scale": 2, "ratio": 2, "mean": 3, "std": 3, "resize_ratio": 2}.items():
             if len(getattr(self, name)) != count:
                 raise UsageError(f"{name}: must be {count} numbers, not {getattr(self, name)}")
         for name in ("scale", "ratio", "resize_ratio"):
@@ -343,15 +330,6 @@ def training_recipes() -> Path:
     return recipe_files.recipe_folder() / "train"
 
 
-def describe_recipes() -> list[tuple[str, str]]:
-    """Name and one-line description of every training recipe, sorted by name.
-
-    The description is the first line of the file, ``# name: description``.
-    """
-    paths = sorted(training_recipes().glob("*.yaml"))
-    return [(path.stem, recipe_files.headline(path)) for path in paths]
-
-
 def load_config(
     name: str | TrainConfig, purpose: Purpose, overrides: dict[str, Any], world_size: int = 1
 ) -> TrainConfig:
@@ -397,12 +375,3 @@ def _for_purpose(config: TrainConfig, purpose: Purpose, name: str) -> TrainConfi
     if config.purpose != purpose:
         raise UsageError(f"the recipe '{name}' is for fdsl-train {config.purpose}, not {purpose}")
     return config
-
-
-def differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
-    """Settings that keep a run from continuing another, as ``name: now, then`` texts."""
-    return [
-        f"{name} is {now.get(name)}, was {then.get(name)}"
-        for name in sorted(now.keys() | then.keys())
-        if name not in FREE_ON_RESUME and now.get(name) != then.get(name)
-    ]

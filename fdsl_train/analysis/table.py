@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
-from fdsl_train.config import FREE_ON_RESUME
 from fdsl_train.training.logs import read_metrics, read_summary
-from fdsl_train.training.run_dir import ARGS
+from fdsl_train.training.run_dir import ARGS, FREE_ON_RESUME
 
 Form = Literal["text", "csv", "latex", "md"]
 

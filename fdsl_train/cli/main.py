@@ -46,7 +46,7 @@ from fdsl_train.cli.data_options import (
 from fdsl_train.cli.hub import push
 from fdsl_train.cli.recipe_options import overrides_of, recipe_options
 from fdsl_train.cli.trial import trial
-from fdsl_train.config import describe_recipes, load_config, training_recipes
+from fdsl_train.config import load_config, training_recipes
 from fdsl_train.distributed.launch import Process, find_process
 from fdsl_train.training.trackers import check_installed
 
@@ -151,7 +151,8 @@ def main() -> None:
 @main.command("list")
 def list_recipes() -> None:
     """Training recipes, with a line on each."""
-    write_table(describe_recipes())
+    paths = sorted(training_recipes().glob("*.yaml"))
+    write_table([(path.stem, recipe_files.headline(path)) for path in paths])
 
 
 @main.command()

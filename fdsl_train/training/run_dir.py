@@ -9,7 +9,7 @@ from fdsl_gen import __version__
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.path_names import check_path
 from fdsl_gen.storage import local
-from fdsl_train.config import Resolved, differences
+from fdsl_train.config import Resolved
 from fdsl_train.training import checkpoint
 from fdsl_train.training.checkpoint import BEST, LAST
 
@@ -17,6 +17,13 @@ ARGS = "args.yaml"
 EXPORT = "export"
 FRESH = "from scratch"
 _SHORT = 12  # digits of a digest that people compare
+
+# These may differ between a run and its continuation: they change no weight, or (device, threads,
+# grad_checkpointing) only its last bits.
+FREE_ON_RESUME = frozenset(
+    {"workers", "log_every", "checkpoint_every", "threads", "device", "decoded_cache", "log_to"}
+    | {"grad_checkpointing", "profile"}
+)
 
 
 def open_output(folder: Path, *, resume: bool) -> dict[str, Any] | None:
@@ -92,3 +99,12 @@ def write_args(folder: Path, config: Resolved, data: str, digest: str, start: st
         local.write(folder / ARGS, (head + body).encode())
     except OSError as error:
         raise UsageError(f"cannot write into {folder}: {error.strerror}") from None
+
+
+def differences(now: dict[str, Any], then: dict[str, Any]) -> list[str]:
+    """Settings that keep a run from continuing another, as ``name: now, then`` texts."""
+    return [
+        f"{name} is {now.get(name)}, was {then.get(name)}"
+        for name in sorted(now.keys() | then.keys())
+        if name not in FREE_ON_RESUME and now.get(name) != then.get(name)
+    ]

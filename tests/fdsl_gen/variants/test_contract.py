@@ -129,6 +129,7 @@ def test_no_two_draws_of_an_image_share_a_key(kind, tmp_path):
             made = draw_recipe(kind, known, Random(f"{kind} keys {seed}"))
             made = dataclasses.replace(made, variant=dataclasses.replace(made.variant, **broken))
             try:
+                made.variant.check_files()
                 jobs = list(jobs_of(made, some_samples(made, Random(seed))[:1]))
             except (RenderError, UsageError):  # a table of systems that it cannot vary
                 continue

@@ -216,7 +216,8 @@ def test_the_wait_for_room_has_a_limit(entries, bucket, tmp_path, monkeypatch):
         cache.locate(1)
 
 
-def _read_all(cache, order, results):
+def _read_all(cache, order, results, environment):
+    os.environ.update(environment)  # a server of processes may be older than the bucket's keys
     for shard in order:
         path = cache.locate(shard)
         with path.open("rb") as file:
@@ -235,7 +236,9 @@ def test_processes_share_it(entries, bucket, proxy, tmp_path, method):
     processes = []
     for number in range(4):
         order = [(shard + number) % 8 for shard in range(8)]
-        processes.append(context.Process(target=_read_all, args=(cache, order, results)))
+        processes.append(
+            context.Process(target=_read_all, args=(cache, order, results, dict(os.environ)))
+        )
         processes[-1].start()
     found = [results.get(timeout=240) for _ in range(32)]
     for process in processes:
@@ -252,7 +255,10 @@ def test_the_same_shard_is_fetched_by_one_of_them(entries, bucket, proxy, tmp_pa
     cache = ShardCache(bucket, entries, tmp_path, BIG)
     context = multiprocessing.get_context("forkserver")
     results = context.Queue()
-    processes = [context.Process(target=_read_all, args=(cache, [4], results)) for _ in range(4)]
+    processes = [
+        context.Process(target=_read_all, args=(cache, [4], results, dict(os.environ)))
+        for _ in range(4)
+    ]
     for process in processes:
         process.start()
     assert {results.get(timeout=240)[2] for _ in processes} == {entries[4].bytes}

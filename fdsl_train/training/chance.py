@@ -22,11 +22,14 @@ _TAIL = 0.9  # the loss of a run is the mean over the steps after this share of 
 _ADVICE: dict[Purpose, str] = {
     "pretrain": (
         "try more --steps, another --lr, or a set that is easier to tell apart (fewer"
-        " --num-categories, of fractal-1 a larger --delta); on a CPU --recipe cpu-pretrain"
+        " --num-categories, of fractal-1 a larger --delta); on a CPU --recipe "
     ),
-    "finetune": (
-        "try another --lr, more --epochs, or another --checkpoint; on a CPU --recipe cpu-finetune"
-    ),
+    "finetune": "try another --lr, more --epochs, or another --checkpoint; on a CPU --recipe ",
+}
+# Recipes for a CPU: of labels of images, and of masks.
+_SMALL: dict[Purpose, tuple[str, str]] = {
+    "pretrain": ("cpu-pretrain", "cpu-segment"),
+    "finetune": ("cpu-finetune", "cpu-segment-finetune"),
 }
 
 _OVERFITTED = (
@@ -92,13 +95,20 @@ def standing(
     )
 
 
-def tell(found: Standing | None, purpose: Purpose, class_names: Sequence[str] | None) -> None:
+def tell(
+    found: Standing | None,
+    purpose: Purpose,
+    class_names: Sequence[str] | None,
+    *,
+    dense: bool = False,
+) -> None:
     """Say how a run stands, and what to try if it learned nothing.
 
     Args:
         found: of the finished run.
         purpose: the command.
         class_names: by label, where the data has names.
+        dense: whether every pixel has a label.
     """
     if found is None:
         return
@@ -109,11 +119,11 @@ def tell(found: Standing | None, purpose: Purpose, class_names: Sequence[str] | 
         )
     if not found.learned:
         what = "KNOWS ITS TRAINING IMAGES ALONE" if found.fitted else "LEARNED NOTHING"
-        advice = _OVERFITTED if found.fitted else _ADVICE[purpose]
-        logger.warning(f"THIS RUN {what}: {_why(found, class_names)}; {advice}")
+        advice = _OVERFITTED if found.fitted else _ADVICE[purpose] + _SMALL[purpose][dense]
+        logger.warning(f"THIS RUN {what}: {_why(found, class_names, dense=dense)}; {advice}")
 
 
-def _why(found: Standing, class_names: Sequence[str] | None) -> str:
+def _why(found: Standing, class_names: Sequence[str] | None, *, dense: bool) -> str:
     guess = found.guess
     if guess is None or found.reached is None:
         return "its loss is that of knowing nothing"
@@ -124,4 +134,4 @@ def _why(found: Standing, class_names: Sequence[str] | None) -> str:
     if guess.always is None:
         return text
     name = guess.always if class_names is None else class_names[guess.always]
-    return f"{text}, and every image is called {name}"
+    return f"{text}, and every {'pixel' if dense else 'image'} is called {name}"

@@ -165,7 +165,10 @@ def finetune(
     best = finished.in_words(finished.best)
     logger.info(f"best: {best} on {label} at step {step}, chosen by {label}")
     if process.rank == 0:
-        tell(finished.standing, "finetune", sources.train.class_names)
+        train_data = sources.train
+        tell(
+            finished.standing, "finetune", train_data.class_names, dense=train_data.label_type.dense
+        )
     return dataclasses.replace(finished, label=label)
 
 

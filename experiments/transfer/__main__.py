@@ -1,7 +1,6 @@
 """Run the comparison and write docs/transfer.md: ``python -m experiments.transfer``."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -9,10 +8,10 @@ from pathlib import Path
 import click
 
 from bench.__main__ import machine
+from experiments.command import page_options, told
 from experiments.transfer.digits import Digits, mnist, write_draw
 from experiments.transfer.plan import PLAN, Plan, load_plan
 from experiments.transfer.report import draw_picture, markdown
-from fdsl_gen.core.errors import Exit, FdslError
 from fdsl_gen.storage import local
 from fdsl_train.trial.arms import Arm
 from fdsl_train.trial.pieces import Piece, Say, one_threaded, run_pieces
@@ -109,34 +108,11 @@ def _commands(work: Path, pieces: Sequence[Piece]) -> list[str]:
 
 
 @click.command()
-@click.option(
-    "--plan", default=PLAN, show_default=True, type=click.Path(path_type=Path), help="YAML file"
-)
-@click.option(
-    "--work",
-    default=Path("runs/transfer"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="folder of datasets and runs; what is finished there is kept",
-)
-@click.option(
-    "--docs",
-    default=Path("docs"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="folder of the report",
-)
-@click.option("--jobs", default=2, show_default=True, help="processes, of one thread each")
+@page_options(plan=PLAN, work=Path("runs/transfer"))
 def main(plan: Path, work: Path, docs: Path, jobs: int) -> None:
     """Pre-train on formulas, fine-tune on digits, and write transfer.md and transfer.png."""
-    try:
+    with told():
         compare(load_plan(plan), mnist(), work, docs, jobs, click.echo)
-    except FdslError as error:
-        click.echo(str(error), err=True)
-        sys.exit(int(error.exit_code))
-    except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from there", err=True)
-        sys.exit(int(Exit.INTERRUPTED))
 
 
 if __name__ == "__main__":

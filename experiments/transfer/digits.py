@@ -1,6 +1,7 @@
 """Real digits, and draws of a few labeled ones as folders of images."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,13 +48,32 @@ def write_draw(folder: Path, digits: Digits, per_class: int, seed: int) -> None:
 
     A folder that is there is complete, and kept.
     """
+    chosen = choose(digits.labels, per_class, seed)
+    parts = {"train": np.flatnonzero(chosen), "val": np.flatnonzero(~chosen)}
+    write_folder(folder, digits.images, digits.labels, parts)
+
+
+def write_folder(
+    folder: Path,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    parts: Mapping[str, NDArray[np.int64]],
+) -> None:
+    """Write ``PART/LABEL/NUMBER.png``; a folder that is there is complete, and kept.
+
+    Args:
+        folder: to write.
+        images: uint8 (n, H, W).
+        labels: int64 (n,).
+        parts: numbers of the images of each part.
+    """
     if folder.is_dir():
         return
     fresh = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(fresh, ignore_errors=True)  # left by a run that was killed here
-    chosen = choose(digits.labels, per_class, seed)
-    for number, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
-        home = fresh / ("train" if chosen[number] else "val") / str(label)
-        home.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(home / f"{number:05d}.png")
+    for part, numbers in parts.items():
+        for number in numbers.tolist():
+            home = fresh / part / str(labels[number])
+            home.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[number]).save(home / f"{number:05d}.png")
     fresh.rename(folder)

@@ -153,7 +153,7 @@ def answer(
     rates = choose_rates(work, plan, how, sets, jobs, say)
     arms = [None, *plan.arms_of(claims)]
     trials = [
-        Trial(arm, seed, plan, how, rates, work.absolute())
+        Trial(arm, seed, plan, how, rates, work.absolute(), full=scale == "gpu")
         for arm in arms
         for seed in range(plan.seeds)
     ]

@@ -21,7 +21,7 @@ class Arm:
 
     name: str = setting(doc="of the folders, and in tables")
     data: str = setting(doc="recipe:NAME?setting=value; {work} is the folder of source images")
-    full: str | None = setting(None, doc="the same at the size of the paper, for --scale gpu")
+    full: str = setting(doc="the same at the size of the paper, for --scale gpu")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from experiments.hypotheses.__main__ import answer
+from experiments.hypotheses.measure import Trial
 from experiments.hypotheses.plan import SCRATCH, Arm, Claim, Contrast, Plan, Scale, load_plan
 from experiments.hypotheses.real_sets import RealSet, _array, mnist, parts_of
 from experiments.hypotheses.rules import judge, together
@@ -20,6 +21,8 @@ from fdsl_train.config import load_config, training_recipes
 TOY = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 14, "steps": 4}
 TOY |= {"global_batch_size": 8, "warmup_steps": 1, "log_every": 1}
 LINES = "recipe:linedb-16?num_categories=3&num_instances=4&image_size=32&num_shards=2"
+NOISE = "recipe:real-1?source={work}/uniform.png&image_size=32"
+NOTHING = "recipe:real-1?source={work}/nothing.png"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,16 @@ def test_the_plan_names_recipes_that_can_be(tmp_path):
         plan.only(("spac",))
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_an_arm_has_the_size_of_its_scale(tmp_path, full):
+    plan = load_plan()
+    arm = next(arm for arm in plan.arms if arm.name == "photo-affine")
+    data = Trial(arm, 1, plan, plan.cpu, {}, tmp_path, full=full).data
+    assert data.startswith(f"recipe:real-1?source={tmp_path}/photo.png")
+    assert data.endswith("&seed=1")
+    assert ("image_size=44" in data) != full
+
+
 def test_parts_are_disjoint_and_balanced():
     plan, labels = load_plan(), mnist().labels
     first, second = (parts_of(labels, draw, plan) for draw in (0, 1))
@@ -94,8 +107,8 @@ def toy_plan(folder):
     scale = Scale(**recipes, img_size=28)
     arms = (
         Arm(name="lines", data=LINES, full=LINES),
-        Arm(name="noise", data="recipe:real-1?source={work}/uniform.png&image_size=32"),
-        Arm(name="nothing", data="recipe:real-1?source={work}/nothing.png"),
+        Arm(name="noise", data=NOISE, full=NOISE),
+        Arm(name="nothing", data=NOTHING, full=NOTHING),
     )
     contrasts = (
         Contrast(these=("lines",), those=(SCRATCH,), kind="above"),

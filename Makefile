@@ -69,6 +69,7 @@ transfer: $(VENV)/all.done  ## show that formulas pre-train: half an hour on two
 
 reproduce: $(VENV)/all.done  ## render, pre-train, fine-tune a row of a paper [ROW=1p-frac-cifar100] [NPROC=8]
 	$(REPRODUCE) -m experiments.reproduce $(ROW) $(ARGS)
+
 hypotheses: $(VENV)/all.done  ## try the papers' claims on small real images [ARGS="--only delta"]
 	$(BIN)/python -m pip install --quiet --no-deps animal-mnist
 	$(BIN)/python -m experiments.hypotheses $(ARGS)

@@ -3,7 +3,7 @@
 #
 # A tiny model learns from formulas that are drawn while it trains, then real digits, 8x8 pixels
 # (`pip install scikit-learn` has them). Half a minute on two cores: enough to see each
-# step, too little to compare with scratch; `fdsl-train trial` and docs/transfer.md do that.
+# step, too little to compare with scratch; `fdsl-train trial` and docs/hypotheses.md do that.
 
 # %%
 from pathlib import Path

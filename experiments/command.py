@@ -14,18 +14,18 @@ from fdsl_gen.core.errors import Exit, FdslError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def page_options(*, plan: Path, work: Path) -> Callable[[F], F]:
+def page_options(*, plan: Path, work: Path, docs: Path) -> Callable[[F], F]:
     """Decorate a command with ``--plan``, ``--work``, ``--docs`` and ``--jobs``.
 
     Args:
-        plan, work: their defaults.
+        plan, work, docs: their defaults.
     """
     shown: dict[str, Any] = {"show_default": True, "type": click.Path(path_type=Path)}
     about = "folder of datasets and runs; what is finished there is kept"
     options: list[click.Parameter] = [
         click.Option(["--plan"], default=plan, help="YAML file", **shown),
         click.Option(["--work"], default=work, help=about, **shown),
-        click.Option(["--docs"], default=Path("docs"), help="folder of the page", **shown),
+        click.Option(["--docs"], default=docs, help="folder of the page", **shown),
         click.Option(
             ["--jobs"], default=2, show_default=True, help="processes, of one thread each"
         ),

@@ -51,7 +51,7 @@ _SECTIONS = {
     "Gallery": ("gallery/index.md", "gallery/*.md"),
     "Datasets": ("datasets.md", "format.md", "scale.md"),
     "Training": ("training.md", "webdataset.md", "segmentation.md", "detection.md"),
-    "Evidence": ("reproduce.md", "transfer.md", "*mix*.md", "benchmarks.md"),
+    "Evidence": ("reproduce.md", "hypotheses.md", "*mix*.md", "benchmarks.md"),
     "Reference": ("cli/*.md", "api/*.md"),
     "Examples": ("examples/*.md",),
     "Project": ("architecture.md", "contributing.md", "security.md", "changelog.md"),

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import as_completed
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,9 +15,11 @@ from PIL import Image
 from bench.__main__ import machine
 from experiments.command import page_options, told
 from experiments.hypotheses.measure import Trial
-from experiments.hypotheses.plan import PLAN, SCRATCH, Claim, Plan, Scale, load_plan
+from experiments.hypotheses.pictures import draw_claim, draw_gains
+from experiments.hypotheses.plan import PLAN, SCRATCH, Claim, Plan, Scale, images_of, load_plan
 from experiments.hypotheses.real_sets import SETS, RealSet, parts_of
-from experiments.hypotheses.report import draw_claim, markdown, read_results, verdict_of
+from experiments.hypotheses.report import markdown
+from experiments.hypotheses.results import read_results, verdict_of
 from experiments.transfer.digits import write_folder
 from fdsl_gen.core.errors import UsageError
 from fdsl_gen.storage import local
@@ -77,7 +78,6 @@ def choose_rates(
     work: Path, plan: Plan, scale: Scale, sets: Sequence[RealSet], jobs: int, say: Say
 ) -> dict[str, float]:
     """The learning rate that suits scratch best, by set, on images that are not reported."""
-    length = {} if scale.finetune_steps is None else {"steps": scale.finetune_steps}
     pieces = {
         (one.name, rate): Piece(
             name=f"choosing on {one.name}, lr {rate:g}",
@@ -85,15 +85,15 @@ def choose_rates(
             recipe=scale.finetune,
             data=work / "draws" / f"{one.name}-aside",
             output=work / "rates" / f"{one.name}-{rate:g}",
-            settings={"lr": rate, "seed": 99} | length,
+            settings={"lr": rate, "seed": 99} | scale.finetuning,
         )
         for one in sets
-        for rate in plan.rates
+        for rate in scale.rates
     }
     with one_threaded(jobs) as pool:
         run_pieces(list(pieces.values()), pool, say)
     return {
-        one.name: max(plan.rates, key=lambda rate: last_top1(pieces[one.name, rate].output))
+        one.name: max(scale.rates, key=lambda rate: last_top1(pieces[one.name, rate].output))
         for one in sets
     }
 
@@ -150,8 +150,10 @@ def answer(
     _keep(work, plan, scale, sets)
     write_sources(work.absolute())
     write_draws(work, plan, sets)
-    rates = choose_rates(work, plan, how, sets, jobs, say)
     arms = [None, *plan.arms_of(claims)]
+    first, second = images_of(plan, how, len(arms) - 1, len(sets))
+    say(f"{first / 1e6:,.1f} million images of pre-training, {second / 1e6:,.1f} of fine-tuning")
+    rates = choose_rates(work, plan, how, sets, jobs, say)
     trials = [
         Trial(arm, seed, plan, how, rates, work.absolute(), full=scale == "gpu")
         for arm in arms
@@ -165,15 +167,25 @@ def answer(
     results = read_results(files, tuple(one.name for one in sets))
     minutes = sum(one["minutes"] for runs in results.found.values() for one in runs)
     facts = (
-        f"{machine()}, PyTorch {version('torch')}, timm {version('timm')}, {date.today()}:"
-        f" {minutes:.0f} process-minutes, {jobs} processes of one thread at a time;"
-        f" this call took {(time.monotonic() - began) / 60:.0f} minutes. Learning rates:"
+        f"{machine()}, PyTorch {version('torch')}, timm {version('timm')}:"
+        f" {_minutes(work, began):.0f} minutes, of which the trials {minutes:.0f} process-minutes,"
+        f" {jobs} processes of one thread at a time. Learning rates:"
         f" {', '.join(f'{name} {rate:g}' for name, rate in rates.items())}."
     )
     for claim in claims:
         draw_claim(docs / "hypotheses" / f"{claim.name}.png", claim, results)
         say(f"{claim.name}: {verdict_of(claim, results)}")
-    local.write(docs / "hypotheses.md", markdown(plan, claims, results, facts).encode())
+    draw_gains(docs / "hypotheses" / "gains.png", results)
+    local.write(docs / "hypotheses.md", markdown(plan, how, claims, results, facts).encode())
+
+
+def _minutes(work: Path, began: float) -> float:
+    """Of this call and of those before it that came to an end."""
+    path = work / "minutes.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else 0.0
+    total = float(before + (time.monotonic() - began) / 60)
+    local.write(path, json.dumps(total).encode())
+    return total
 
 
 def _keep(work: Path, plan: Plan, scale: str, sets: Sequence[RealSet]) -> None:
@@ -190,7 +202,7 @@ def _keep(work: Path, plan: Plan, scale: str, sets: Sequence[RealSet]) -> None:
 
 @click.command()
 @click.option("--only", multiple=True, help="a claim by its name; several times for several")
-@page_options(plan=PLAN, work=Path("runs/hypotheses"))
+@page_options(plan=PLAN, work=Path("runs/hypotheses"), docs=Path("docs"))
 @click.option("--scale", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"]))
 def main(only: tuple[str, ...], plan: Path, work: Path, docs: Path, jobs: int, scale: str) -> None:
     """Try the claims of the papers on small real images and write hypotheses.md."""

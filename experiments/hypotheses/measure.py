@@ -77,23 +77,22 @@ class Trial:
 
     def _measured(self, runs: Path, sets: tuple[RealSet, ...]) -> dict[str, Any]:
         from fdsl_train import finetune, pretrain  # which import PyTorch
-        from fdsl_train.trial.results import last_top1, read_pretraining
+        from fdsl_train.trial.results import last_top1
 
         found: dict[str, Any] = {}
         start = None
         if self.arm is not None:
-            steps = self.scale.pretrain_steps
-            length = {} if steps is None else {"steps": steps}
             run = pretrain(
                 self.data,
                 runs / "pretrained",
                 recipe=self.scale.pretrain,
                 seed=self.seed,
                 resume=True,
-                **length,
+                **self.scale.pretraining,
             )
-            ended = read_pretraining(run.output)
-            found["loss"], found["chance"] = round(ended.loss, 3), round(ended.chance, 3)
+            standing = run.standing
+            assert standing is not None and standing.loss is not None  # a run of one process
+            found["loss"], found["chance"] = round(standing.loss, 3), round(standing.blind_loss, 3)
             start = run.export
             found["frozen"] = {one.name: self._frozen(start, one) for one in sets}
         found["top1"] = {}
@@ -115,9 +114,8 @@ class Trial:
 
     def finetuning(self, rate: float, draw: int) -> dict[str, Any]:
         """The settings of a fine-tuning."""
-        steps = self.scale.finetune_steps
-        length = {} if steps is None else {"steps": steps}
-        return {"recipe": self.scale.finetune, "lr": rate, "seed": 100 * self.seed + draw} | length
+        seed = 100 * self.seed + draw
+        return {"recipe": self.scale.finetune, "lr": rate, "seed": seed} | self.scale.finetuning
 
     def _frozen(self, export: Path, real: RealSet) -> dict[str, float]:
         """Top-1 of nearest neighbors and of a linear probe on what the encoder says, percent."""

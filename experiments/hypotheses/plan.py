@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fdsl_gen.core import settings
 from fdsl_gen.core.errors import UsageError
@@ -56,6 +56,18 @@ class Scale:
     finetune: str = setting(doc="training recipe")
     finetune_steps: int | None = setting(None, doc="instead of its own length", low=1)
     img_size: int = setting(doc="side of the input, pixels", low=1)
+    rates: tuple[float, ...] = setting(doc="learning rates that scratch chooses from", low=0.0)
+
+    @property
+    def pretraining(self) -> dict[str, Any]:
+        """Settings in place of those of the recipe."""
+        return {} if self.pretrain_steps is None else {"steps": self.pretrain_steps}
+
+    @property
+    def finetuning(self) -> dict[str, Any]:
+        """Settings in place of those of the recipe; a long one is measured at its end alone."""
+        steps = self.finetune_steps
+        return {"eval_epochs": 1000} if steps is None else {"steps": steps}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,6 @@ class Plan:
     bank: int = setting(doc="images of a class whose frozen features are learned from", low=1)
     draws: int = setting(doc="draws of labeled images", low=1)
     seeds: int = setting(doc="seeds of images and pre-training", low=1)
-    rates: tuple[float, ...] = setting(doc="learning rates that scratch chooses from", low=0.0)
     cpu: Scale = setting(doc="two cores, 28 pixels")
     gpu: Scale = setting(doc="a GPU, 224 pixels")
     arms: tuple[Arm, ...] = setting(doc="sets of formula images")
@@ -106,6 +117,28 @@ class Plan:
             for contrast in claim.contrasts:
                 used |= {*contrast.these, *contrast.those}
         return [arm for arm in self.arms if arm.name in used]
+
+
+def images_of(plan: Plan, scale: Scale, arms: int, sets: int) -> tuple[int, int]:
+    """Images that pass through models in all pre-trainings, and in all fine-tunings.
+
+    Args:
+        plan: how many seeds and draws.
+        scale: how long.
+        arms: that are pre-trained; scratch comes on top.
+        sets: real ones, of ten classes.
+    """
+    from fdsl_train.config import load_config
+
+    first = load_config(scale.pretrain, "pretrain", scale.pretraining)
+    assert first.steps is not None  # recipes of pre-training count in steps
+    second = load_config(scale.finetune, "finetune", scale.finetuning)
+    labeled = 10 * plan.labels
+    steps = second.steps or second.steps_for(second.epochs or 0, labeled)
+    each = steps * second.global_batch_size + 10 * plan.measured
+    finetunings = (arms + 1) * plan.seeds * sets * plan.draws + sets * len(scale.rates)
+    pretrained = arms * plan.seeds * first.steps * first.global_batch_size
+    return pretrained, finetunings * each
 
 
 def load_plan(path: Path = PLAN) -> Plan:

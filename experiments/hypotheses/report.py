@@ -1,129 +1,82 @@
-"""docs/hypotheses.md and its pictures."""
+"""docs/hypotheses.md."""
 
-import json
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from experiments.hypotheses.plan import SCRATCH, Claim, Contrast, Plan, Verdict
-from experiments.hypotheses.rules import judge, together
+from experiments.hypotheses.plan import SCRATCH, Claim, Plan, Scale
+from experiments.hypotheses.results import Results, verdict_of
+from experiments.hypotheses.rules import judge
 
 NOTES = Path(__file__).with_name("notes.md")
-_COLORS = ("#0072b2", "#d55e00", "#009e73")  # told apart without color vision
 
 
-@dataclass(frozen=True)
-class Results:
-    """What came out.
-
-    Attributes:
-        sets: names of the real sets.
-        found: by arm, one for each seed, what ``measure.py`` wrote.
-    """
-
-    sets: tuple[str, ...]
-    found: dict[str, list[dict[str, Any]]]
-
-    def failed(self, arm: str) -> str | None:
-        """Why an arm has no figures; None if it has."""
-        return next((one["failed"] for one in self.found[arm] if "failed" in one), None)
-
-    def top1(self, arm: str, name: str) -> list[float]:
-        """Percent, of every seed and draw of a set."""
-        return [value for one in self.found[arm] for value in one["top1"][name]]
-
-    def frozen(self, arm: str, name: str, how: str) -> float:
-        """Percent of frozen features, mean of the seeds."""
-        return fmean(one["frozen"][name][how] for one in self.found[arm])
-
-    def effects(self, contrast: Contrast) -> list[float]:
-        """Points of these above those, of every set, seed and draw."""
-        return [
-            fmean(values[: len(contrast.these)]) - fmean(values[len(contrast.these) :])
-            for name in self.sets
-            for values in zip(
-                *(self.top1(arm, name) for arm in (*contrast.these, *contrast.those)), strict=True
-            )
-        ]
-
-
-def read_results(files: dict[str, list[Path]], sets: tuple[str, ...]) -> Results:
-    """What is in the files of results, by arm."""
-    return Results(
-        sets,
-        {arm: [json.loads(path.read_text()) for path in paths] for arm, paths in files.items()},
-    )
-
-
-def verdict_of(claim: Claim, results: Results) -> Verdict:
-    """What the effects say of a claim; nothing, if one of its arms failed."""
-    named = {arm for one in claim.contrasts for arm in (*one.these, *one.those)}
-    if any(results.failed(arm) for arm in named):
-        return "cannot tell"
-    return together([judge(results.effects(one), one.kind) for one in claim.contrasts])
-
-
-def markdown(plan: Plan, claims: Sequence[Claim], results: Results, facts: str) -> str:
+def markdown(
+    plan: Plan, scale: Scale, claims: Sequence[Claim], results: Results, facts: str
+) -> str:
     """The document.
 
     Args:
         plan: what was compared.
+        scale: how models were trained.
         claims: of it.
         results: what came out.
         facts: machine, date, versions and time, a paragraph.
     """
     parts = [
         "# Do the papers' claims hold?",
-        _introduction(plan, results),
+        _introduction(plan, scale, results),
         textwrap.fill(facts, 100),
         _overview(claims, results),
+        *_gains(results),
     ]
     for claim in claims:
         parts += _section(claim, results)
     lost = {arm: why for arm in results.found if (why := results.failed(arm)) is not None}
     if lost:
         parts += ["## What failed", "\n".join(f"- {arm}: {why}" for arm, why in lost.items())]
-    if NOTES.exists():
+    if scale == plan.cpu:
         parts.append(NOTES.read_text(encoding="utf-8").strip())
     return "\n\n".join(parts) + "\n"
 
 
 _TEXT = """\
-Written by `make hypotheses`. Every arm pre-trains a very small ViT (`{pretrain}`, {pretrain_steps}
-steps) on images of formulas, with {seeds} seeds of images and weights, and fine-tunes all of it
-(`{finetune}`, {finetune_steps} steps) on {labels} labeled images of each class of {sets}, in
-{draws} draws. The arm scratch starts from freshly drawn weights; of the learning rates {rates} the
-one that suits scratch best on images that are not reported is taken for all arms. Top-1 in percent
-on {measured} images of each class.
+Written by `make hypotheses`. Every arm pre-trains a ViT (`{pretrain}`{pretrain_steps}) on images
+of formulas, with {seeds} seeds of images and weights, and fine-tunes all of it
+(`{finetune}`{finetune_steps}) on {labels} labeled images of each class of
+{sets}, in {draws} draws. The arm scratch starts from freshly drawn weights; of the learning rates
+{rates} the one that suits scratch best on images that are not reported is taken for all arms. Top-1
+in percent on {measured} images of each class; knn and probe are of frozen features, learned from
+{bank} images of each class.
 
 An effect is a difference of top-1 of one set, seed and draw: {effects} to a comparison, and every
 one counts. *Above* holds with a mean effect of more than a point and nine of ten effects above 0;
 it does not hold with a mean of a point or less and two thirds or fewer above 0. *Not above* holds
 with a mean of a point or less, and does not if *above* does; *not below* is its mirror image. All
-else cannot be told. Rules and predictions stood in the repository before the runs.
-
-These are models of half a million weights, images of 28 pixels and minutes of training. Where a
-claim fails here, the paper may still be right at its own size; where it holds here, it is at least
-not a matter of size."""
+else cannot be told. Rules and predictions stood in the repository before the runs."""
 
 
-def _introduction(plan: Plan, results: Results) -> str:
-    return _TEXT.format(
-        pretrain=plan.cpu.pretrain,
-        pretrain_steps=plan.cpu.pretrain_steps,
-        finetune=plan.cpu.finetune,
-        finetune_steps=plan.cpu.finetune_steps,
+def _introduction(plan: Plan, scale: Scale, results: Results) -> str:
+    text = _TEXT.format(
+        pretrain=scale.pretrain,
+        pretrain_steps=_steps(scale.pretrain_steps),
+        finetune=scale.finetune,
+        finetune_steps=_steps(scale.finetune_steps),
         seeds=plan.seeds,
         draws=plan.draws,
         labels=plan.labels,
         measured=plan.measured,
+        bank=plan.bank,
         sets=", ".join(results.sets),
-        rates=", ".join(f"{rate:g}" for rate in plan.rates),
+        rates=", ".join(f"{rate:g}" for rate in scale.rates),
         effects=len(results.sets) * plan.seeds * plan.draws,
     )
+    return "\n\n".join(textwrap.fill(part, 100) for part in text.split("\n\n"))
+
+
+def _steps(number: int | None) -> str:
+    return "" if number is None else f", {number} steps"
 
 
 def _overview(claims: Sequence[Claim], results: Results) -> str:
@@ -145,6 +98,22 @@ def _effects(claim: Claim, results: Results) -> str:
         effects = results.effects(one)
         texts.append(f"{fmean(effects):+.1f} ({min(effects):+.1f} .. {max(effects):+.1f})")
     return "; ".join(texts)
+
+
+def _gains(results: Results) -> list[str]:
+    """Every arm against scratch, whatever it was made for."""
+    ranked = results.ranked()
+    if not ranked:
+        return []
+    head = ["arm", *(f"{name}: gain" for name in results.sets), "draws above scratch"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for arm in ranked:
+        gains = [results.gains(arm, name) for name in results.sets]
+        above = sum(gain > 0 for own in gains for gain in own)
+        cells = [f"{fmean(own):+.1f} ({min(own):+.1f} .. {max(own):+.1f})" for own in gains]
+        lines.append(f"| {' | '.join([arm, *cells, f'{above} of {sum(map(len, gains))}'])} |")
+    text = "Points of top-1 above scratch with the same labeled images, best arm first."
+    return ["## gains", text, "![gains](hypotheses/gains.png)", "\n".join(lines)]
 
 
 def _section(claim: Claim, results: Results) -> list[str]:
@@ -196,29 +165,3 @@ def _table(claim: Claim, results: Results) -> str:
             cells.append(frozen)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def draw_claim(path: Path, claim: Claim, results: Results) -> None:
-    """Means of the arms, a color for each set, with every draw as a dot and scratch as a line."""
-    from matplotlib.figure import Figure
-
-    arms = [arm for arm in claim.arms if results.failed(arm) is None]
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
-    axes = figure.subplots()
-    for number, (name, color) in enumerate(zip(results.sets, _COLORS, strict=False)):
-        shift = 0.12 * (number - 1)
-        places = [place + shift for place in range(len(arms))]
-        means = [fmean(results.top1(arm, name)) for arm in arms]
-        axes.plot(places, means, "o-", color=color, label=name)
-        for place, arm in zip(places, arms, strict=True):
-            top1 = results.top1(arm, name)
-            axes.plot([place] * len(top1), top1, "_", color=color, alpha=0.5)
-        base = fmean(results.top1(SCRATCH, name))
-        axes.axhline(base, color=color, linestyle="--", linewidth=1)
-    axes.set_xticks(range(len(arms)), arms, rotation=20, ha="right", fontsize=8)
-    verdict = verdict_of(claim, results)
-    axes.set(xlabel=claim.axis, ylabel="top-1, %", title=f"{claim.name}: {verdict}")
-    axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, fontsize=8, title="dashed: from scratch", title_fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)

@@ -1,4 +1,4 @@
-"""Evidence that formulas pre-train: ``make transfer`` writes docs/transfer.md and its picture.
+"""Evidence that formulas pre-train: ``make transfer`` writes transfer.md and a picture.
 
 Every arm but "scratch" renders a small dataset, pre-trains a very small ViT on it, and fine-tunes
 it on a few real digits; all arms are fine-tuned alike, on the same draws of labeled digits, and

@@ -1,4 +1,4 @@
-"""Run the comparison and write docs/transfer.md: ``python -m experiments.transfer``."""
+"""Run the comparison and write transfer.md: ``python -m experiments.transfer``."""
 
 import shlex
 from collections.abc import Sequence
@@ -108,7 +108,7 @@ def _commands(work: Path, pieces: Sequence[Piece]) -> list[str]:
 
 
 @click.command()
-@page_options(plan=PLAN, work=Path("runs/transfer"))
+@page_options(plan=PLAN, work=Path("runs/transfer"), docs=Path("runs/transfer"))
 def main(plan: Path, work: Path, docs: Path, jobs: int) -> None:
     """Pre-train on formulas, fine-tune on digits, and write transfer.md and transfer.png."""
     with told():

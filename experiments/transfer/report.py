@@ -1,4 +1,4 @@
-"""docs/transfer.md and docs/transfer.png."""
+"""transfer.md and transfer.png."""
 
 import textwrap
 from collections.abc import Iterable
@@ -8,13 +8,11 @@ from experiments.transfer.plan import Plan
 from fdsl_train.analysis.figures.gains import Bar, Kind, draw_gains
 from fdsl_train.trial.results import Row, is_clear
 
-NOTES = Path(__file__).with_name("notes.md")
-
 
 def markdown(
     plan: Plan, rows: list[Row], held_out: int, facts: str, commands: Iterable[str]
 ) -> str:
-    """The document: the comparison, the table, the commands, and what else was tried.
+    """The document: the comparison, the table and the commands.
 
     Args:
         plan: what was compared.
@@ -38,8 +36,7 @@ def markdown(
             textwrap.fill(facts, 100),
             "## Commands",
             "As run, without the places of files; of fine-tuning, the first draw:",
-            listing,
-            NOTES.read_text(encoding="utf-8").strip() + "\n",
+            listing + "\n",
         ]
     )
 
@@ -47,11 +44,11 @@ def markdown(
 def _introduction(plan: Plan, held_out: int) -> str:
     labels = 10 * plan.labels
     return (
-        "Written by `make transfer` (`python -m experiments.transfer`), but for the last sections,"
-        " which are by hand. Each arm pre-trains a very small ViT on images drawn from formulas"
-        f" (`--recipe {Path(plan.pretrain).stem}`) and fine-tunes all of it on {labels} real MNIST"
-        f" digits, {plan.labels} of each (`--recipe {Path(plan.finetune).stem}`); scratch starts"
-        " from freshly drawn weights instead, with the same fine-tuning. Top-1 in percent on all"
+        "Written by `make transfer` (`python -m experiments.transfer`). Each arm pre-trains a very"
+        f" small ViT on images drawn from formulas (`--recipe {Path(plan.pretrain).stem}`) and"
+        f" fine-tunes all of it on {labels} real MNIST digits, {plan.labels} of each (`--recipe"
+        f" {Path(plan.finetune).stem}`); scratch starts from freshly drawn weights instead, with"
+        " the same fine-tuning. Top-1 in percent on all"
         f" {held_out:,} other digits, after the last step. A draw is a choice of labeled"
         " digits and the seed of the fine-tuning; gains are points above scratch on the same draw."
         " A gain is called clear if every draw gains and the mean gain exceeds the range of"

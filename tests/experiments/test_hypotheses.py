@@ -10,7 +10,16 @@ from sklearn.datasets import load_digits
 
 from experiments.hypotheses.__main__ import answer
 from experiments.hypotheses.measure import Trial
-from experiments.hypotheses.plan import SCRATCH, Arm, Claim, Contrast, Plan, Scale, load_plan
+from experiments.hypotheses.plan import (
+    SCRATCH,
+    Arm,
+    Claim,
+    Contrast,
+    Plan,
+    Scale,
+    images_of,
+    load_plan,
+)
 from experiments.hypotheses.real_sets import RealSet, _array, mnist, parts_of
 from experiments.hypotheses.rules import judge, together
 from fdsl_gen.core import settings
@@ -21,6 +30,8 @@ from fdsl_train.config import load_config, training_recipes
 TOY = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 14, "steps": 4}
 TOY |= {"global_batch_size": 8, "warmup_steps": 1, "log_every": 1}
 LINES = "recipe:linedb-16?num_categories=3&num_instances=4&image_size=32&num_shards=2"
+SCENES = "recipe:multi-fractal?num_categories=3&num_images=8&image_size=32&num_shards=2"
+SCENES += "&num_points=500&color=false&background=false"
 NOISE = "recipe:real-1?source={work}/uniform.png&image_size=32"
 NOTHING = "recipe:real-1?source={work}/nothing.png"
 
@@ -76,6 +87,17 @@ def test_an_arm_has_the_size_of_its_scale(tmp_path, full):
     assert ("image_size=44" in data) != full
 
 
+def test_the_cost_is_told_in_images():
+    plan = load_plan()
+    assert images_of(plan, plan.cpu, 1, 3) == (
+        2 * 600 * 64,
+        (2 * 2 * 9 + 9) * (250 * 32 + 2000),
+    )
+    first, second = images_of(plan, plan.gpu, 29, 3)
+    assert first == 2 * 29 * 240_000 * 256
+    assert second == (30 * 2 * 9 + 9) * (131 * 768 + 2000)
+
+
 def test_parts_are_disjoint_and_balanced():
     plan, labels = load_plan(), mnist().labels
     first, second = (parts_of(labels, draw, plan) for draw in (0, 1))
@@ -104,10 +126,11 @@ def toy_plan(folder):
         path = folder / f"toy-{purpose}.yaml"
         path.write_text(settings.canonical_json(recipe))  # JSON is YAML
         recipes[purpose] = str(path)
-    scale = Scale(**recipes, img_size=28)
+    scale = Scale(**recipes, img_size=28, rates=(1e-3, 2e-3))
     arms = (
         Arm(name="lines", data=LINES, full=LINES),
         Arm(name="noise", data=NOISE, full=NOISE),
+        Arm(name="scenes", data=SCENES, full=SCENES),
         Arm(name="nothing", data=NOTHING, full=NOTHING),
     )
     contrasts = (
@@ -121,7 +144,6 @@ def toy_plan(folder):
         bank=30,
         draws=2,
         seeds=1,
-        rates=(1e-3, 2e-3),
         cpu=scale,
         gpu=scale,
         arms=arms,
@@ -130,7 +152,7 @@ def toy_plan(folder):
                 name="lines",
                 predicted="cannot tell",
                 axis="lines",
-                arms=("lines", "noise"),
+                arms=("lines", "noise", "scenes"),
                 contrasts=contrasts,
                 **about,
             ),
@@ -155,7 +177,9 @@ def test_claims_are_tried_counted_and_kept(tmp_path):
     answer(plan, plan.claims, sets, work, docs, jobs=1, say=said.append)
 
     results = {path.stem: json.loads(path.read_text()) for path in (work / "results").iterdir()}
-    assert set(results) == {"scratch-0", "lines-0", "noise-0", "nothing-0"}
+    assert set(results) == {"scratch-0", "lines-0", "noise-0", "scenes-0", "nothing-0"}
+    chances = [results[f"{name}-0"]["chance"] for name in ("lines", "scenes")]
+    assert chances == [round(np.log(3), 3), round(2 * np.log(2), 3)]
     top1, base = (results[name]["top1"]["digits"] for name in ("lines-0", "scratch-0"))
     effects = [one - other for one, other in zip(top1, base, strict=True)]
     text = (docs / "hypotheses.md").read_text()
@@ -164,6 +188,9 @@ def test_claims_are_tried_counted_and_kept(tmp_path):
     assert "| [lost](#lost) | holds | **cannot tell** | an arm failed |" in text
     assert f"- nothing: {results['nothing-0']['failed']}" in text
     assert (docs / "hypotheses" / "lines.png").read_bytes().startswith(b"\x89PNG")
+    gains = f"{np.mean(effects):+.1f} ({min(effects):+.1f} .. {max(effects):+.1f})"
+    assert f"| lines | {gains} | {sum(gain > 0 for gain in effects)} of 2 |" in text
+    assert (docs / "hypotheses" / "gains.png").read_bytes().startswith(b"\x89PNG")
     assert not any((work / "runs").iterdir())
 
     lost = work / "results" / "lines-0.json"

@@ -130,7 +130,8 @@ class Estimate:
     def wall(self, cores: int) -> float:
         """Seconds of the whole run on so many cores, without waiting for storage."""
         work = self.search_wall(cores) + self.render_wall(cores) + self.check_wall(cores)
-        return self.start + work
+        starts = 1 if cores == 1 else 2  # the command, and then its workers side by side
+        return starts * self.start + work
 
     def spread(self, of: Callable[["Estimate"], float]) -> float:
         """Two standard errors of a figure, as a share of it, from the pieces' own figures.

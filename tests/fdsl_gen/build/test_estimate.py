@@ -64,6 +64,7 @@ def test_shards_and_blocks_are_not_divided():
     assert found.render_wall(shards - 1) == pytest.approx(2 * 100 / shards)
     assert found.render_wall(5000) == pytest.approx(100 / shards)
     assert found.wall(1) == pytest.approx(3 + 20 + 100 + 1)
+    assert found.wall(5000) == pytest.approx(2 * 3 + 2 + 100 / shards + 1 / 4)
     assert found.memory == pytest.approx(200e6 + 3000 * 100_000 / shards, rel=0.01)
 
 
@@ -74,7 +75,7 @@ def test_lines_say_everything():
     assert rows["images"] == "100,000 in 1,000 categories"
     assert rows["bytes"].startswith("300 MB")
     assert rows["core hours"] == "0.034"
-    assert rows["time here"].startswith("64 s, 2 processes")
+    assert rows["time here"].startswith("66 s, 2 processes")
     assert rows["10 cores"] and rows["1,000 cores"]
     assert rows["memory"] == "238 MB a process"
     assert rows["cost"] == "0.02 at 0.5 a core hour"

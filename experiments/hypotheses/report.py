@@ -33,6 +33,7 @@ def markdown(
     ]
     for claim in claims:
         parts += _section(claim, results)
+    parts += ["## arms", _arms(plan, scale, results)]
     lost = {arm: why for arm in results.found if (why := results.failed(arm)) is not None}
     if lost:
         parts += ["## What failed", "\n".join(f"- {arm}: {why}" for arm, why in lost.items())]
@@ -114,6 +115,13 @@ def _gains(results: Results) -> list[str]:
         lines.append(f"| {' | '.join([arm, *cells, f'{above} of {sum(map(len, gains))}'])} |")
     text = "Points of top-1 above scratch with the same labeled images, best arm first."
     return ["## gains", text, "![gains](hypotheses/gains.png)", "\n".join(lines)]
+
+
+def _arms(plan: Plan, scale: Scale, results: Results) -> str:
+    """What every arm was pre-trained on."""
+    listed = [arm for arm in plan.arms if arm.name in results.found]
+    texts = [(arm.name, arm.data if scale == plan.cpu else arm.full) for arm in listed]
+    return "\n".join(f"- {name}: `{text.removeprefix('recipe:')}`" for name, text in texts)
 
 
 def _section(claim: Claim, results: Results) -> list[str]:

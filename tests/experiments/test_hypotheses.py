@@ -185,6 +185,7 @@ def test_claims_are_tried_counted_and_kept(tmp_path):
     text = (docs / "hypotheses.md").read_text()
     assert f"(mean {np.mean(effects):+.1f} points" in text
     assert "nothing.png" in results["nothing-0"]["failed"]
+    assert f"- lines: `{LINES.removeprefix('recipe:')}`" in text
     assert "| [lost](#lost) | holds | **cannot tell** | an arm failed |" in text
     assert f"- nothing: {results['nothing-0']['failed']}" in text
     assert (docs / "hypotheses" / "lines.png").read_bytes().startswith(b"\x89PNG")

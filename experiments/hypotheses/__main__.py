@@ -155,7 +155,7 @@ def answer(
     say(f"{first / 1e6:,.1f} million images of pre-training, {second / 1e6:,.1f} of fine-tuning")
     rates = choose_rates(work, plan, how, sets, jobs, say)
     trials = [
-        Trial(arm, seed, plan, how, rates, work.absolute(), full=scale == "gpu")
+        Trial(arm, seed, plan, how, rates, work.absolute())
         for arm in arms
         for seed in range(plan.seeds)
     ]

@@ -33,7 +33,6 @@ class Trial:
         scale: how to train.
         rates: learning rate of fine-tuning, by set.
         work: folder of all files.
-        full: whether the arm has the size of the paper.
     """
 
     arm: Arm | None
@@ -42,7 +41,6 @@ class Trial:
     scale: Scale
     rates: dict[str, float]
     work: Path
-    full: bool = False
 
     @property
     def name(self) -> str:
@@ -58,7 +56,7 @@ class Trial:
     def data(self) -> str:
         """The recipe to pre-train on, with the seed."""
         assert self.arm is not None
-        text = (self.arm.full if self.full else self.arm.data).format(work=self.work)
+        text = self.arm.recipe(self.scale).format(work=self.work)
         return f"{text}{'&' if '?' in text else '?'}seed={self.seed}"
 
     def run(self, sets: tuple[RealSet, ...]) -> None:

@@ -33,7 +33,11 @@ def draw_claim(path: Path, claim: Claim, results: Results) -> None:
     axes.grid(axis="y", alpha=0.3)
     axes.set_xlim(-0.5, max(len(arms), 1) - 0.5)
     figure.legend(
-        frameon=False, fontsize=8, title="dashed: scratch", title_fontsize=8, loc="outside right"
+        frameon=False,
+        fontsize=8,
+        title="dashed: scratch",
+        title_fontsize=8,
+        loc="outside right center",
     )
     _save(figure, path)
 

@@ -23,6 +23,10 @@ class Arm:
     data: str = setting(doc="recipe:NAME?setting=value; {work} is the folder of source images")
     full: str = setting(doc="the same at the size of the paper, for --scale gpu")
 
+    def recipe(self, scale: "Scale") -> str:
+        """What to pre-train on at a scale."""
+        return self.full if scale.full else self.data
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
@@ -31,6 +35,11 @@ class Contrast:
     these: tuple[str, ...] = setting(doc="arms whose mean counts")
     those: tuple[str, ...] = setting(doc="arms that it is compared with")
     kind: Kind = setting(doc="what the claim says of these")
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.these + self.those
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,11 @@ class Claim:
     arms: tuple[str, ...] = setting(doc="arms of the picture and the table, in order")
     contrasts: tuple[Contrast, ...] = setting(doc="what must hold for the claim to hold")
 
+    @property
+    def named(self) -> set[str]:
+        """The arms that it shows or compares."""
+        return {*self.arms, *(arm for contrast in self.contrasts for arm in contrast.arms)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -57,6 +71,7 @@ class Scale:
     finetune_steps: int | None = setting(None, doc="instead of its own length", low=1)
     img_size: int = setting(doc="side of the input, pixels", low=1)
     rates: tuple[float, ...] = setting(doc="learning rates that scratch chooses from", low=0.0)
+    full: bool = setting(False, doc="whether arms have the size of the paper")
 
     @property
     def pretraining(self) -> dict[str, Any]:
@@ -89,10 +104,7 @@ class Plan:
         if len(set(known)) < len(known):
             raise UsageError("arms: two have the same name")
         for claim in self.claims:
-            named = [*claim.arms]
-            for contrast in claim.contrasts:
-                named += [*contrast.these, *contrast.those]
-            for name in named:
+            for name in sorted(claim.named):
                 if name not in known:
                     raise UsageError(f"claims: {claim.name} names no arm{nearest(name, known)}")
 
@@ -112,10 +124,7 @@ class Plan:
 
     def arms_of(self, claims: tuple[Claim, ...]) -> list[Arm]:
         """The arms that claims speak of, in the order of the plan."""
-        used = {name for claim in claims for name in claim.arms}
-        for claim in claims:
-            for contrast in claim.contrasts:
-                used |= {*contrast.these, *contrast.those}
+        used = {name for claim in claims for name in claim.named}
         return [arm for arm in self.arms if arm.name in used]
 
 

@@ -37,7 +37,7 @@ def markdown(
     lost = {arm: why for arm in results.found if (why := results.failed(arm)) is not None}
     if lost:
         parts += ["## What failed", "\n".join(f"- {arm}: {why}" for arm, why in lost.items())]
-    if scale == plan.cpu:
+    if not scale.full:
         parts.append(NOTES.read_text(encoding="utf-8").strip())
     return "\n\n".join(parts) + "\n"
 
@@ -80,24 +80,37 @@ def _steps(number: int | None) -> str:
     return "" if number is None else f", {number} steps"
 
 
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its head."""
+    first, *others = (f"| {' | '.join(cells)} |" for cells in rows)
+    return "\n".join([first, "|---" * len(rows[0]) + "|", *others])
+
+
+def _spread(values: Sequence[float], sign: str = "") -> str:
+    """Mean, least and greatest."""
+    mean, least, most = (
+        f"{value:{sign}.1f}" for value in (fmean(values), min(values), max(values))
+    )
+    return f"{mean} ({least} .. {most})"
+
+
 def _overview(claims: Sequence[Claim], results: Results) -> str:
     head = ("claim", "predicted", "verdict", "mean effects, points (least .. greatest)")
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows: list[Sequence[str]] = [head]
     for claim in claims:
         link, verdict = f"[{claim.name}](#{claim.name})", f"**{verdict_of(claim, results)}**"
         cells = [link, claim.predicted, verdict, _effects(claim, results)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _rows(rows)
 
 
 def _effects(claim: Claim, results: Results) -> str:
     texts = []
     for one in claim.contrasts:
-        if any(results.failed(arm) for arm in (*one.these, *one.those)):
+        if any(results.failed(arm) for arm in one.arms):
             texts.append("an arm failed")
             continue
-        effects = results.effects(one)
-        texts.append(f"{fmean(effects):+.1f} ({min(effects):+.1f} .. {max(effects):+.1f})")
+        texts.append(_spread(results.effects(one), "+"))
     return "; ".join(texts)
 
 
@@ -107,27 +120,28 @@ def _gains(results: Results) -> list[str]:
     if not ranked:
         return []
     head = ["arm", *(f"{name}: gain" for name in results.sets), "draws above scratch"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows: list[Sequence[str]] = [head]
     for arm in ranked:
         gains = [results.gains(arm, name) for name in results.sets]
         above = sum(gain > 0 for own in gains for gain in own)
-        cells = [f"{fmean(own):+.1f} ({min(own):+.1f} .. {max(own):+.1f})" for own in gains]
-        lines.append(f"| {' | '.join([arm, *cells, f'{above} of {sum(map(len, gains))}'])} |")
+        cells = [_spread(own, "+") for own in gains]
+        rows.append([arm, *cells, f"{above} of {sum(map(len, gains))}"])
     text = "Points of top-1 above scratch with the same labeled images, best arm first."
-    return ["## gains", text, "![gains](hypotheses/gains.png)", "\n".join(lines)]
+    return ["## gains", text, "![gains](hypotheses/gains.png)", _rows(rows)]
 
 
 def _arms(plan: Plan, scale: Scale, results: Results) -> str:
     """What every arm was pre-trained on."""
     listed = [arm for arm in plan.arms if arm.name in results.found]
-    texts = [(arm.name, arm.data if scale == plan.cpu else arm.full) for arm in listed]
-    return "\n".join(f"- {name}: `{text.removeprefix('recipe:')}`" for name, text in texts)
+    return "\n".join(
+        f"- {arm.name}: `{arm.recipe(scale).removeprefix('recipe:')}`" for arm in listed
+    )
 
 
 def _section(claim: Claim, results: Results) -> list[str]:
     sentences = []
     for one in claim.contrasts:
-        if any(results.failed(arm) for arm in (*one.these, *one.those)):
+        if any(results.failed(arm) for arm in one.arms):
             continue
         effects = results.effects(one)
         above = sum(effect > 0 for effect in effects)
@@ -151,18 +165,17 @@ def _table(claim: Claim, results: Results) -> str:
     head = ["arm", "loss (chance)"]
     for name in results.sets:
         head += [name, f"{name}: knn, probe"]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows: list[Sequence[str]] = [head]
     for arm in (SCRATCH, *claim.arms):
         if results.failed(arm):
-            lines.append(f"| {arm} | failed |" + " |" * (len(head) - 2))
+            rows.append([arm, "failed", *[""] * (len(head) - 2)])
             continue
         cells = [arm, ""]
         if arm != SCRATCH:
             losses = [one["loss"] for one in results.found[arm]]
             cells[1] = f"{fmean(losses):.2f} ({results.found[arm][0]['chance']:.2f})"
         for name in results.sets:
-            top1 = results.top1(arm, name)
-            cells.append(f"{fmean(top1):.1f} ({min(top1):.1f} .. {max(top1):.1f})")
+            cells.append(_spread(results.top1(arm, name)))
             frozen = (
                 ""
                 if arm == SCRATCH
@@ -171,5 +184,5 @@ def _table(claim: Claim, results: Results) -> str:
                 )
             )
             cells.append(frozen)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _rows(rows)

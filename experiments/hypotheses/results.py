@@ -49,9 +49,7 @@ class Results:
         return [
             fmean(values[: len(contrast.these)]) - fmean(values[len(contrast.these) :])
             for name in self.sets
-            for values in zip(
-                *(self.top1(arm, name) for arm in (*contrast.these, *contrast.those)), strict=True
-            )
+            for values in zip(*(self.top1(arm, name) for arm in contrast.arms), strict=True)
         ]
 
 
@@ -65,7 +63,6 @@ def read_results(files: dict[str, list[Path]], sets: tuple[str, ...]) -> Results
 
 def verdict_of(claim: Claim, results: Results) -> Verdict:
     """What the effects say of a claim; nothing, if one of its arms failed."""
-    named = {arm for one in claim.contrasts for arm in (*one.these, *one.those)}
-    if any(results.failed(arm) for arm in named):
+    if any(results.failed(arm) for one in claim.contrasts for arm in one.arms):
         return "cannot tell"
     return together([judge(results.effects(one), one.kind) for one in claim.contrasts])

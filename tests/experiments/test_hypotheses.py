@@ -77,14 +77,14 @@ def test_the_plan_names_recipes_that_can_be(tmp_path):
         plan.only(("spac",))
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_an_arm_has_the_size_of_its_scale(tmp_path, full):
+def test_an_arm_has_the_size_of_its_scale(tmp_path):
     plan = load_plan()
     arm = next(arm for arm in plan.arms if arm.name == "photo-affine")
-    data = Trial(arm, 1, plan, plan.cpu, {}, tmp_path, full=full).data
-    assert data.startswith(f"recipe:real-1?source={tmp_path}/photo.png")
-    assert data.endswith("&seed=1")
-    assert ("image_size=44" in data) != full
+    for scale, full in ((plan.cpu, False), (plan.gpu, True)):
+        data = Trial(arm, 1, plan, scale, {}, tmp_path).data
+        assert data.startswith(f"recipe:real-1?source={tmp_path}/photo.png")
+        assert data.endswith("&seed=1")
+        assert ("image_size=44" in data) != full
 
 
 def test_the_cost_is_told_in_images():
